@@ -1,0 +1,140 @@
+# One entry for people and for CI: `.ci/run` calls `check` and `test`, pre-commit calls `check`.
+# Nothing is installed outside this directory, except Debian packages where `test-packages` may do so.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The interpreter to build for, and where its environment lives. Others are found by `test-others`.
+PYTHON ?= python3
+VENV ?= .venv
+SUPPORTED := 3.11 3.12 3.13 3.14
+# How long `fuzz` and `soak` run, each.
+SECONDS_EACH ?= 600
+# Passed on to pytest: make test-python ARGS="-k upload -x"
+ARGS ?=
+
+BIN := $(abspath $(VENV))/bin
+# One build directory per interpreter: pyo3 is compiled for one at a time, and would be again at each change.
+TARGET := $(if $(filter .venv,$(VENV)),target,target/$(notdir $(VENV)))
+RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.toml $(wildcard Cargo.lock)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+# --- Set-up -----------------------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(VENV)/.deps $(VENV)/.native ## Make the virtual environment and build the native module (dev profile)
+
+$(VENV)/.deps: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "ostler needs Python 3.11 or newer; say which: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'  # the first that knows --group
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+# The module goes into src/ostler under a name that carries the interpreter's version; the package is installed as
+# a link to src/. So only a change in Rust (or in how it is built) needs a new build.
+$(VENV)/.native: $(VENV)/.deps $(RUST_SOURCES)
+	VIRTUAL_ENV=$(abspath $(VENV)) CARGO_TARGET_DIR=$(TARGET) $(BIN)/maturin develop --quiet
+	@touch $@
+
+.PHONY: test-packages
+test-packages:
+	@scripts/install-test-packages
+
+# --- Demo -------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: .venv-demo/.ready ## Release build, then the demo site and its JSON API under `ostler serve`
+	@scripts/demo
+
+# As a user installs it: a release wheel in an environment of its own.
+.venv-demo/.ready: pyproject.toml $(RUST_SOURCES) $(shell find src -name '*.py' 2>/dev/null) \
+                   examples/demo/requirements.txt examples/flask_api/requirements.txt
+	$(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/python -m pip install --quiet --upgrade pip
+	@echo "Building the release wheel: a minute or two, the first time."
+	.venv-demo/bin/python -m pip install --quiet --force-reinstall --no-deps .
+	.venv-demo/bin/python -m pip install --quiet -r examples/demo/requirements.txt -r examples/flask_api/requirements.txt
+	@touch $@
+
+# --- Tests ------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: test-packages test-rust test-python test-others ## Set-up and every test, on every supported Python found here
+
+# Without its "python" feature the native crate links no interpreter, so plain test binaries run.
+.PHONY: test-rust
+test-rust: ## Only the Rust tests
+	cargo test --quiet --workspace --no-default-features
+
+.PHONY: test-python
+test-python: setup ## Only the Python tests; ARGS="-k upload" picks some
+	@echo "== $$($(BIN)/python --version)"
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-others
+test-others:
+	@own=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	for version in $(SUPPORTED); do \
+	  [ "$$version" != "$$own" ] || continue; \
+	  if python=$$(scripts/find-python $$version); then \
+	    $(MAKE) test-python PYTHON="$$python" VENV=.venv-$$version; \
+	  else \
+	    echo "== Python $$version is not here: not tested"; \
+	  fi; \
+	done
+
+# --- Static checks ----------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: check-rust check-python ## Every static check: format, lint, types, stub, import direction, generated pages
+
+.PHONY: check-rust
+check-rust: $(VENV)/.deps
+	cargo fmt --all --check
+	PYO3_PYTHON=$(BIN)/python cargo clippy --quiet --workspace --all-targets -- -D warnings
+	cargo clippy --quiet --workspace --all-targets --no-default-features -- -D warnings
+
+.PHONY: check-python
+check-python: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy src bench tests
+	cd src && $(BIN)/python -m mypy.stubtest ostler._native
+	$(BIN)/lint-imports
+	$(BIN)/python -m ostler.config.reference --check docs/settings.md
+
+.PHONY: format
+format: $(VENV)/.deps ## Format everything, and apply the safe fixes
+	cargo fmt --all
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: docs
+docs: setup ## Write the generated pages again
+	$(BIN)/python -m ostler.config.reference docs/settings.md
+
+# --- Measuring --------------------------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: ## Measure against the peers; tables go to bench/results
+	bench/run
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for SECONDS_EACH seconds (default 600)
+	fuzz/run http1 $(SECONDS_EACH)
+	fuzz/run connection $(SECONDS_EACH)
+
+.PHONY: clean
+clean: ## Remove everything that was built, and the environments
+	rm -rf target .venv .venv-* dist build fuzz/target bench/.build bench/.venv* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -f src/ostler/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
