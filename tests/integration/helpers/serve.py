@@ -25,7 +25,7 @@ class Serve:
 
     def __call__(
         self,
-        app: str,
+        app: str | None = None,
         *options: str,
         bind: str | Sequence[str] = "127.0.0.1:0",
         cwd: Path | None = None,
@@ -36,9 +36,12 @@ class Serve:
         """Start `ostler serve APP --bind BIND OPTIONS…` and wait until it listens (unless not `ready`).
 
         It runs in `cwd`, or else in the test's own directory, where `source()` puts modules.
+        Without `app` the server looks for one there.
         """
         binds = [bind] if isinstance(bind, str) else list(bind)
-        args = [app, *(word for address in binds for word in ("--bind", address)), *options]
+        args = [app] if app is not None else []
+        args += [word for address in binds for word in ("--bind", address)]
+        args += options
         server = Server(
             args,
             log_path=self.directory / f"server-{len(self.servers)}.log",
