@@ -43,9 +43,7 @@ def site(serve: Serve, prepared: Path) -> Server:
 def browser(site: Server) -> Iterator[httpx.Client]:
     """Keeps cookies and connections, follows redirects."""
     # trust_env: a proxy of the developer's machine has no place between us and the server.
-    with httpx.Client(
-        base_url=site.url(), follow_redirects=True, trust_env=False, timeout=20
-    ) as client:
+    with httpx.Client(base_url=site.url(), follow_redirects=True, trust_env=False, timeout=20) as client:
         yield client
 
 

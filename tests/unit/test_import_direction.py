@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 # Each costs memory in every process that imports it, and the arbiter needs none of them.
-HEAVY = frozenset(
-    "argparse asyncio concurrent dataclasses email http importlib.metadata inspect json logging "
-    "pathlib shutil socketserver subprocess tempfile threading urllib uuid".split()
-)
+HEAVY = {
+    *("argparse", "asyncio", "concurrent", "dataclasses", "email", "http", "importlib.metadata", "inspect"),
+    *("json", "logging", "pathlib", "shutil", "socketserver", "subprocess", "tempfile", "threading", "urllib", "uuid"),
+}
 
 
 def test_layers(root: Path) -> None:

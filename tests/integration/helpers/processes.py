@@ -59,8 +59,6 @@ def _from_proc() -> Iterator[Process]:
 
 def _from_ps() -> Iterator[Process]:
     command = ["ps", "-A", "-o", "pid=,ppid=,pgid=,state="]
-    for line in subprocess.run(
-        command, capture_output=True, text=True, check=True
-    ).stdout.splitlines():
+    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
         pid, parent, pgid, state = line.split()
         yield Process(int(pid), int(parent), int(pgid), state.startswith("Z"))

@@ -77,9 +77,7 @@ class Server:
 
         return self.wait_for(found, f"{pattern!r} {count} times in the log", within=within)
 
-    def wait_for(
-        self, condition: Callable[[], T | None], what: str, *, within: float = READY_WITHIN
-    ) -> T:
+    def wait_for(self, condition: Callable[[], T | None], what: str, *, within: float = READY_WITHIN) -> T:
         """Wait until `condition` returns something true; an arbiter that ended fails at once."""
         deadline = time.monotonic() + within
         while True:
