@@ -1,0 +1,89 @@
+//! Byte classes: one table, from which every rule about bytes is read.
+
+/// tchar (RFC 9110 §5.6.2).
+pub(super) const TOKEN: u8 = 1 << 0;
+/// A byte within a field value: VCHAR, obs-text, SP or HTAB (RFC 9110 §5.5).
+pub(super) const VALUE: u8 = 1 << 1;
+/// A byte of a request target, see [`classify`].
+pub(super) const TARGET: u8 = 1 << 2;
+/// DIGIT (RFC 5234 B.1).
+pub(super) const DIGIT: u8 = 1 << 3;
+/// HEXDIG, in either case (RFC 5234 B.1, RFC 9112 §7.1).
+pub(super) const HEX: u8 = 1 << 4;
+/// A byte of a registered name, "%" aside, see [`classify`].
+pub(super) const HOST: u8 = 1 << 5;
+/// Optional whitespace: SP or HTAB (RFC 9110 §5.6.3).
+pub(super) const SPACE: u8 = 1 << 6;
+
+static CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        table[byte as usize] = classify(byte);
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
+
+const fn classify(byte: u8) -> u8 {
+    let mut class = 0;
+    if byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
+    {
+        class |= TOKEN;
+    }
+    if matches!(byte, b'\t' | b' '..=b'~' | 0x80..) {
+        class |= VALUE;
+    }
+    // RFC 3986 allows fewer bytes in a path and a query. Browsers leave | [ ] \ ^ ` { } as they are in one or both
+    // of them (WHATWG URL, "percent-encode sets"), curl and HTTP libraries send whatever they were given, " < > and
+    // raw UTF-8 included, and a "%" need not be followed by two digits. Refusing these would refuse real requests
+    // and protect nothing: only SP, which ends the target, controls and DEL can change how a message is split.
+    // "#" is out: a fragment is never sent (RFC 9112 §3.2), and servers disagree on whether it ends the path.
+    if matches!(byte, b'!'..=b'~' | 0x80..) && byte != b'#' {
+        class |= TARGET;
+    }
+    if byte.is_ascii_digit() {
+        class |= DIGIT;
+    }
+    if byte.is_ascii_hexdigit() {
+        class |= HEX;
+    }
+    // unreserved and sub-delims (RFC 3986 §3.2.2) but the comma, which is what a recipient makes of two Host
+    // fields when it joins them; no name on the Internet contains one.
+    if byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+        )
+    {
+        class |= HOST;
+    }
+    if matches!(byte, b' ' | b'\t') {
+        class |= SPACE;
+    }
+    class
+}
+
+/// Whether `byte` is in one of the classes.
+#[inline]
+pub(super) fn is(byte: u8, class: u8) -> bool {
+    CLASSES[byte as usize] & class != 0
+}
+
+/// Number of bytes at the start of `bytes` that are in the class.
+#[inline]
+pub(super) fn count(bytes: &[u8], class: u8) -> usize {
+    bytes.iter().position(|&byte| !is(byte, class)).unwrap_or(bytes.len())
+}
+
+/// Number of bytes at the start of `bytes` that may stand in a field value.
+#[inline]
+pub(super) fn count_value(bytes: &[u8]) -> usize {
+    count(bytes, VALUE)
+}
