@@ -1,0 +1,76 @@
+"""Which command was asked for, and how its end becomes an exit code."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from ostler.errors import ConfigError, OstlerError
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS: Mapping[str, str] = {
+    "serve": "serve a web application",
+    "check": "show the configuration and where each value comes from, and whether the application loads",
+    "help": "explain a command and its options",
+    "version": "show the version",
+}
+
+_INTERRUPTED = 130  # what a shell says of a process that SIGINT ended
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 2 for a wrong one, else see `ostler.errors`."""
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except OstlerError as error:
+        print(f"{error.detail.rstrip()}\n" * bool(error.detail), end="", file=sys.stderr)
+        print(f"ostler: {error.message}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # `ostler help | head`: the reader has all it wanted. Python must not find the pipe again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    """Import only the command that runs: the server's process lives for months."""
+    if not arguments:
+        from ostler.cli.help import overview
+
+        print(overview(), file=sys.stderr)
+        return ConfigError.exit_code
+    command, *rest = arguments
+    if command == "serve":
+        from ostler.cli.serve import serve
+
+        return serve(rest)
+    if command == "check":
+        from ostler.cli.check import check
+
+        return check(rest)
+    if command in ("help", "-h", "--help"):
+        from ostler.cli.help import explain
+
+        return explain(rest)
+    if command in ("version", "-V", "--version"):
+        from ostler.cli.version import show
+
+        return show()
+    raise ConfigError(_unknown(command, rest))
+
+
+def _unknown(command: str, rest: list[str]) -> str:
+    """Tell a slip of the pen from a forgotten `serve`."""
+    import shlex  # only for this message
+
+    from ostler.config.names import closest, did_you_mean
+
+    meant = closest(command, list(COMMANDS))
+    if meant is None and (command.startswith("-") or any(mark in command for mark in ".:/")):
+        return f"the command is missing - did you mean: ostler serve {shlex.join([command, *rest])}"
+    known = ", ".join(COMMANDS)
+    return f'unknown command "{command}"{did_you_mean(meant) or f" - there are {known}"}'

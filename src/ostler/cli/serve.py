@@ -1,0 +1,19 @@
+"""`ostler serve`: run a web application until a signal ends it."""
+
+from ostler.config import from_arguments, load
+
+__all__ = ["serve"]
+
+
+def serve(arguments: list[str]) -> int:
+    """Read the configuration and hand over to the launcher, whose exit code is ours."""
+    given = from_arguments(arguments)
+    if given.request:
+        from ostler.cli.help import answer
+
+        return answer(given.request, "serve")
+    config = load(given.assignments)
+
+    from ostler.launcher import run
+
+    return run(config)

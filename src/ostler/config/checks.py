@@ -1,0 +1,57 @@
+"""Checks between options, and between options and the machine; every value alone is right already."""
+
+import os
+
+from ostler.config.address import Address, TcpAddress, UnixAddress
+from ostler.config.settings import Config
+
+__all__ = ["check_directories", "check_values"]
+
+
+def check_values(config: Config) -> None:
+    """Refuse values that contradict each other."""
+    if config.limit_request_line > config.limit_request_head:
+        whole = _named(config, "limit_request_head")
+        problem = f"{config.limit_request_line} is more than {whole}, which holds the request line too"
+        raise config.complaint("limit_request_line", problem)
+    # A default that is too large does no harm: then every body that is allowed stays in memory.
+    is_chosen = config.source("body_memory") != "default"
+    if is_chosen and config.body_memory > config.limit_request_body:
+        limit = _named(config, "limit_request_body")
+        problem = f"{config.body_memory} is more than {limit}: no body could be that large"
+        raise config.complaint("body_memory", problem)
+    seen: set[Address] = set()
+    for address in config.bind:
+        if address in seen:
+            raise config.complaint("bind", f"{address} is listed twice")
+        if not (isinstance(address, TcpAddress) and address.port == 0):
+            seen.add(address)
+
+
+def check_directories(config: Config) -> None:
+    """Refuse directories that do not exist, before anything is opened in them."""
+    base = config.chdir or "."
+    _check_directory(config, "chdir", base, base)
+    for path in config.pythonpath:
+        _check_directory(config, "pythonpath", path, os.path.join(base, path))
+    if config.temp_dir is not None:
+        _check_directory(config, "temp_dir", config.temp_dir, os.path.join(base, config.temp_dir))
+    files = [(name, config.values[name]) for name in ("access_log", "error_log", "pidfile")]
+    for address in config.bind:
+        if isinstance(address, UnixAddress) and not address.is_abstract:
+            files.append(("bind", address.path))
+    for name, file in files:
+        if file is not None and file != "-":
+            directory = os.path.dirname(file) or "."
+            _check_directory(config, name, directory, os.path.join(base, directory))
+
+
+def _check_directory(config: Config, name: str, written: str, path: str) -> None:
+    if not os.path.isdir(path):
+        problem = "is not a directory" if os.path.exists(path) else "does not exist"
+        raise config.complaint(name, f'the directory "{written}" {problem}')
+
+
+def _named(config: Config, name: str) -> str:
+    """An option with its value and where it came from."""
+    return f"{name} ({config.values[name]}, {config.source(name)})"

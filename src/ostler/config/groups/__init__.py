@@ -1,0 +1,1 @@
+"""The options, each written once, in groups of one subject."""

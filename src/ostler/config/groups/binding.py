@@ -1,0 +1,42 @@
+"""Options that say where connections come from."""
+
+from ostler.config.kinds import ListenAddress, Many, Permissions, Whole
+from ostler.config.option import Group, Option
+
+__all__ = ["Binding"]
+
+
+class Binding(Group):
+    """Where to listen."""
+
+    __slots__ = ()
+
+    heading = "Listening"
+    about = "The addresses that connections come to. Sockets passed by systemd are used in place of `bind`."
+
+    bind = Option(
+        Many(ListenAddress(), at_least=1),
+        "127.0.0.1:8000",
+        "The addresses to listen on: host:port, [v6]:port, :port (every IPv4 interface), port (127.0.0.1), "
+        "unix:/path, unix:@name (abstract, Linux), fd://N (inherited). Port 0 lets the kernel choose.",
+        short="-b",
+        platform=("PORT", "0.0.0.0:{}"),
+        gunicorn="bind",
+        uwsgi="http_socket http11_socket http",
+        uvicorn="host port uds fd",
+    )
+    backlog = Option(
+        Whole(1, 65535),
+        2048,
+        "How many connections may wait in the kernel until a worker accepts them. The kernel lowers it to its "
+        "own limit (net.core.somaxconn).",
+        gunicorn="backlog",
+        uwsgi="listen",
+        uvicorn="backlog",
+    )
+    unix_mode = Option(
+        Permissions(),
+        "660",
+        "The permissions of the unix sockets that are created: who may connect.",
+        uwsgi="chmod_socket",
+    )

@@ -1,0 +1,33 @@
+"""Options of the server as a process among others."""
+
+from ostler.config.kinds import Maybe, Path
+from ostler.config.option import Group, Option
+
+__all__ = ["Process"]
+
+
+class Process(Group):
+    """Where the server's own files are."""
+
+    __slots__ = ()
+
+    heading = "Process"
+    about = "The server's own files. It writes nothing to disk unless it is asked to."
+
+    config = Option(
+        Maybe(Path("FILE", "a file")),
+        "none",
+        "The configuration file: TOML, options at the top level, or in [tool.ostler] when it is named "
+        "pyproject.toml. Without it ./ostler.toml is read, or else ./pyproject.toml when it has a "
+        "[tool.ostler].",
+        short="-c",
+        gunicorn="config",
+        uwsgi="ini yaml json xml",
+    )
+    pidfile = Option(
+        Maybe(Path("FILE", "a file")),
+        "none",
+        "A file that holds the server's process id while it runs.",
+        gunicorn="pidfile pid",
+        uwsgi="pidfile pidfile2",
+    )

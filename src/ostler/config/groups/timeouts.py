@@ -1,0 +1,66 @@
+"""Options that bound every wait."""
+
+from ostler.config.kinds import Span, Volume
+from ostler.config.option import Group, Option
+
+__all__ = ["Timeouts"]
+
+
+class Timeouts(Group):
+    """How long clients, workers and the application may take."""
+
+    __slots__ = ()
+
+    heading = "Timeouts"
+    about = "How long anything may take. A client that is too slow costs a connection, never a thread."
+
+    header_timeout = Option(
+        Span("100ms"),
+        "15s",
+        "The time for a whole request head, from its first byte (of the first request: from the connection's "
+        "start). Single bytes do not extend it; 408 after it.",
+        uwsgi="http_timeout",
+    )
+    body_timeout = Option(
+        Span("100ms"),
+        "15s",
+        "The time a request body is given before `min_rate` is asked of it.",
+        uwsgi="socket_timeout",
+    )
+    min_rate = Option(
+        Volume("0", "1G"),
+        256,
+        "The slowest that a request body may arrive, on average after `body_timeout`; 408 below it. 0 lets a "
+        "body take for ever.",
+        unit="bytes per second",
+    )
+    keepalive = Option(
+        Span("0"),
+        "75s",
+        "How long a connection may be idle between two requests. It should be longer than the keep-alive of "
+        "the load balancer in front (60s for most), which must be the one to close; 0 closes after each response.",
+        gunicorn="keepalive keep_alive",
+        uwsgi="http_keepalive so_keepalive",
+        uvicorn="timeout_keep_alive",
+    )
+    write_timeout = Option(
+        Span("100ms"),
+        "60s",
+        "How long a client may take nothing of a response before the connection is closed.",
+        uwsgi="so_write_timeout socket_write_timeout",
+    )
+    graceful_timeout = Option(
+        Span("0"),
+        "30s",
+        "How long running requests may take to end after a stop was asked for; what is left is cut, and named "
+        "in the log.",
+        gunicorn="graceful_timeout",
+        uwsgi="worker_reload_mercy reload_mercy",
+        uvicorn="timeout_graceful_shutdown",
+    )
+    boot_timeout = Option(
+        Span("0"),
+        "0",
+        "How long a worker may take to import the application before it is ended and counted as failed; 0 "
+        "waits for ever.",
+    )

@@ -1,0 +1,339 @@
+"""The sorts of values an option can have: how each is read, shown and described.
+
+A kind reads a value from any source: text (command line, environment), what TOML has (text, numbers,
+booleans, arrays) or a Python value (`ostler.serve(...)`). What it cannot read ends in a ValueError whose
+message completes the line "<where>: ...", e.g. `"many" is not a whole number >= 1`.
+"""
+
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+from ostler.config.address import (
+    Address,
+    DescriptorAddress,
+    TcpAddress,
+    UnixAddress,
+    parse_address,
+)
+from ostler.config.units import Duration, Mode, Size
+
+__all__ = [
+    "Choice",
+    "HeaderText",
+    "Kind",
+    "ListenAddress",
+    "LogFormat",
+    "Many",
+    "Maybe",
+    "Path",
+    "Permissions",
+    "Span",
+    "Text",
+    "Volume",
+    "Whole",
+    "quote",
+]
+
+T = TypeVar("T")
+
+
+class Kind(Generic[T]):
+    """Base of all kinds; a subclass says what it expects and reads it."""
+
+    __slots__ = ("expects", "metavar")
+
+    def __init__(self, metavar: str, expects: str) -> None:
+        self.metavar = metavar  # stands for the value in --help
+        self.expects = expects  # completes "is not ...": "a whole number >= 1"
+
+    def parse(self, value: object) -> T:
+        """Turn a raw value into the typed one; ValueError when it is something else."""
+        try:
+            return self.read(value)
+        except ValueError as error:
+            raise ValueError(str(error) or f"{quote(value)} is not {self.expects}") from None
+
+    def read(self, value: object) -> T:
+        """What `parse` does for this kind; a ValueError without a message gets the usual one."""
+        raise NotImplementedError
+
+    def show(self, value: T) -> str:
+        """The text that reads back as `value`."""
+        return str(value)
+
+    @property
+    def off(self) -> str | None:
+        """The word that switches the option off (`--no-access-log`), when it can be off."""
+        return None
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the option holds several values."""
+        return False
+
+
+class Whole(Kind[int]):
+    """A whole number between two bounds."""
+
+    __slots__ = ("maximum", "minimum")
+
+    def __init__(self, minimum: int, maximum: int | None = None) -> None:
+        bounds = f">= {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        super().__init__("N", f"a whole number {bounds}")
+        self.minimum = minimum
+        self.maximum = maximum
+
+    def read(self, value: object) -> int:
+        if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or value < self.minimum:
+            raise ValueError
+        if self.maximum is not None and value > self.maximum:
+            raise ValueError
+        return value
+
+
+class Volume(Kind[Size]):
+    """A number of bytes between two bounds."""
+
+    __slots__ = ("maximum", "minimum")
+
+    def __init__(self, minimum: str, maximum: str = "1024T") -> None:
+        super().__init__("SIZE", f"a size such as 8192, 8K or 1M, from {minimum} to {maximum}")
+        self.minimum = Size.parse(minimum)
+        self.maximum = Size.parse(maximum)
+
+    def read(self, value: object) -> Size:
+        size = _unit(Size, value)
+        if not self.minimum <= size <= self.maximum:
+            raise ValueError
+        return size
+
+
+class Span(Kind[Duration]):
+    """A time span between two bounds; a minimum above zero keeps a limit from being switched off."""
+
+    __slots__ = ("maximum", "minimum")
+
+    def __init__(self, minimum: str, maximum: str = "1d") -> None:
+        example = "a duration such as 15, 15s, 500ms or 2m"
+        super().__init__("TIME", f"{example}, from {minimum} to {maximum}")
+        self.minimum = Duration.parse(minimum)
+        self.maximum = Duration.parse(maximum)
+
+    def read(self, value: object) -> Duration:
+        duration = _unit(Duration, value)
+        if not self.minimum <= duration <= self.maximum:
+            raise ValueError
+        return duration
+
+
+class Permissions(Kind[Mode]):
+    """The permission bits of a file."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("MODE", 'permission bits as octal text such as "660"')
+
+    def read(self, value: object) -> Mode:
+        return _unit(Mode, value)
+
+
+class ListenAddress(Kind[Address]):
+    """An address to listen on."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        forms = "host:port, :port, port, [v6]:port, unix:/path, unix:@name or fd://N"
+        super().__init__("ADDRESS", f"an address ({forms})")
+
+    def read(self, value: object) -> Address:
+        if isinstance(value, TcpAddress | UnixAddress | DescriptorAddress):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)  # bind = 8000
+        if not isinstance(value, str):
+            raise ValueError
+        try:
+            return parse_address(value)
+        except ValueError as error:
+            reason = f": {error}" if str(error) else f": {self.expects}"
+            raise ValueError(f"{quote(value)} is not an address{reason}") from None
+
+
+class Text(Kind[str]):
+    """Some text: not empty, no control characters."""
+
+    __slots__ = ()
+
+    def __init__(self, metavar: str = "TEXT", expects: str = "a text") -> None:
+        super().__init__(metavar, expects)
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str) or not value.strip() or not value.isprintable():
+            raise ValueError
+        return value
+
+
+class Path(Text):
+    """A path of a file or folder, kept as it was written; relative ones follow `chdir`."""
+
+    __slots__ = ()
+
+    def __init__(self, metavar: str = "PATH", expects: str = "a path") -> None:
+        super().__init__(metavar, expects)
+
+    def read(self, value: object) -> str:
+        # Any name a file can have, so no more is asked than the kernel asks.
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise ValueError
+        return value
+
+
+class HeaderText(Text):
+    """The value of a header field: visible ASCII and spaces, so that it cannot split a response."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("TEXT", "the value of a header (printable ASCII)")
+
+    def read(self, value: object) -> str:
+        text = super().read(value)
+        if not text.isascii() or text != text.strip():
+            raise ValueError
+        return text
+
+
+class LogFormat(Text):
+    """An access log line: "json", or text with gunicorn's atoms."""
+
+    __slots__ = ()
+
+    ATOMS = frozenset("hlutrmUqHsBbfaTMDLQp")
+    KEYED = frozenset("ioe")  # %({x}i)s, o, e: request header, response header, environ
+
+    def __init__(self) -> None:
+        super().__init__("FORMAT", 'a log format: "json", or text with atoms such as %(h)s')
+
+    def read(self, value: object) -> str:
+        text = super().read(value)
+        rest = text
+        while "%" in rest:
+            rest = rest[rest.index("%") :]
+            if rest.startswith("%%"):
+                rest = rest[2:]
+                continue
+            atom, end, after = rest[2:].partition(")s")
+            if rest[1:2] != "(" or not end:
+                hint = "%% is a percent sign"
+                raise ValueError(f"{quote(rest)} is not an atom such as %(h)s; {hint}")
+            if not self._is_atom(atom):
+                raise ValueError(f"the access log has no atom %({atom})s")
+            rest = after
+        return text
+
+    def _is_atom(self, atom: str) -> bool:
+        if atom.startswith("{"):
+            return len(atom) > 3 and atom[-2] == "}" and atom[-1] in self.KEYED
+        return atom in self.ATOMS
+
+
+class Choice(Kind[T]):
+    """One of a few words, each with its value."""
+
+    __slots__ = ("words",)
+
+    def __init__(self, words: Mapping[str, T]) -> None:
+        super().__init__("WORD", f"one of {', '.join(words)}")
+        self.words = words
+
+    def read(self, value: object) -> T:
+        if not isinstance(value, str) or value.strip().lower() not in self.words:
+            raise ValueError
+        return self.words[value.strip().lower()]
+
+    def show(self, value: T) -> str:
+        return next(word for word, meaning in self.words.items() if meaning == value)
+
+
+class Maybe(Kind[T | None]):
+    """Another kind, or nothing: `off`, `none`, or `false` in TOML."""
+
+    __slots__ = ("inner", "word")
+
+    def __init__(self, inner: Kind[T], word: str = "none") -> None:
+        super().__init__(inner.metavar, f'{inner.expects}, or "{word}"')
+        self.inner = inner
+        self.word = word
+
+    def read(self, value: object) -> T | None:
+        if value is None or value is False or value in ("off", "none"):
+            return None
+        return self.inner.read(value)
+
+    def show(self, value: T | None) -> str:
+        return self.word if value is None else self.inner.show(value)
+
+    @property
+    def off(self) -> str:
+        return self.word
+
+
+class Many(Kind[tuple[T, ...]]):
+    """Several values of another kind: an array, or one text with commas."""
+
+    __slots__ = ("at_least", "inner")
+
+    def __init__(self, inner: Kind[T], at_least: int = 0) -> None:
+        super().__init__(inner.metavar, inner.expects)
+        self.inner = inner
+        self.at_least = at_least
+
+    def read(self, value: object) -> tuple[T, ...]:
+        items: list[object]
+        if not self.at_least and value in (None, False, "none"):
+            items = []
+        elif isinstance(value, str):
+            items = [part.strip() for part in value.split(",") if part.strip()]
+        elif isinstance(value, list) or type(value) is tuple:  # not an Address, which is one item
+            items = list(value)
+        else:
+            items = [value]
+        if len(items) < self.at_least:
+            raise ValueError(f"{quote(value)} holds no value: {self.expects}")
+        return tuple(self.inner.parse(item) for item in items)
+
+    def show(self, value: tuple[T, ...]) -> str:
+        return ",".join(self.inner.show(item) for item in value) or "none"
+
+    @property
+    def is_repeatable(self) -> bool:
+        return True
+
+
+U = TypeVar("U", Duration, Size, Mode)
+
+
+def _unit(unit: type[U], value: object) -> U:
+    """Read with a unit's own reader, without its message for programmers."""
+    try:
+        return unit.parse(value)
+    except ValueError:
+        raise ValueError from None
+
+
+def quote(value: object) -> str:
+    """A raw value as its writer would recognise it, on one line and of bounded length."""
+    if isinstance(value, str):
+        text = value if len(value) <= 60 else f"{value[:57]}..."
+        return '"' + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + '"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "an array"
+    return str(value)[:60]
