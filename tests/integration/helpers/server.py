@@ -23,8 +23,8 @@ READY_WITHIN = 20.0
 ENDED_WITHIN = 20.0
 _POLL = 0.01
 
-# "Listening on http://127.0.0.1:43121", "Listening on unix:/run/app.sock"
-_LISTENING = re.compile(r"Listening (?:on|at):? (?:http://(?P<tcp>\S+)|unix:(?P<unix>\S+))")
+# "ostler 0.1.0 listening on http://127.0.0.1:43121 (…)", "… on unix:/run/app.sock (…)"
+_LISTENING = re.compile(r"listening on (?:http://(?P<tcp>\S+)|unix:(?P<unix>\S+))", re.IGNORECASE)
 
 
 class ServerError(AssertionError):
@@ -93,8 +93,8 @@ class Server:
     # --- Where it is ---
 
     def wait_ready(self, binds: int = 1) -> None:
-        """Wait until all `binds` addresses are open. The kernel keeps requests until a worker is up."""
-        self.wait_log(_LISTENING.pattern, count=binds)
+        """Wait until `binds` addresses are announced, which is when the first worker is ready."""
+        self.wait_log(f"(?i){_LISTENING.pattern}", count=binds)
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
