@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from ostler.config.units import digits
+
 __all__ = ["Address", "DescriptorAddress", "TcpAddress", "UnixAddress", "parse_address"]
 
 _PATH_MAX = 107  # bytes: sockaddr_un.sun_path holds 108 on Linux (104 on macOS), one of them NUL
@@ -76,7 +78,9 @@ def parse_address(text: str) -> Address:
 
 
 def _unix(path: str) -> UnixAddress:
-    if path in ("", "@") or "\0" in path:
+    if "\0" in path:
+        raise ValueError("the path of the unix socket cannot hold NUL")
+    if path in ("", "@"):
         raise ValueError("the path of the unix socket is missing")
     if len(path.encode("utf-8", "surrogateescape")) > _PATH_MAX:
         raise ValueError(f"the path of a unix socket has at most {_PATH_MAX} bytes")
@@ -114,6 +118,10 @@ def _port(text: str) -> int:
 
 
 def _number(text: str, maximum: int, complaint: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) > maximum:
+    try:
+        number = digits(text)
+    except ValueError:
+        raise ValueError(complaint) from None
+    if number > maximum:
         raise ValueError(complaint)
-    return int(text)
+    return number

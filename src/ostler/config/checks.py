@@ -48,8 +48,9 @@ def check_directories(config: Config) -> None:
 
 def _check_directory(config: Config, name: str, written: str, path: str) -> None:
     if not os.path.isdir(path):
-        problem = "is not a directory" if os.path.exists(path) else "does not exist"
-        raise config.complaint(name, f'the directory "{written}" {problem}')
+        if os.path.exists(path):
+            raise config.complaint(name, f'"{written}" is not a directory')
+        raise config.complaint(name, f'the directory "{written}" does not exist')
 
 
 def _named(config: Config, name: str) -> str:

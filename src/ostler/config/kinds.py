@@ -15,7 +15,7 @@ from ostler.config.address import (
     UnixAddress,
     parse_address,
 )
-from ostler.config.units import Duration, Mode, Size
+from ostler.config.units import Duration, Mode, Size, digits
 
 __all__ = [
     "Choice",
@@ -84,13 +84,12 @@ class Whole(Kind[int]):
         self.maximum = maximum
 
     def read(self, value: object) -> int:
-        if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or value < self.minimum:
+        number = digits(value.strip()) if isinstance(value, str) else value
+        if isinstance(number, bool) or not isinstance(number, int) or number < self.minimum:
             raise ValueError
-        if self.maximum is not None and value > self.maximum:
+        if self.maximum is not None and number > self.maximum:
             raise ValueError
-        return value
+        return number
 
 
 class Volume(Kind[Size]):
@@ -104,7 +103,7 @@ class Volume(Kind[Size]):
         self.maximum = Size.parse(maximum)
 
     def read(self, value: object) -> Size:
-        size = _unit(Size, value)
+        size = Size.parse(value)
         if not self.minimum <= size <= self.maximum:
             raise ValueError
         return size
@@ -122,7 +121,7 @@ class Span(Kind[Duration]):
         self.maximum = Duration.parse(maximum)
 
     def read(self, value: object) -> Duration:
-        duration = _unit(Duration, value)
+        duration = Duration.parse(value)
         if not self.minimum <= duration <= self.maximum:
             raise ValueError
         return duration
@@ -137,7 +136,7 @@ class Permissions(Kind[Mode]):
         super().__init__("MODE", 'permission bits as octal text such as "660"')
 
     def read(self, value: object) -> Mode:
-        return _unit(Mode, value)
+        return Mode.parse(value)
 
 
 class ListenAddress(Kind[Address]):
@@ -312,17 +311,6 @@ class Many(Kind[tuple[T, ...]]):
     @property
     def is_repeatable(self) -> bool:
         return True
-
-
-U = TypeVar("U", Duration, Size, Mode)
-
-
-def _unit(unit: type[U], value: object) -> U:
-    """Read with a unit's own reader, without its message for programmers."""
-    try:
-        return unit.parse(value)
-    except ValueError:
-        raise ValueError from None
 
 
 def quote(value: object) -> str:

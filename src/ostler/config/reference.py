@@ -63,7 +63,8 @@ def _facts(option: Option[Any]) -> Iterator[str]:
     unit = f" ({option.unit})" if option.unit else ""
     yield f"Default: `{option.default_text}`{unit}"
     yield f"Value: {option.kind.expects}" + ("; several" if option.kind.is_repeatable else "")
-    flags = [f"`{flag}`" for flag in (option.short, option.flag) if flag]
+    position = "APP" if option.name == "app" else ""
+    flags = [f"`{flag}`" for flag in (position, option.short, option.flag) if flag]
     if option.kind.off is not None:
         flags.append(f"`--no-{option.flag[2:]}`")
     variables = [f"`{option.variable}`"]

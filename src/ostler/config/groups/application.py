@@ -41,7 +41,7 @@ class Application(Group):
         uvicorn="app_dir",
     )
     server_header = Option(
-        Maybe(HeaderText()),
+        Maybe(HeaderText(), word="off"),
         "ostler",
         "The value of the Server header in responses that have none of their own; off sends none.",
         uvicorn="server_header",

@@ -1,0 +1,96 @@
+"""Precedence: command line, environment, platform, file, default."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ostler.config import Config, from_arguments, load
+from ostler.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def loaded(line: str = "", environ: dict[str, str] | None = None, toml: str | None = None) -> Config:
+    if toml is not None:
+        Path("ostler.toml").write_text(toml)
+    return load(from_arguments(line.split()).assignments, environ or {})
+
+
+@pytest.mark.parametrize(
+    ("line", "environ", "toml", "workers", "source"),
+    [
+        ("", {}, None, 1, "default"),
+        ("", {}, "workers = 2", 2, "ostler.toml:1"),
+        ("", {"WEB_CONCURRENCY": "3"}, "workers = 2", 3, "WEB_CONCURRENCY"),
+        ("", {"OSTLER_WORKERS": "4", "WEB_CONCURRENCY": "3"}, "workers = 2", 4, "OSTLER_WORKERS"),
+        ("-w 5", {"OSTLER_WORKERS": "4", "WEB_CONCURRENCY": "3"}, "workers = 2", 5, "--workers"),
+        ("-w 5", {"WEB_CONCURRENCY": "auto"}, None, 5, "--workers"),  # a platform's hint nobody asked for
+    ],
+)
+def test_precedence(line: str, environ: dict[str, str], toml: str | None, workers: int, source: str) -> None:
+    config = loaded(line, environ, toml)
+    assert config.workers == workers
+    assert config.source("workers") == source
+
+
+def test_port_opens_the_container() -> None:
+    config = loaded(environ={"PORT": "5000"}, toml='bind = "127.0.0.1:1"')
+    assert [str(address) for address in config.bind] == ["0.0.0.0:5000"]
+
+
+def test_bind_of_a_nearer_source_replaces_the_list() -> None:
+    config = loaded("-b :1 -b :2", {"OSTLER_BIND": ":3"}, 'bind = [":4"]')
+    assert [str(address) for address in config.bind] == ["0.0.0.0:1", "0.0.0.0:2"]
+
+
+def test_file_that_is_found_is_named() -> None:
+    config = loaded(toml="workers = 2")
+    assert config.config == "ostler.toml"
+    assert config.source("config") == "found here"
+
+
+@pytest.mark.parametrize(
+    ("line", "environ", "source"),
+    [
+        ("-c other.toml", {"OSTLER_CONFIG": "gone.toml"}, "--config"),
+        ("", {"OSTLER_CONFIG": "other.toml"}, "OSTLER_CONFIG"),
+    ],
+)
+def test_file_that_is_given(line: str, environ: dict[str, str], source: str) -> None:
+    Path("other.toml").write_text("workers = 3")
+    config = loaded(line, environ, "workers = 2")
+    assert config.workers == 3
+    assert config.source("workers") == "other.toml:1"
+    assert config.source("config") == source
+
+
+def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OSTLER_WORKERS", "6")
+    assert load().workers == 6
+
+
+@pytest.mark.parametrize(
+    ("line", "environ", "toml", "complaint"),
+    [
+        ("", {"OSTLER_WORKERS": "many"}, None, 'OSTLER_WORKERS: "many" is not a whole number >= 1'),
+        ("-w 2", {}, "workers = 0", "ostler.toml:1: workers: 0 is not a whole number >= 1"),
+        ("-w x", {}, None, '--workers: "x" is not a whole number >= 1'),
+        ("", {"WEB_CONCURRENCY": "auto"}, None, 'WEB_CONCURRENCY: "auto" is not a whole number >= 1'),
+        ("", {"PORT": "x"}, None, 'PORT: "0.0.0.0:x" is not an address: a port is a whole number from 0 to 65535'),
+        ("", {}, "[[app]]\ntarget = 'x'", "ostler.toml:1: app: an array is not an application such as"),
+        ("-c gone.toml", {}, None, 'cannot read the configuration file "gone.toml"'),
+        ("--config=", {}, None, '--config: "" is not a file, or "none"'),
+        ("--limit-request-line 40K", {}, None, "--limit-request-line: 40K is more than limit_request_head"),
+        ("--temp-dir gone", {}, None, '--temp-dir: the directory "gone" does not exist'),
+    ],
+)
+def test_complaints(line: str, environ: dict[str, str], toml: str | None, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(complaint)}"):
+        loaded(line, environ, toml)

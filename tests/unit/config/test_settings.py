@@ -1,0 +1,135 @@
+"""Config and the table: defaults, types, sources, and rules that every option keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ostler.config.address import TcpAddress
+from ostler.config.option import Option
+from ostler.config.settings import GROUPS, OPTIONS, Assignment, Config
+from ostler.config.units import Duration, Mode, Size
+from ostler.errors import ConfigError
+
+EVERY_OPTION = pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS.keys())
+
+
+def assignment(name: str, value: object, where: str = "--test") -> Assignment:
+    return Assignment(name, value, where, where)
+
+
+def test_defaults() -> None:
+    """The documented ones: changing a default is a decision, so it takes a change here as well."""
+    combined = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
+    assert dict(Config().values) == {
+        "app": None,
+        "chdir": None,
+        "pythonpath": (),
+        "server_header": "ostler",
+        "bind": (TcpAddress("127.0.0.1", 8000),),
+        "backlog": 2048,
+        "unix_mode": 0o660,
+        "workers": 1,
+        "threads": 8,
+        "worker_connections": 16384,
+        "queue_size": 1024,
+        "retry_after": 1,
+        "limit_request_line": 8 << 10,
+        "limit_request_head": 32 << 10,
+        "limit_request_fields": 100,
+        "limit_request_body": 1 << 30,
+        "body_memory": 256 << 10,
+        "temp_dir": None,
+        "response_buffer": 1 << 20,
+        "header_timeout": 15.0,
+        "body_timeout": 15.0,
+        "min_rate": 256,
+        "keepalive": 75.0,
+        "write_timeout": 60.0,
+        "graceful_timeout": 30.0,
+        "boot_timeout": 0.0,
+        "access_log": None,
+        "access_log_format": combined,
+        "error_log": "-",
+        "log_level": 20,
+        "config": None,
+        "pidfile": None,
+    }
+
+
+@EVERY_OPTION
+def test_option_is_complete(option: Option[Any]) -> None:
+    assert option.about.endswith(".")
+    assert option.name == option.name.lower()
+    default = option.kind.parse(option.default)
+    assert option.kind.parse(option.kind.show(default)) == default
+
+
+@EVERY_OPTION
+def test_option_reads_what_it_shows(option: Option[Any]) -> None:
+    """What `ostler check` prints can be written into a file."""
+    config = Config([assignment(option.name, option.default_text)])
+    assert config.values[option.name] == Config().values[option.name]
+
+
+def test_names_are_unambiguous() -> None:
+    flags = [flag for option in OPTIONS.values() for flag in (option.short, option.flag) if flag]
+    assert len(flags) == len(set(flags))
+    assert not {"-h", "-V", "--help", "--version"} & set(flags)
+    # A --no- form must not hide an option of that name.
+    assert not [name for name in OPTIONS if name.startswith("no_")]
+
+
+def test_names_in_other_servers_are_given_once() -> None:
+    for server in ("gunicorn", "uwsgi", "uvicorn"):
+        names = [name for option in OPTIONS.values() for name in getattr(option, server)]
+        assert len(names) == len(set(names)), server
+        assert all(name == name.lower() and "-" not in name for name in names)
+
+
+def test_groups_have_headings() -> None:
+    assert [group.heading for group in GROUPS if not group.heading or not group.about.endswith(".")] == []
+    assert len({group.heading for group in GROUPS}) == len(GROUPS)
+
+
+def test_later_assignments_win_and_are_remembered() -> None:
+    config = Config([assignment("workers", 2, "ostler.toml:1"), assignment("workers", "3", "OSTLER_WORKERS")])
+    assert config.workers == 3
+    assert config.source("workers") == "OSTLER_WORKERS"
+    assert config.source("threads") == "default"
+
+
+def test_values_have_their_types() -> None:
+    config = Config()
+    assert isinstance(config.keepalive, Duration)
+    assert isinstance(config.limit_request_body, Size)
+    assert isinstance(config.unix_mode, Mode)
+
+
+def test_config_is_immutable() -> None:
+    config = Config()
+    with pytest.raises(AttributeError):
+        config.workers = 2  # type: ignore[assignment]
+    with pytest.raises(AttributeError):
+        config.wokers = 2  # type: ignore[attr-defined]
+
+
+def test_ill_typed_value_names_its_source() -> None:
+    """Even when a later source would win: it would come to light at a bad moment."""
+    wrong = Assignment("workers", "many", "ostler.toml:3", "ostler.toml:3: workers")
+    with pytest.raises(ConfigError, match=r'^ostler\.toml:3: workers: "many" is not a whole number >= 1$'):
+        Config([wrong, assignment("workers", 2)])
+
+
+def test_complaint_names_the_source_or_the_option() -> None:
+    config = Config([assignment("workers", 2, "OSTLER_WORKERS")])
+    assert config.complaint("workers", "too few").message == "OSTLER_WORKERS: too few"
+    assert config.complaint("threads", "too few").message == "threads: too few"
+
+
+def test_lines_show_every_option() -> None:
+    lines = list(Config([assignment("keepalive", 120, "--keepalive")]).lines())
+    assert [name for name, _, _ in lines] == list(OPTIONS)
+    assert ("keepalive", "2m", "--keepalive") in lines
+    assert ("log_level", "info", "default") in lines
