@@ -1,0 +1,99 @@
+//! One client connection, as the reactor sees it.
+
+use super::output::Output;
+use super::request::{Body, Gather, Request};
+use super::timers::Deadline;
+use crate::log::Pending;
+use crate::sys::Peer;
+use ostler_wire::http1::{BodyDecoder, Progress};
+use std::os::fd::OwnedFd;
+
+/// Where a connection stands. The reactor reads in the first three; an app thread owns the answer in `InFlight`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// No byte of a request yet.
+    Idle,
+    /// Part of a head.
+    Head,
+    /// A head, part of its body.
+    Body,
+    /// Queued or running.
+    InFlight,
+    /// Answered; the client still takes bytes.
+    Flushing,
+    /// Answered and shut; what the client still sends is read and forgotten, so that it reads our answer.
+    Lingering,
+}
+
+/// A body that is being read.
+pub struct Upload {
+    pub decoder: BodyDecoder,
+    /// Counted bodies that fit in memory are read straight behind the head: the end of the body in the request's buffer.
+    pub inline_end: Option<usize>,
+    pub gather: Gather,
+    /// When reading it began (monotonic ns).
+    pub since: u64,
+    pub received: u64,
+}
+
+/// A body that the app waits for, after "100 Continue".
+pub enum Late {
+    Reading(Box<Upload>),
+    Done(Body),
+    /// What the app reads as an error.
+    Failed(&'static str),
+}
+
+/// One connection. Everything a client does not need right now is absent: an idle one is this struct and its socket.
+pub struct Conn {
+    pub socket: OwnedFd,
+    pub peer: Peer,
+    pub generation: u32,
+    pub listener: u8,
+    pub phase: Phase,
+    /// The client may send another request after this one.
+    pub keep_alive: bool,
+    /// The connection broke while its request ran.
+    pub gone: bool,
+    /// What epoll watches for; `None`: not registered.
+    pub interest: Option<u32>,
+    pub deadline: Deadline,
+    pub served: u32,
+    pub progress: Progress,
+    /// When the first byte of the request came (monotonic ns).
+    pub since: u64,
+    /// The request under assembly.
+    pub incoming: Option<Box<Request>>,
+    pub upload: Option<Box<Upload>>,
+    pub late: Option<Box<Late>>,
+    /// Bytes that came behind the current request.
+    pub leftover: Vec<u8>,
+    pub output: Option<Box<Output>>,
+    /// The access log's line of an answer that is still being sent.
+    pub line: Option<Box<Pending>>,
+}
+
+impl Conn {
+    pub fn new(socket: OwnedFd, peer: Peer, listener: u8, generation: u32) -> Self {
+        Self {
+            socket,
+            peer,
+            generation,
+            listener,
+            phase: Phase::Idle,
+            keep_alive: true,
+            gone: false,
+            interest: None,
+            deadline: Deadline::default(),
+            served: 0,
+            progress: Progress::default(),
+            since: 0,
+            incoming: None,
+            upload: None,
+            late: None,
+            leftover: Vec::new(),
+            output: None,
+            line: None,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The end: take what the kernel has queued, answer what is there, close what is idle.
+
+use super::conn::Phase;
+use super::reactor::PollSpace;
+use super::timers::tick_after;
+use super::Core;
+use crate::score;
+use crate::sys;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// How long a connection that has just been accepted may take to send its request while the worker drains.
+const FIRST_REQUEST: u64 = 1_000_000_000;
+
+impl Core {
+    /// Stops accepting after what the kernel has queued; idle connections close, the others get their answers.
+    pub fn drain(&self) {
+        let now = sys::monotonic_ns();
+        self.draining.store(true, Relaxed);
+        self.score.state.store(score::DRAINING, Relaxed);
+        {
+            let mut state = self.lock();
+            if state.draining {
+                return;
+            }
+            state.draining = true;
+        }
+        for (index, listener) in self.listeners.iter().enumerate() {
+            let _ = self.epoll.remove(listener.fd);
+            while self.accept_one(index, now) {}
+        }
+        self.sweep_idle(now);
+        if self.lock().conns.is_empty() {
+            self.drained.signal();
+        }
+        self.kick.signal();
+    }
+
+    /// Reads each idle connection once: a request that is there already is served, the rest are closed.
+    fn sweep_idle(&self, now: u64) {
+        let mut space = PollSpace::default();
+        let mut state = self.lock();
+        let idle: Vec<usize> = state
+            .conns
+            .iter()
+            .filter(|(_, conn)| conn.phase == Phase::Idle)
+            .map(|(index, _)| index)
+            .collect();
+        for index in idle {
+            self.receive(&mut state, index, &mut space.scratch, now);
+            let Some(conn) = state.conns.get(index).filter(|conn| conn.phase == Phase::Idle) else {
+                continue;
+            };
+            if conn.served == 0 {
+                state.set_deadline(index, tick_after(now, FIRST_REQUEST));
+            } else {
+                self.close(&mut state, index);
+            }
+        }
+        self.find_runner(&mut state, None);
+    }
+
+    /// Ends the app threads: each leaves when its request has ended.
+    pub fn stop(&self) {
+        self.lock().stopping = true;
+        for parker in &self.parkers {
+            parker.unpark();
+        }
+        self.monitor_wake.notify_all();
+        self.progress.notify_all();
+        self.nudge.signal();
+        self.kick.signal();
+    }
+
+    /// Whether a drain has nothing left to do.
+    pub fn is_drained(&self) -> bool {
+        let state = self.lock();
+        state.draining && state.conns.is_empty()
+    }
+}

@@ -1,0 +1,529 @@
+//! One answer: the app's status and fields are checked and written, its body framed and counted, straight to the socket.
+//! Knows nothing of Python: a driver feeds it bytes.
+
+use super::output::{Output, Piece, Shared};
+use super::request::{Request, Token};
+use super::Core;
+use crate::log::Stamp;
+use crate::sys;
+use ostler_wire::http1::response::{
+    chunk_header, is_field_value, is_hop_by_hop, is_token, parse_length, plan, BodyFraming, Plan,
+};
+use ostler_wire::http1::Version;
+use std::io::ErrorKind;
+use std::os::fd::{OwnedFd, RawFd};
+
+/// A body part up to this size is copied behind the head, so that both leave in one call.
+const JOIN: usize = 16 * 1024;
+
+/// Why a status line or field of the app cannot be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum HeadError {
+    Status,
+    Name,
+    Value,
+    Length,
+}
+
+impl HeadError {
+    pub fn message(&self) -> &'static str {
+        match self {
+            Self::Status => "the status must be three digits from 200 to 999, a space and a reason without CR or LF",
+            Self::Name => "a header name must be a token (RFC 9110 5.1)",
+            Self::Value => "a header value must not contain CR, LF, NUL or other control characters (RFC 9110 5.5)",
+            Self::Length => "Content-Length must be one decimal number",
+        }
+    }
+}
+
+/// Where written bytes went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// To the socket.
+    Direct,
+    /// Behind others, for a slow client.
+    Held,
+    /// As above, and more than `response_buffer` waits: the caller should wait for room.
+    Full,
+    /// Nowhere: the client is gone.
+    Gone,
+}
+
+/// How an answer ended.
+#[derive(Clone, Debug, Default)]
+pub struct Finished {
+    pub status: u16,
+    /// Body bytes.
+    pub bytes: u64,
+    pub keep_alive: bool,
+    /// The connection must break so that the client can tell that the answer is incomplete.
+    pub reset: bool,
+    pub client_gone: bool,
+    pub app_error: bool,
+    /// The body was shorter than the app's Content-Length by this much.
+    pub missing: u64,
+    /// The app sent more than its Content-Length; the excess was cut.
+    pub excess: bool,
+}
+
+/// Whoever keeps the bytes of a body part alive: taken when the client is slow, so that they wait uncopied; left alone
+/// (or absent) otherwise.
+pub type Owner = Option<Box<dyn Shared>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No status yet.
+    Fresh,
+    /// Status and fields are known, nothing has been sent.
+    Started,
+    Sending,
+    Ended,
+}
+
+/// The answer under way. One lives in each app thread and is reset for each request, keeping its memory.
+pub struct Exchange {
+    token: Token,
+    fd: RawFd,
+    version: Version,
+    head_request: bool,
+    /// Both sides may keep the connection, as far as is known.
+    keep_alive: bool,
+    phase: Phase,
+    status: u16,
+    /// Status line and fields.
+    head: Vec<u8>,
+    /// A copy of the app's part of the head, when the access log asks for response fields.
+    lines: Vec<u8>,
+    declared: Option<u64>,
+    has_date: bool,
+    has_server: bool,
+    plan: Plan,
+    sent: u64,
+    excess: bool,
+    gone: bool,
+    /// Bytes of this answer wait in the reactor's hands: later ones go behind them.
+    held: bool,
+    pub stamp: Stamp,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Self {
+            token: Token {
+                index: 0,
+                generation: 0,
+            },
+            fd: -1,
+            version: Version::Http11,
+            head_request: false,
+            keep_alive: false,
+            phase: Phase::Ended,
+            status: 0,
+            head: Vec::with_capacity(1024),
+            lines: Vec::new(),
+            declared: None,
+            has_date: false,
+            has_server: false,
+            plan: Plan {
+                framing: BodyFraming::None,
+                keep_alive: false,
+            },
+            sent: 0,
+            excess: false,
+            gone: false,
+            held: false,
+            stamp: Stamp::default(),
+        }
+    }
+}
+
+impl Exchange {
+    /// Begins the answer to `request`.
+    pub fn reset(&mut self, request: &Request) {
+        self.token = request.token;
+        self.fd = request.fd;
+        self.version = request.head.version;
+        self.head_request = request.method() == b"HEAD";
+        self.keep_alive = request.head.keep_alive;
+        self.phase = Phase::Fresh;
+        self.status = 0;
+        self.sent = 0;
+        self.excess = false;
+        self.gone = false;
+        self.held = false;
+        self.lines.clear();
+    }
+
+    pub fn is_started(&self) -> bool {
+        self.phase != Phase::Fresh
+    }
+
+    /// The head is on its way: the status can't be changed any more.
+    pub fn is_sending(&self) -> bool {
+        matches!(self.phase, Phase::Sending | Phase::Ended)
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Nothing more is wanted of the body: it is whole, has none, or nobody is there to read it.
+    pub fn is_satisfied(&self) -> bool {
+        self.gone || self.phase == Phase::Sending && matches!(self.plan.framing, BodyFraming::None)
+    }
+
+    /// The request method was HEAD.
+    pub fn is_head(&self) -> bool {
+        self.head_request
+    }
+
+    pub fn token(&self) -> Token {
+        self.token
+    }
+
+    /// The app's Content-Length.
+    pub fn declared(&self) -> Option<u64> {
+        self.declared
+    }
+
+    /// Status line and the app's fields, if the access log needs them.
+    pub fn head_lines(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// Takes the status line, e.g. `200 OK`; forgets an earlier one.
+    pub fn start(&mut self, status: &[u8]) -> Result<(), HeadError> {
+        self.phase = Phase::Fresh;
+        let (digits, reason) = status.split_at_checked(3).ok_or(HeadError::Status)?;
+        let code = digits.iter().try_fold(0u16, |code, &byte| {
+            byte.is_ascii_digit()
+                .then(|| code * 10 + u16::from(byte - b'0'))
+                .ok_or(HeadError::Status)
+        })?;
+        let reason_ok = reason.is_empty() || reason[0] == b' ' && is_field_value(&reason[1..]);
+        if code < 200 || !reason_ok {
+            return Err(HeadError::Status);
+        }
+        self.status = code;
+        self.declared = None;
+        self.has_date = false;
+        self.has_server = false;
+        self.head.clear();
+        self.head.extend_from_slice(b"HTTP/1.1 ");
+        self.head.extend_from_slice(status);
+        if reason.is_empty() {
+            self.head.push(b' ');
+        }
+        self.head.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    /// Takes one field. `Ok(false)`: a hop-by-hop field, which is the server's to send and was left out.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<bool, HeadError> {
+        if !is_token(name) {
+            return Err(HeadError::Name);
+        }
+        if !is_field_value(value) {
+            return Err(HeadError::Value);
+        }
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"date") => self.has_date = true,
+            6 if name.eq_ignore_ascii_case(b"server") => self.has_server = true,
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                let length = parse_length(value.trim_ascii()).ok_or(HeadError::Length)?;
+                if self.declared.is_some_and(|earlier| earlier != length) {
+                    return Err(HeadError::Length);
+                }
+                self.declared = Some(length);
+                return Ok(true); // written once, with the framing
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                self.keep_alive &= !value.trim_ascii().eq_ignore_ascii_case(b"close");
+                return Ok(false);
+            }
+            _ if is_hop_by_hop(name) => return Ok(false),
+            _ => {}
+        }
+        self.head.extend_from_slice(name);
+        self.head.extend_from_slice(b": ");
+        self.head.extend_from_slice(value);
+        self.head.extend_from_slice(b"\r\n");
+        Ok(true)
+    }
+
+    /// All fields are there.
+    pub fn started(&mut self, core: &Core) {
+        if core.access.as_ref().is_some_and(|(log, _)| log.wants_response_fields()) {
+            self.lines.clone_from(&self.head);
+        }
+        self.phase = Phase::Started;
+    }
+
+    /// Decides the framing and completes the head. `known`: the whole body's length, where that is known up front.
+    fn complete_head(&mut self, core: &Core, known: Option<u64>) {
+        let keep_alive = self.keep_alive && !core.is_draining();
+        self.plan = plan(
+            self.version,
+            self.head_request,
+            self.status,
+            self.declared,
+            known,
+            keep_alive,
+        );
+        self.phase = Phase::Sending;
+        let announced = match self.plan.framing {
+            BodyFraming::Length(length) => Some(length),
+            // HEAD and 304 may say what GET would have had (RFC 9110 §8.6); 204 must not.
+            BodyFraming::None if self.status != 204 => self.declared.or(known.filter(|_| self.head_request)),
+            _ => None,
+        };
+        let head = &mut self.head;
+        if !self.has_date {
+            self.stamp.refresh();
+            head.extend_from_slice(b"Date: ");
+            head.extend_from_slice(&self.stamp.date);
+            head.extend_from_slice(b"\r\n");
+        }
+        if !self.has_server && !core.settings.server_header.is_empty() {
+            head.extend_from_slice(b"Server: ");
+            head.extend_from_slice(&core.settings.server_header);
+            head.extend_from_slice(b"\r\n");
+        }
+        if let Some(length) = announced {
+            head.extend_from_slice(b"Content-Length: ");
+            head.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            head.extend_from_slice(b"\r\n");
+        } else if matches!(self.plan.framing, BodyFraming::Chunked) {
+            head.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        match (self.plan.keep_alive, self.version) {
+            (false, _) => head.extend_from_slice(b"Connection: close\r\n"),
+            (true, Version::Http10) => head.extend_from_slice(b"Connection: keep-alive\r\n"),
+            (true, Version::Http11) => {}
+        }
+        head.extend_from_slice(b"\r\n");
+    }
+
+    /// Sends the whole body at once, with its length if the app gave none. `owner`: see [`Owner`].
+    pub fn send_whole(&mut self, core: &Core, body: &[u8], owner: &mut Owner) -> Room {
+        self.complete_head(core, Some(body.len() as u64));
+        self.write_body(core, body, owner)
+    }
+
+    /// Sends one part of a body; an empty part sends nothing, not even the head.
+    pub fn send_part(&mut self, core: &Core, part: &[u8], owner: &mut Owner) -> Room {
+        if part.is_empty() {
+            return Room::Direct;
+        }
+        if self.phase == Phase::Started {
+            self.complete_head(core, None);
+        } else {
+            self.head.clear();
+        }
+        self.write_body(core, part, owner)
+    }
+
+    fn write_body(&mut self, core: &Core, body: &[u8], owner: &mut Owner) -> Room {
+        let body = self.cut(body);
+        let mut tail: &[u8] = b"";
+        if matches!(self.plan.framing, BodyFraming::Chunked) && !body.is_empty() {
+            chunk_header(body.len(), &mut self.head);
+            tail = b"\r\n";
+        }
+        self.sent += body.len() as u64;
+        if body.len() > JOIN {
+            let head = std::mem::take(&mut self.head);
+            let room = self.write_apart(core, &head, body, tail, owner);
+            self.head = head;
+            return room;
+        }
+        self.head.extend_from_slice(body);
+        self.head.extend_from_slice(tail);
+        self.write_head_buffer(core)
+    }
+
+    /// The part of `body` that may be sent: none where the response has none, no more than was declared.
+    fn cut<'a>(&mut self, body: &'a [u8]) -> &'a [u8] {
+        match self.plan.framing {
+            BodyFraming::None => b"",
+            BodyFraming::Length(length) => {
+                let room = usize::try_from(length - self.sent).unwrap_or(usize::MAX);
+                self.excess |= body.len() > room;
+                &body[..body.len().min(room)]
+            }
+            BodyFraming::Chunked | BodyFraming::UntilClose => body,
+        }
+    }
+
+    fn write_head_buffer(&mut self, core: &Core) -> Room {
+        if self.head.is_empty() || self.gone {
+            return if self.gone { Room::Gone } else { Room::Direct };
+        }
+        let mut at = 0;
+        if self.may_send(core) {
+            match self.count(sys::send(self.fd, &self.head)) {
+                Some(count) if count == self.head.len() => return Room::Direct,
+                Some(count) => at = count,
+                None => return Room::Gone,
+            }
+        }
+        let rest = self.head[at..].to_vec();
+        self.hold(core, |output| output.push(Piece::Bytes(rest)))
+    }
+
+    fn write_apart(&mut self, core: &Core, head: &[u8], body: &[u8], tail: &'static [u8], owner: &mut Owner) -> Room {
+        if self.gone {
+            return Room::Gone;
+        }
+        let mut at = 0;
+        if self.may_send(core) {
+            match self.count(sys::send_parts(self.fd, [head, body, tail])) {
+                Some(count) if count == head.len() + body.len() + tail.len() => return Room::Direct,
+                Some(count) => at = count,
+                None => return Room::Gone,
+            }
+        }
+        let from = at.saturating_sub(head.len()).min(body.len());
+        let cut_tail = at.saturating_sub(head.len() + body.len());
+        let owner = if from < body.len() { owner.take() } else { None };
+        self.hold(core, |output| {
+            if at < head.len() {
+                output.push(Piece::Bytes(head[at..].to_vec()));
+            }
+            match owner {
+                Some(owner) => output.push_shared(owner, from, body.len()),
+                None if from < body.len() => output.push(Piece::Bytes(body[from..].to_vec())),
+                None => {}
+            }
+            if cut_tail < tail.len() {
+                output.push(Piece::Bytes(tail[cut_tail..].to_vec()));
+            }
+        })
+    }
+
+    /// Bytes may go straight to the socket unless others wait before them.
+    fn may_send(&mut self, core: &Core) -> bool {
+        if self.held {
+            self.held = core.is_held(self.token) != Room::Direct;
+        }
+        !self.held
+    }
+
+    /// What the socket took; 0 when it is full. None: the client is gone.
+    fn count(&mut self, result: std::io::Result<usize>) -> Option<usize> {
+        match result {
+            Ok(count) => Some(count),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Some(0),
+            Err(_) => {
+                self.gone = true;
+                None
+            }
+        }
+    }
+
+    fn hold(&mut self, core: &Core, fill: impl FnOnce(&mut Output)) -> Room {
+        self.held = true;
+        let room = core.hold(self.token, fill);
+        self.gone |= room == Room::Gone;
+        room
+    }
+
+    /// Sends `length` bytes of a file from `offset` as the whole body. `keep`: makes a descriptor that outlives the call.
+    pub fn send_file(
+        &mut self,
+        core: &Core,
+        file: RawFd,
+        mut offset: u64,
+        length: u64,
+        keep: impl FnOnce() -> Option<OwnedFd>,
+    ) -> Room {
+        self.complete_head(core, Some(length));
+        let mut left = match self.plan.framing {
+            BodyFraming::None => return self.write_head_buffer(core),
+            BodyFraming::Length(declared) => length.min(declared),
+            BodyFraming::Chunked | BodyFraming::UntilClose => length,
+        };
+        let sent = sys::send_before_more(self.fd, &self.head);
+        let Some(count) = self.count(sent) else {
+            return Room::Gone;
+        };
+        let mut blocked = count < self.head.len();
+        while left > 0 && !blocked {
+            match sys::send_file(self.fd, file, offset, left) {
+                Ok(0) => return Room::Direct, // shorter than it was: `end` sees what is missing
+                Ok(count) => {
+                    offset += count as u64;
+                    left -= count as u64;
+                    self.sent += count as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => blocked = true,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.gone = true;
+                    return Room::Gone;
+                }
+            }
+        }
+        if !blocked {
+            return Room::Direct;
+        }
+        let Some(file) = keep() else { return Room::Direct };
+        self.sent += left;
+        let head = self.head[count..].to_vec();
+        self.hold(core, |output| {
+            if !head.is_empty() {
+                output.push(Piece::Bytes(head));
+            }
+            if left > 0 {
+                output.push(Piece::File { file, offset, left });
+            }
+        })
+    }
+
+    /// The body is whole: sends the head if nothing was, or the last chunk.
+    pub fn end(&mut self, core: &Core) -> Finished {
+        match self.phase {
+            Phase::Started => {
+                self.complete_head(core, Some(0).filter(|_| self.declared.is_none()));
+                self.write_head_buffer(core);
+            }
+            Phase::Sending if matches!(self.plan.framing, BodyFraming::Chunked) => {
+                self.head.clear();
+                self.head.extend_from_slice(b"0\r\n\r\n");
+                self.write_head_buffer(core);
+            }
+            _ => {}
+        }
+        let missing = match self.plan.framing {
+            BodyFraming::Length(length) => length - self.sent.min(length),
+            _ => 0,
+        };
+        self.finished(missing)
+    }
+
+    /// The app failed while its body was on the way: the client must be able to tell.
+    pub fn abort(&mut self) -> Finished {
+        let missing = match self.plan.framing {
+            BodyFraming::Length(length) => length - self.sent.min(length),
+            _ => 0,
+        };
+        let mut done = self.finished(missing);
+        done.keep_alive = false;
+        done.reset = matches!(self.plan.framing, BodyFraming::UntilClose);
+        done
+    }
+
+    fn finished(&mut self, missing: u64) -> Finished {
+        self.phase = Phase::Ended;
+        Finished {
+            status: if self.gone { 499 } else { self.status },
+            bytes: self.sent,
+            keep_alive: self.plan.keep_alive && missing == 0 && !self.gone,
+            reset: false,
+            client_gone: self.gone,
+            app_error: false,
+            missing,
+            excess: self.excess,
+        }
+    }
+}

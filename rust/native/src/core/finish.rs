@@ -1,0 +1,111 @@
+//! The end of a request: counts, the log line, and what becomes of its connection.
+
+use super::conn::Phase;
+use super::exchange::Finished;
+use super::request::{Request, BUFFER};
+use super::timers::tick_after;
+use super::{Core, State};
+use crate::log::Pending;
+use crate::score;
+use crate::sys;
+use std::os::fd::AsRawFd;
+
+impl Core {
+    /// Takes a request back from the thread that ran it. `line`: its rendered access log line, empty when there is none.
+    pub fn finish(&self, thread: usize, request: Box<Request>, done: &Finished, line: &mut Pending) {
+        let now = sys::monotonic_ns();
+        let token = request.token;
+        let index = token.index as usize;
+        let duration = now.saturating_sub(request.started_ns);
+        let mut state = self.lock();
+        self.count(&mut state, thread, &request, done, duration);
+        state.give_back(request);
+        let Some(conn) = state.conn(token) else {
+            return self.put_line(line);
+        };
+        conn.keep_alive &= done.keep_alive && conn.late.is_none();
+        let waiting = conn.output.as_ref().is_some_and(|output| !output.is_empty());
+        if done.reset {
+            sys::reset_on_close(conn.socket.as_raw_fd());
+        }
+        if conn.gone || done.client_gone || done.reset {
+            self.put_line(line);
+            return self.close(&mut state, index);
+        }
+        if waiting {
+            conn.phase = Phase::Flushing;
+            if !line.text.is_empty() {
+                conn.line = Some(Box::new(std::mem::take(line)));
+            }
+            return; // flushing watches its own deadline since the first bytes were held
+        }
+        self.put_line(line);
+        self.after_answer(&mut state, index, now);
+    }
+
+    fn put_line(&self, line: &Pending) {
+        if let (Some((_, writer)), false) = (&self.access, line.text.is_empty()) {
+            writer.put(&line.text);
+        }
+    }
+
+    fn count(&self, state: &mut State, thread: usize, request: &Request, done: &Finished, duration: u64) {
+        state.roles.end(thread, duration);
+        let score = &self.score;
+        score.finished(done.status, duration);
+        score.record(thread).end();
+        score::add(&score.bytes_out, done.bytes);
+        score::add(&score.queue_ns, request.started_ns.saturating_sub(request.queued_ns));
+        score::set(&score.threads_busy, state.roles.busy());
+        score::set(&score.in_flight, state.roles.busy());
+        if done.client_gone {
+            score::add(&score.client_gone, 1);
+        }
+        if done.app_error {
+            score::add(&score.app_errors, 1);
+        }
+    }
+
+    /// The answer is out: the next request, or the end.
+    pub(super) fn after_answer(&self, state: &mut State, index: usize, now: u64) {
+        let draining = state.draining;
+        let conn = &mut state.conns[index];
+        conn.output = None;
+        if !conn.keep_alive || draining && conn.leftover.is_empty() {
+            return self.part(state, index, now);
+        }
+        conn.phase = Phase::Idle;
+        if !conn.leftover.is_empty() {
+            return self.next_in_pipeline(state, index, now);
+        }
+        if conn.interest != Some(sys::READABLE) {
+            self.watch(conn, index, Some(sys::READABLE));
+        }
+        state.set_deadline(index, tick_after(now, self.settings.keepalive));
+    }
+
+    /// The next request's bytes are here already.
+    fn next_in_pipeline(&self, state: &mut State, index: usize, now: u64) {
+        let mut request = state.spare_request();
+        let conn = &mut state.conns[index];
+        request.buffer.reserve(BUFFER.max(conn.leftover.len()));
+        request.buffer.extend_from_slice(&conn.leftover);
+        conn.leftover = Vec::new();
+        conn.incoming = Some(request);
+        conn.phase = Phase::Head;
+        conn.since = now;
+        self.watch(conn, index, Some(sys::READABLE));
+        self.parse(state, index, now);
+    }
+
+    /// Closes a connection that has had its last answer; lingers when the client was still sending.
+    fn part(&self, state: &mut State, index: usize, now: u64) {
+        let conn = &state.conns[index];
+        let unread = !conn.leftover.is_empty() || conn.late.is_some();
+        if unread || sys::discard(conn.socket.as_raw_fd()).is_ok_and(|count| count > 0) {
+            self.begin_linger(state, index, now);
+        } else {
+            self.close(state, index);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The core of one worker, without Python: connections, the run queue, who polls, who runs.
+//!
+//! One lock (`Core::state`) guards the connections, the queue and the roles. It is taken per event and per request, never
+//! across a wait, a log write or Python code. A request in flight is owned by its app thread, which reads its bytes and
+//! writes to its socket without the lock; the reactor neither reads nor closes that socket meanwhile.
+
+mod conn;
+mod drain;
+mod exchange;
+mod finish;
+mod flush;
+mod monitor;
+mod output;
+mod reactor;
+mod receive;
+mod refuse;
+mod request;
+mod roles;
+mod timers;
+
+pub use exchange::{Exchange, Finished, HeadError, Owner, Room};
+pub use output::{Piece, Shared};
+pub use reactor::PollSpace;
+pub use request::{Body, Request, Token};
+pub use roles::Next;
+
+use crate::log::{AccessLog, ErrorLog, Writer};
+use crate::score::Score;
+use crate::settings::Settings;
+use crate::sys::{self, Epoll, Wake};
+use conn::Conn;
+use roles::{Parker, Roles};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// A descriptor that gives connections.
+pub struct Listener {
+    pub fd: RawFd,
+    pub unix: bool,
+}
+
+/// Requests kept for reuse while the worker is busy.
+const SPARE_REQUESTS: usize = 256;
+
+/// What the lock guards.
+pub(crate) struct State {
+    conns: Slab<Conn>,
+    next_generation: u32,
+    queue: VecDeque<Box<Request>>,
+    spare: Vec<Box<Request>>,
+    wheel: timers::Wheel,
+    due: Vec<u64>,
+    /// Shared pieces that were sent; a thread with the interpreter's lock drops them.
+    spent: Vec<Box<dyn Shared>>,
+    roles: Roles,
+    draining: bool,
+    stopping: bool,
+    /// Until when no connection is accepted: the process is out of descriptors (monotonic ns; 0: accepting).
+    accept_after: u64,
+}
+
+/// One worker's core.
+pub struct Core {
+    pub settings: Settings,
+    pub listeners: Vec<Listener>,
+    pub errors: Arc<ErrorLog>,
+    pub access: Option<(AccessLog, Writer)>,
+    pub score: Score,
+    epoll: Epoll,
+    /// Wakes whoever waits in epoll.
+    kick: Wake,
+    /// Wakes the monitor out of its own wait.
+    nudge: Wake,
+    /// Readable when a drain is complete.
+    pub drained: Wake,
+    state: Mutex<State>,
+    /// The monitor sleeps here while nothing is in flight.
+    monitor_wake: Condvar,
+    /// App threads wait here for room in an output or for a late body.
+    progress: Condvar,
+    parkers: Vec<Parker>,
+    /// Read without the lock when a response decides about keep-alive.
+    draining: AtomicBool,
+    /// Spent pieces wait (a hint that saves taking the lock).
+    has_spent: AtomicBool,
+}
+
+impl Core {
+    pub fn new(settings: Settings, listeners: Vec<Listener>, score: Score) -> io::Result<Self> {
+        let errors = Arc::new(ErrorLog::new(settings.error_log_fd, settings.log_level));
+        let access = if settings.access_log_fd < 0 {
+            None
+        } else {
+            let log = AccessLog::compile(&settings.access_log_format)
+                .map_err(|message| io::Error::new(io::ErrorKind::InvalidInput, message))?;
+            Some((log, Writer::start(settings.access_log_fd, Arc::clone(&errors))?))
+        };
+        let epoll = Epoll::new()?;
+        let kick = Wake::new()?;
+        epoll.add(std::os::fd::AsRawFd::as_raw_fd(&kick), sys::READABLE, reactor::KICK)?;
+        let parkers = (0..settings.threads).map(|_| Parker::default()).collect();
+        crate::score::set(&score.threads, settings.threads);
+        Ok(Self {
+            listeners,
+            errors,
+            access,
+            score,
+            epoll,
+            kick,
+            nudge: Wake::new()?,
+            drained: Wake::new()?,
+            state: Mutex::new(State::new(settings.threads)),
+            monitor_wake: Condvar::new(),
+            progress: Condvar::new(),
+            parkers,
+            draining: AtomicBool::new(false),
+            has_spent: AtomicBool::new(false),
+            settings,
+        })
+    }
+
+    /// Starts accepting.
+    pub fn open(&self) -> io::Result<()> {
+        for (index, listener) in self.listeners.iter().enumerate() {
+            self.epoll.add_shared(listener.fd, reactor::LISTENER | index as u64)?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a drain has begun: responses say `Connection: close`.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// Pieces that were sent and wait to be dropped by a holder of the interpreter's lock.
+    pub fn take_spent(&self) -> Vec<Box<dyn Shared>> {
+        if !self.has_spent.load(Relaxed) {
+            return Vec::new();
+        }
+        self.has_spent.store(false, Relaxed);
+        std::mem::take(&mut self.lock().spent)
+    }
+
+    /// Method, target, client and age in seconds of each running request.
+    pub fn in_flight(&self) -> Vec<(String, String, String, f64)> {
+        let now = sys::monotonic_ns();
+        let state = self.lock();
+        let described = state.roles.running().enumerate().filter_map(|(thread, run)| {
+            let (token, started) = run?;
+            let conn = state.conns.get(token.index as usize)?;
+            let (method, path) = self.score.record(thread).text();
+            Some((
+                method,
+                path,
+                conn.peer.to_string(),
+                now.saturating_sub(started) as f64 / 1e9,
+            ))
+        });
+        described.collect()
+    }
+}
+
+impl State {
+    fn new(threads: usize) -> Self {
+        Self {
+            conns: Slab::new(),
+            next_generation: 0,
+            queue: VecDeque::new(),
+            spare: Vec::new(),
+            wheel: timers::Wheel::new(sys::monotonic_ns()),
+            due: Vec::new(),
+            spent: Vec::new(),
+            roles: Roles::new(threads),
+            draining: false,
+            stopping: false,
+            accept_after: 0,
+        }
+    }
+
+    /// The connection, unless its place was given to another one meanwhile.
+    fn conn(&mut self, token: Token) -> Option<&mut Conn> {
+        self.conns
+            .get_mut(token.index as usize)
+            .filter(|conn| conn.generation == token.generation)
+    }
+
+    fn spare_request(&mut self) -> Box<Request> {
+        self.spare.pop().unwrap_or_else(|| Box::new(Request::new()))
+    }
+
+    fn give_back(&mut self, mut request: Box<Request>) {
+        if self.spare.len() < SPARE_REQUESTS {
+            request.clear();
+            self.spare.push(request);
+        }
+    }
+
+    /// Sets the deadline of the connection at `index`.
+    fn set_deadline(&mut self, index: usize, due: timers::Tick) {
+        let conn = &mut self.conns[index];
+        let key = Token {
+            index: index as u32,
+            generation: conn.generation,
+        }
+        .key();
+        self.wheel.set(&mut conn.deadline, due, key);
+    }
+}

@@ -1,0 +1,125 @@
+//! Bytes of a response that the client has not taken yet.
+
+use crate::sys;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+/// Bytes owned elsewhere (a Python object). Dropping one may need the interpreter's lock, so spent ones are collected
+/// and dropped by a thread that holds it.
+pub trait Shared: Send {
+    fn bytes(&self) -> &[u8];
+}
+
+/// A part of a response.
+pub enum Piece {
+    Bytes(Vec<u8>),
+    /// An owner, and which part of its bytes.
+    Shared(Box<dyn Shared>, usize, usize),
+    File {
+        file: OwnedFd,
+        offset: u64,
+        left: u64,
+    },
+}
+
+/// What sending came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Flushed {
+    All,
+    /// The socket takes no more for now.
+    Blocked,
+    /// The client is gone, or a file is shorter than was promised.
+    Broken,
+}
+
+/// What waits to be sent, in order. Invariant: `offset` is within the first piece.
+#[derive(Default)]
+pub struct Output {
+    pieces: VecDeque<Piece>,
+    offset: usize,
+    /// Bytes that are held in memory for this client alone (counts against `response_buffer`).
+    pub held: usize,
+    /// Bytes sent since the last look by the timer: a client that takes too few is given up.
+    pub progress: u64,
+}
+
+impl Output {
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    pub fn push(&mut self, piece: Piece) {
+        if let Piece::Bytes(bytes) = &piece {
+            self.held += bytes.len();
+        }
+        self.pieces.push_back(piece);
+    }
+
+    /// Adds `owner`'s bytes `start..end`, uncopied.
+    pub fn push_shared(&mut self, owner: Box<dyn Shared>, start: usize, end: usize) {
+        self.pieces.push_back(Piece::Shared(owner, start, end));
+    }
+
+    /// Sends as much as the socket takes; spent shared pieces go to `spent`.
+    pub fn flush(&mut self, fd: RawFd, spent: &mut Vec<Box<dyn Shared>>) -> Flushed {
+        while let Some(piece) = self.pieces.front_mut() {
+            let result = match piece {
+                Piece::Bytes(bytes) => sys::send(fd, &bytes[self.offset..]),
+                Piece::Shared(shared, start, end) => sys::send(fd, &shared.bytes()[*start + self.offset..*end]),
+                Piece::File { file, offset, left } => send_file_part(fd, file, offset, left),
+            };
+            match result {
+                Ok(count) => self.advance(count, spent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flushed::Blocked,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Flushed::Broken,
+            }
+        }
+        Flushed::All
+    }
+
+    fn advance(&mut self, count: usize, spent: &mut Vec<Box<dyn Shared>>) {
+        self.progress += count as u64;
+        let done = match self.pieces.front() {
+            Some(Piece::Bytes(bytes)) => self.offset + count == bytes.len(),
+            Some(Piece::Shared(_, start, end)) => self.offset + count == end - start,
+            Some(Piece::File { left, .. }) => *left == 0,
+            None => false,
+        };
+        if !done {
+            if !matches!(self.pieces.front(), Some(Piece::File { .. })) {
+                self.offset += count;
+            }
+            return;
+        }
+        self.offset = 0;
+        match self.pieces.pop_front() {
+            Some(Piece::Bytes(bytes)) => self.held -= bytes.len(),
+            Some(Piece::Shared(shared, ..)) => spent.push(shared),
+            _ => {}
+        }
+    }
+
+    /// Gives up: everything that is left is spent.
+    pub fn discard(&mut self, spent: &mut Vec<Box<dyn Shared>>) {
+        for piece in self.pieces.drain(..) {
+            if let Piece::Shared(shared, ..) = piece {
+                spent.push(shared);
+            }
+        }
+        self.held = 0;
+        self.offset = 0;
+    }
+}
+
+/// A file that ends before the promised length breaks the response: the client must be able to tell.
+fn send_file_part(fd: RawFd, file: &OwnedFd, offset: &mut u64, left: &mut u64) -> io::Result<usize> {
+    let count = sys::send_file(fd, file.as_raw_fd(), *offset, *left)?;
+    if count == 0 && *left > 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    *offset += count as u64;
+    *left -= count as u64;
+    Ok(count)
+}

@@ -1,0 +1,292 @@
+//! Waiting for events and sending each to where it belongs. Whoever holds the poller's role calls `poll`.
+
+use super::conn::{Conn, Phase};
+use super::request::Token;
+use super::timers::{self, tick_after};
+use super::{Core, State};
+use crate::score;
+use crate::sys::{self, Event, NoConnection};
+use std::io;
+use std::os::fd::AsRawFd;
+
+/// Epoll keys: a listener's number, the kick, or a connection's token (whose generation keeps below these bits).
+pub(super) const LISTENER: u64 = 1 << 63;
+pub(super) const KICK: u64 = 1 << 62;
+/// Generations stay below the bits above.
+pub(super) const GENERATIONS: u32 = (1 << 30) - 1;
+
+/// Connections taken from one listener before other events have their turn.
+const ACCEPTS: usize = 32;
+/// Events taken at once.
+const EVENTS: usize = 64;
+/// A busy worker, which never waits, looks at its deadlines this often.
+const LOOK: u64 = 67_000_000;
+/// How long accepting rests when the process is out of descriptors.
+const REST: u64 = 100_000_000;
+
+/// What a polling thread brings along: memory for events and for bytes that are decoded at once.
+pub struct PollSpace {
+    events: Vec<Event>,
+    pub(super) scratch: Vec<u8>,
+    /// When the deadlines were last looked at (monotonic ns).
+    looked: u64,
+}
+
+impl Default for PollSpace {
+    fn default() -> Self {
+        Self {
+            events: vec![Event { events: 0, u64: 0 }; EVENTS],
+            scratch: Vec::new(),
+            looked: 0,
+        }
+    }
+}
+
+impl Core {
+    /// Handles the events that are there, waiting for the first up to `most` milliseconds (-1: as long as it takes).
+    /// Returns true when there may be something to run or to do: events came.
+    pub fn poll(&self, space: &mut PollSpace, most: i32) -> bool {
+        let wait = if most == 0 { 0 } else { self.next_deadline(most) };
+        let PollSpace {
+            events,
+            scratch,
+            looked,
+        } = space;
+        let count = self.epoll.wait(events, wait);
+        let now = sys::monotonic_ns();
+        for event in &events[..count] {
+            self.dispatch(*event, scratch, now);
+        }
+        if wait != 0 || now.saturating_sub(*looked) > LOOK {
+            *looked = now;
+            self.expire(now);
+        }
+        count > 0
+    }
+
+    /// The wait that ends at the next deadline.
+    pub(super) fn next_deadline(&self, most: i32) -> i32 {
+        let now = sys::monotonic_ns();
+        let state = self.lock();
+        let mut wait = state.wheel.timeout(now);
+        if state.accept_after != 0 {
+            let rest = (state.accept_after.saturating_sub(now) / 1_000_000 + 1) as i32;
+            wait = if wait < 0 { rest } else { wait.min(rest) };
+        }
+        match (most, wait) {
+            (-1, _) => wait,
+            (_, -1) => most,
+            _ => wait.min(most),
+        }
+    }
+
+    fn dispatch(&self, event: Event, scratch: &mut Vec<u8>, now: u64) {
+        let (key, ready) = (event.u64, event.events);
+        if key & LISTENER != 0 {
+            self.accept_some((key & !LISTENER) as usize, now);
+        } else if key == KICK {
+            self.kick.clear();
+        } else {
+            self.on_ready(Token::from_key(key), ready, scratch, now);
+        }
+    }
+
+    fn on_ready(&self, token: Token, ready: u32, scratch: &mut Vec<u8>, now: u64) {
+        let mut state = self.lock();
+        let Some(conn) = state.conn(token) else { return };
+        let broken = ready & (sys::HANGUP | sys::ERROR) != 0;
+        let index = token.index as usize;
+        match conn.phase {
+            Phase::Idle | Phase::Head | Phase::Body => self.receive(&mut state, index, scratch, now),
+            Phase::InFlight | Phase::Flushing => {
+                if ready & sys::WRITABLE != 0 && !broken {
+                    self.flush(&mut state, index, now);
+                }
+                self.watch_in_flight(&mut state, token, ready, broken, scratch, now);
+            }
+            Phase::Lingering => self.linger(&mut state, index),
+        }
+    }
+
+    /// A request runs or its answer is on the way: what does the client's side say meanwhile?
+    fn watch_in_flight(
+        &self,
+        state: &mut State,
+        token: Token,
+        ready: u32,
+        broken: bool,
+        scratch: &mut Vec<u8>,
+        now: u64,
+    ) {
+        let index = token.index as usize;
+        let Some(conn) = state.conn(token) else { return };
+        if !matches!(conn.phase, Phase::InFlight | Phase::Flushing) {
+            return;
+        }
+        if broken {
+            conn.gone = true;
+            self.watch(conn, index, None);
+            self.progress.notify_all();
+            if conn.phase == Phase::Flushing {
+                self.client_left(state, index);
+            }
+        } else if conn.late.is_some() && ready & sys::READABLE != 0 {
+            self.receive_late(state, index, scratch, now);
+        } else if ready & sys::READABLE != 0 {
+            // Its next request, or the end of its sending: read when this answer is out.
+            let rest = conn.interest.unwrap_or(0) & !sys::READABLE;
+            self.watch(conn, index, Some(rest));
+        }
+    }
+
+    /// Changes what epoll watches for on this connection; `None` takes it out.
+    pub(super) fn watch(&self, conn: &mut Conn, index: usize, interest: Option<u32>) {
+        if conn.interest == interest {
+            return;
+        }
+        let fd = conn.socket.as_raw_fd();
+        let key = Token {
+            index: index as u32,
+            generation: conn.generation,
+        }
+        .key();
+        // These fail only for want of kernel memory or of a registration; a deadline ends the connection then.
+        let _ = match (conn.interest, interest) {
+            (_, None) => self.epoll.remove(fd),
+            (None, Some(events)) => self.epoll.add(fd, events, key),
+            (Some(_), Some(events)) => self.epoll.modify(fd, events, key),
+        };
+        conn.interest = interest;
+    }
+
+    pub(super) fn accept_some(&self, listener: usize, now: u64) {
+        for _ in 0..ACCEPTS {
+            if !self.accept_one(listener, now) {
+                return;
+            }
+        }
+    }
+
+    /// Takes one connection; false when there is none or accepting must rest.
+    pub(super) fn accept_one(&self, listener: usize, now: u64) -> bool {
+        match sys::accept(self.listeners[listener].fd) {
+            Ok((socket, peer)) => {
+                let mut state = self.lock();
+                state.next_generation = (state.next_generation + 1) & GENERATIONS;
+                let generation = state.next_generation;
+                let index = state.conns.insert(Conn::new(socket, peer, listener as u8, generation));
+                score::add(&self.score.accepted, 1);
+                score::set(&self.score.connections, state.conns.len());
+                if state.conns.len() > self.settings.connections {
+                    self.refuse(&mut state, index, 503, "worker_connections reached", now);
+                    return true;
+                }
+                state.set_deadline(index, tick_after(now, self.settings.header_timeout));
+                let conn = &mut state.conns[index];
+                conn.since = now;
+                self.watch(conn, index, Some(sys::READABLE));
+                true
+            }
+            Err(NoConnection::Lost) => true,
+            Err(NoConnection::Empty) => false,
+            Err(NoConnection::Exhausted(error)) => {
+                self.rest_from_accepting(&error, now);
+                false
+            }
+        }
+    }
+
+    fn rest_from_accepting(&self, error: &io::Error, now: u64) {
+        let mut state = self.lock();
+        if state.accept_after != 0 {
+            return;
+        }
+        state.accept_after = now + REST;
+        for listener in &self.listeners {
+            let _ = self.epoll.remove(listener.fd);
+        }
+        drop(state);
+        self.errors.error(format_args!(
+            "accepting pauses for {} ms: {error}; raise the limit of open files or lower worker_connections",
+            REST / 1_000_000
+        ));
+    }
+
+    /// Ends what has waited too long.
+    pub(super) fn expire(&self, now: u64) {
+        let mut state = self.lock();
+        if state.accept_after != 0 && now >= state.accept_after {
+            state.accept_after = 0;
+            if !state.draining {
+                let _ = self.open();
+            }
+        }
+        let mut due = std::mem::take(&mut state.due);
+        state.wheel.take_due(now, &mut due);
+        for key in due.drain(..) {
+            let token = Token::from_key(key);
+            let State { conns, wheel, .. } = &mut *state;
+            let Some(conn) = conns.get_mut(token.index as usize) else {
+                continue;
+            };
+            if conn.generation == token.generation && wheel.has_passed(&mut conn.deadline, now, key) {
+                self.on_deadline(&mut state, token.index as usize, now);
+            }
+        }
+        state.due = due;
+    }
+
+    fn on_deadline(&self, state: &mut State, index: usize, now: u64) {
+        let conn = &mut state.conns[index];
+        match conn.phase {
+            Phase::Idle => self.close(state, index),
+            Phase::Head => self.refuse(
+                state,
+                index,
+                408,
+                "header_timeout passed before the head was complete",
+                now,
+            ),
+            Phase::Body => self.body_deadline(state, index, now),
+            Phase::InFlight | Phase::Flushing => self.in_flight_deadline(state, index, now),
+            Phase::Lingering => self.close(state, index),
+        }
+    }
+
+    /// A body must come at `min_rate` after its grace.
+    fn body_deadline(&self, state: &mut State, index: usize, now: u64) {
+        match state.conns[index]
+            .upload
+            .as_ref()
+            .and_then(|upload| self.upload_due(upload.since, upload.received))
+        {
+            Some(due) if due > now => state.set_deadline(index, tick_after(due, 0)),
+            None => state.set_deadline(index, timers::NEVER),
+            Some(_) => self.refuse(state, index, 408, "the body came slower than min_rate", now),
+        }
+    }
+
+    /// When a body that began at `since` and has come to `received` bytes is too slow; none: never.
+    pub(super) fn upload_due(&self, since: u64, received: u64) -> Option<u64> {
+        let earned = received
+            .saturating_mul(1_000_000_000)
+            .checked_div(self.settings.min_rate)?;
+        Some(since.saturating_add(self.settings.body_timeout).saturating_add(earned))
+    }
+
+    /// Takes the connection out of the world.
+    pub(super) fn close(&self, state: &mut State, index: usize) {
+        let mut conn = state.conns.remove(index);
+        if let Some(output) = &mut conn.output {
+            output.discard(&mut state.spent);
+            self.has_spent.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        if let Some(request) = conn.incoming.take() {
+            state.give_back(request);
+        }
+        score::set(&self.score.connections, state.conns.len());
+        if state.conns.is_empty() && state.draining {
+            self.drained.signal();
+        }
+    }
+}

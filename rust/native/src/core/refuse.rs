@@ -1,0 +1,97 @@
+//! Answers that need no app: a broken or excessive request, a full queue, a time-out. Each says so in one log line.
+
+use super::conn::Phase;
+use super::timers::tick_after;
+use super::{Core, State};
+use crate::log::{Entry, Pending, Stamp};
+use crate::score;
+use crate::sys;
+use ostler_wire::http1::response::reason_phrase;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+
+/// How long a refused client may go on sending before its connection is closed under it: our answer must be read first.
+const LINGER: u64 = 2_000_000_000;
+
+impl Core {
+    /// Answers with `status`, says why in the log, and ends the connection.
+    pub(super) fn refuse(&self, state: &mut State, index: usize, status: u16, reason: &str, now: u64) {
+        let answer = self.answer(status, reason);
+        let conn = &mut state.conns[index];
+        let _ = sys::send(conn.socket.as_raw_fd(), &answer); // a client that is gone needs no answer
+        self.errors.warning(format_args!("{status} to {}: {reason}", conn.peer));
+        score::add(&self.score.rejected, 1);
+        score::add(&self.score.status[(status as usize / 100 - 1).min(4)], 1);
+        if status == 408 {
+            score::add(&self.score.timeouts, 1);
+        }
+        self.log_refusal(state, index, status, reason.len() as u64 + 1, now);
+        if let Some(request) = state.conns[index].incoming.take() {
+            state.give_back(request);
+        }
+        self.begin_linger(state, index, now);
+    }
+
+    fn answer(&self, status: u16, reason: &str) -> Vec<u8> {
+        let mut stamp = Stamp::default();
+        stamp.refresh();
+        let mut out = Vec::with_capacity(256);
+        let _ = write!(out, "HTTP/1.1 {status} {}\r\nDate: ", reason_phrase(status));
+        out.extend_from_slice(&stamp.date);
+        if !self.settings.server_header.is_empty() {
+            out.extend_from_slice(b"\r\nServer: ");
+            out.extend_from_slice(&self.settings.server_header);
+        }
+        if status == 503 {
+            let _ = write!(out, "\r\nRetry-After: {}", self.settings.retry_after);
+        }
+        let _ = write!(
+            out,
+            "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{reason}\n",
+            reason.len() + 1
+        );
+        out
+    }
+
+    fn log_refusal(&self, state: &State, index: usize, status: u16, bytes: u64, now: u64) {
+        let Some((access, writer)) = &self.access else { return };
+        let conn = &state.conns[index];
+        let understood = |request: &&super::Request| request.head.len > 0 && request.buffer.len() >= request.head.len;
+        let entry = Entry {
+            request: conn.incoming.as_deref().filter(understood),
+            peer: conn.peer,
+            status,
+            bytes,
+            head: b"",
+            duration_ns: now.saturating_sub(conn.since),
+            queue_ns: 0,
+            variables: &[],
+        };
+        let (mut stamp, mut line) = (Stamp::default(), Pending::default());
+        stamp.refresh();
+        access.render(&entry, &stamp, &mut line);
+        writer.put(&line.text);
+    }
+
+    /// Shuts our side and goes on reading for a while: closing with unread bytes would reset the connection, and the
+    /// client could lose the answer (RFC 9112 §9.6).
+    pub(super) fn begin_linger(&self, state: &mut State, index: usize, now: u64) {
+        let conn = &mut state.conns[index];
+        conn.phase = Phase::Lingering;
+        conn.upload = None;
+        conn.late = None;
+        conn.leftover = Vec::new();
+        sys::shutdown_write(conn.socket.as_raw_fd());
+        self.watch(conn, index, Some(sys::READABLE));
+        state.set_deadline(index, tick_after(now, LINGER));
+    }
+
+    /// Forgets what a lingering client sends; closes when it is done.
+    pub(super) fn linger(&self, state: &mut State, index: usize) {
+        match sys::discard(state.conns[index].socket.as_raw_fd()) {
+            Ok(count) if count > 0 => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            _ => self.close(state, index),
+        }
+    }
+}

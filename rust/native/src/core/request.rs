@@ -1,0 +1,161 @@
+//! One request: its bytes, what they mean, its body, and where the answer goes.
+
+use crate::sys::{self, Peer};
+use ostler_wire::http1::Head;
+use std::fs::File;
+use std::io;
+use std::os::fd::RawFd;
+
+/// First capacity of a request's buffer: a browser's head with cookies fits.
+pub const BUFFER: usize = 16 * 1024;
+/// A buffer that grew beyond this is not kept for the next request.
+const KEEP: usize = 128 * 1024;
+
+/// Names a connection for as long as it lives: a slab index and the generation of that place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    pub index: u32,
+    pub generation: u32,
+}
+
+impl Token {
+    pub fn key(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    pub fn from_key(key: u64) -> Self {
+        Self {
+            index: key as u32,
+            generation: (key >> 32) as u32,
+        }
+    }
+}
+
+/// A whole request body.
+#[derive(Debug, Default)]
+pub enum Body {
+    #[default]
+    Empty,
+    /// Behind the head, in the request's own buffer.
+    Inline { start: usize, end: usize },
+    /// Decoded from chunks, or read late.
+    Memory(Vec<u8>),
+    /// Too long for memory.
+    File(File, u64),
+    /// The client waits for "100 Continue": the body is read when the app first asks for it.
+    Awaited,
+}
+
+impl Body {
+    /// Bytes, where known.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Empty | Self::Awaited => 0,
+            Self::Inline { start, end } => (end - start) as u64,
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(_, length) => *length,
+        }
+    }
+}
+
+/// One request, assembled by the poller, then owned by the thread that runs it.
+pub struct Request {
+    pub token: Token,
+    /// The connection's socket. Valid while the request is in flight: the reactor closes none under a running request.
+    pub fd: RawFd,
+    /// The head's bytes, then those of an inline body.
+    pub buffer: Vec<u8>,
+    pub head: Head,
+    pub body: Body,
+    pub peer: Peer,
+    /// Which listener took the connection.
+    pub listener: usize,
+    /// When the head was complete (monotonic ns).
+    pub queued_ns: u64,
+    /// When a thread took it.
+    pub started_ns: u64,
+}
+
+impl Request {
+    pub fn new() -> Self {
+        Self {
+            token: Token {
+                index: 0,
+                generation: 0,
+            },
+            fd: -1,
+            buffer: Vec::new(),
+            head: Head::new(),
+            body: Body::Empty,
+            peer: Peer::Unix,
+            listener: 0,
+            queued_ns: 0,
+            started_ns: 0,
+        }
+    }
+
+    /// Makes it ready for another request's bytes; keeps the memory unless it has grown large.
+    pub fn clear(&mut self) {
+        self.body = Body::Empty;
+        if self.buffer.capacity() > KEEP {
+            self.buffer = Vec::new();
+        }
+        self.buffer.clear();
+    }
+
+    pub fn method(&self) -> &[u8] {
+        self.head.method.of(&self.buffer)
+    }
+
+    /// The request target as it was sent.
+    pub fn target(&self) -> &[u8] {
+        self.head.target.of(&self.buffer)
+    }
+
+    /// The value of the first field called `name` (lower case).
+    pub fn header(&self, name: &[u8]) -> Option<&[u8]> {
+        let field = self
+            .head
+            .fields
+            .iter()
+            .find(|field| field.name.of(&self.buffer).eq_ignore_ascii_case(name))?;
+        Some(field.value.of(&self.buffer))
+    }
+}
+
+/// Where the bytes of a body gather: memory first, a file when they are too many.
+pub enum Gather {
+    Memory(Vec<u8>),
+    File(File, u64),
+}
+
+impl Gather {
+    pub fn new() -> Self {
+        Self::Memory(Vec::new())
+    }
+
+    pub fn append(&mut self, bytes: &[u8], most_in_memory: usize, directory: &str) -> io::Result<()> {
+        match self {
+            Self::Memory(held) if held.len() + bytes.len() <= most_in_memory => held.extend_from_slice(bytes),
+            Self::Memory(held) => {
+                let file = sys::temporary_file(directory)?;
+                sys::write_all_at(&file, held, 0)?;
+                sys::write_all_at(&file, bytes, held.len() as u64)?;
+                *self = Self::File(file, (held.len() + bytes.len()) as u64);
+            }
+            Self::File(file, length) => {
+                sys::write_all_at(file, bytes, *length)?;
+                *length += bytes.len() as u64;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn finish(self) -> Body {
+        match self {
+            Self::Memory(bytes) if bytes.is_empty() => Body::Empty,
+            Self::Memory(bytes) => Body::Memory(bytes),
+            Self::File(file, length) => Body::File(file, length),
+        }
+    }
+}

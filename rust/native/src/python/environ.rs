@@ -1,0 +1,267 @@
+//! The environ of PEP 3333: a prepared dict is copied, and what differs is written over it.
+
+use super::names::{environ_key, Kind, Names, Values};
+use super::text::latin1;
+use crate::core::{Body, Request};
+use crate::sys::Peer;
+use ostler_wire::http1::{Framing, Version};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use std::net::IpAddr;
+
+/// Keys that every environ has, written anew for each request.
+struct Keys {
+    method: Py<PyString>,
+    path: Py<PyString>,
+    query: Py<PyString>,
+    raw_uri: Py<PyString>,
+    request_uri: Py<PyString>,
+    protocol: Py<PyString>,
+    remote_addr: Py<PyString>,
+    remote_port: Py<PyString>,
+    input: Py<PyString>,
+    content_length: Py<PyString>,
+    host: Py<PyString>,
+}
+
+/// What is the same for all requests of this worker.
+pub struct Facts {
+    pub multithread: bool,
+    pub multiprocess: bool,
+    pub software: String,
+    pub errors: Py<PyAny>,
+    pub file_wrapper: Py<PyAny>,
+    /// SERVER_NAME and SERVER_PORT of each listener.
+    pub servers: Vec<(String, String)>,
+}
+
+/// Makes environs; one in each app thread.
+pub struct Environs {
+    templates: Vec<Py<PyDict>>,
+    keys: Keys,
+    names: Names,
+    values: Values,
+    http10: Py<PyString>,
+    /// The last client address, which the next request often has too.
+    address: Option<(IpAddr, Py<PyString>)>,
+    scratch: Vec<u8>,
+}
+
+impl Environs {
+    pub fn new(py: Python<'_>, facts: &Facts) -> PyResult<Self> {
+        let key = |name: &str| PyString::intern(py, name).unbind();
+        let templates = facts
+            .servers
+            .iter()
+            .map(|server| template(py, facts, server))
+            .collect::<PyResult<_>>()?;
+        Ok(Self {
+            templates,
+            keys: Keys {
+                method: key("REQUEST_METHOD"),
+                path: key("PATH_INFO"),
+                query: key("QUERY_STRING"),
+                raw_uri: key("RAW_URI"),
+                request_uri: key("REQUEST_URI"),
+                protocol: key("SERVER_PROTOCOL"),
+                remote_addr: key("REMOTE_ADDR"),
+                remote_port: key("REMOTE_PORT"),
+                input: key("wsgi.input"),
+                content_length: key("CONTENT_LENGTH"),
+                host: key("HTTP_HOST"),
+            },
+            names: Names::new(py),
+            values: Values::new(),
+            http10: key("HTTP/1.0"),
+            address: None,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// The environ of `request`, with `input` as `wsgi.input`.
+    pub fn build<'py>(
+        &mut self,
+        py: Python<'py>,
+        request: &Request,
+        input: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let environ = self.templates[request.listener].bind(py).copy()?;
+        let head = &request.head;
+        let method = self.values.text(py, request.method());
+        put(&environ, &self.keys.method, &method)?;
+        let target = self.values.text(py, request.target());
+        put(&environ, &self.keys.raw_uri, &target)?;
+        put(&environ, &self.keys.request_uri, &target)?;
+        if head.path == head.target && !request.target().contains(&b'%') {
+            put(&environ, &self.keys.path, &target)?;
+        } else {
+            let path = self.path(py, head.path.of(&request.buffer));
+            put(&environ, &self.keys.path, &path)?;
+        }
+        if !head.query.is_empty() {
+            let query = self.values.text(py, head.query.of(&request.buffer));
+            put(&environ, &self.keys.query, &query)?;
+        }
+        if head.version == Version::Http10 {
+            put(&environ, &self.keys.protocol, self.http10.bind(py))?;
+        }
+        put(&environ, &self.keys.input, input)?;
+        self.client(py, &environ, request.peer)?;
+        self.fields(py, &environ, request)?;
+        if matches!(head.framing, Framing::Chunked) && !matches!(request.body, Body::Awaited) {
+            // Decoded: its length is known now (RFC 9112 §7.1.3), and apps such as Django read no further than it says.
+            let length = latin1(py, itoa::Buffer::new().format(request.body.len()).as_bytes());
+            put(&environ, &self.keys.content_length, &length)?;
+        }
+        if let Some(authority) = head.authority {
+            let host = self.values.text(py, authority.of(&request.buffer)); // it wins over Host (RFC 9112 §3.2.2)
+            put(&environ, &self.keys.host, &host)?;
+        }
+        Ok(environ)
+    }
+
+    /// PATH_INFO: percent-decoded bytes as latin-1.
+    fn path<'py>(&mut self, py: Python<'py>, raw: &[u8]) -> Bound<'py, PyString> {
+        if !raw.contains(&b'%') {
+            return self.values.text(py, raw);
+        }
+        self.scratch.clear();
+        percent_decode(raw, &mut self.scratch);
+        self.values.text(py, &self.scratch)
+    }
+
+    fn client(&mut self, py: Python<'_>, environ: &Bound<'_, PyDict>, peer: Peer) -> PyResult<()> {
+        let Peer::Ip(ip, port) = peer else { return Ok(()) }; // the template has both empty
+        if !self.address.as_ref().is_some_and(|(known, _)| *known == ip) {
+            self.address = Some((ip, PyString::new(py, &ip.to_string()).unbind()));
+        }
+        if let Some((_, text)) = &self.address {
+            put(environ, &self.keys.remote_addr, text.bind(py))?;
+        }
+        let port = self.values.text(py, itoa::Buffer::new().format(port).as_bytes());
+        put(environ, &self.keys.remote_port, &port)
+    }
+
+    fn fields(&mut self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+        let mut seen = 0u128;
+        for field in &request.head.fields {
+            let (name, value) = (field.name.of(&request.buffer), field.value.of(&request.buffer));
+            if memchr::memchr(b'_', name).is_some() {
+                continue; // X_Forwarded_For and X-Forwarded-For would meet in one key
+            }
+            let Some((slot, known)) = self.names.find(py, name) else {
+                let key = environ_key(py, name);
+                let repeated = environ.contains(&key)?;
+                add(py, environ, &key, latin1(py, value), repeated.then_some(","))?;
+                continue;
+            };
+            let (text, separator) = match known.kind {
+                Kind::Hidden => continue,
+                Kind::Cookie => (latin1(py, value), "; "),
+                Kind::Plain => (self.values.text(py, value), ","),
+            };
+            let repeated = seen & (1 << slot) != 0;
+            seen |= 1 << slot;
+            add(py, environ, &known.key, text, repeated.then_some(separator))?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes one field, joined to an earlier one of the same name where there is one.
+fn add(
+    py: Python<'_>,
+    environ: &Bound<'_, PyDict>,
+    key: &Py<PyString>,
+    value: Bound<'_, PyString>,
+    joined_by: Option<&str>,
+) -> PyResult<()> {
+    let Some(separator) = joined_by else {
+        return put(environ, key, &value);
+    };
+    match environ.get_item(key)? {
+        Some(earlier) => {
+            let joined = PyString::new(
+                py,
+                &format!("{}{separator}{}", earlier.str()?.to_str()?, value.to_str()?),
+            );
+            put(environ, key, &joined)
+        }
+        None => put(environ, key, &value),
+    }
+}
+
+/// `environ[key] = value` without the checks that a `&str` key would need.
+#[inline]
+fn put(environ: &Bound<'_, PyDict>, key: &Py<PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: three valid references to a dict and two objects; SetItem takes references of its own.
+    match unsafe { ffi::PyDict_SetItem(environ.as_ptr(), key.as_ptr(), value.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(PyErr::fetch(environ.py())),
+    }
+}
+
+/// The dict that each environ of one listener begins as. Every key that each request has stands in it already, so that
+/// the copy has room and its keys keep their order.
+fn template(py: Python<'_>, facts: &Facts, server: &(String, String)) -> PyResult<Py<PyDict>> {
+    let environ = PyDict::new(py);
+    let empty = PyString::intern(py, "");
+    for (key, value) in [
+        ("REQUEST_METHOD", "GET"),
+        ("SCRIPT_NAME", ""),
+        ("PATH_INFO", ""),
+        ("QUERY_STRING", ""),
+    ] {
+        environ.set_item(PyString::intern(py, key), PyString::intern(py, value))?;
+    }
+    environ.set_item(PyString::intern(py, "RAW_URI"), &empty)?;
+    environ.set_item(PyString::intern(py, "REQUEST_URI"), &empty)?;
+    environ.set_item(
+        PyString::intern(py, "SERVER_PROTOCOL"),
+        PyString::intern(py, "HTTP/1.1"),
+    )?;
+    environ.set_item(PyString::intern(py, "SERVER_NAME"), &server.0)?;
+    environ.set_item(PyString::intern(py, "SERVER_PORT"), &server.1)?;
+    environ.set_item(PyString::intern(py, "SERVER_SOFTWARE"), &facts.software)?;
+    environ.set_item(PyString::intern(py, "REMOTE_ADDR"), &empty)?;
+    environ.set_item(PyString::intern(py, "REMOTE_PORT"), &empty)?;
+    environ.set_item(PyString::intern(py, "wsgi.version"), (1, 0))?;
+    environ.set_item(PyString::intern(py, "wsgi.url_scheme"), PyString::intern(py, "http"))?;
+    environ.set_item(PyString::intern(py, "wsgi.input"), py.None())?;
+    environ.set_item(PyString::intern(py, "wsgi.input_terminated"), true)?;
+    environ.set_item(PyString::intern(py, "wsgi.errors"), &facts.errors)?;
+    environ.set_item(PyString::intern(py, "wsgi.multithread"), facts.multithread)?;
+    environ.set_item(PyString::intern(py, "wsgi.multiprocess"), facts.multiprocess)?;
+    environ.set_item(PyString::intern(py, "wsgi.run_once"), false)?;
+    environ.set_item(PyString::intern(py, "wsgi.file_wrapper"), &facts.file_wrapper)?;
+    // 21 keys would just fill a table: three more make it grow, so that the copies have room for a request's fields.
+    for spare in ["spare.1", "spare.2", "spare.3"] {
+        environ.set_item(spare, true)?;
+    }
+    for spare in ["spare.1", "spare.2", "spare.3"] {
+        environ.del_item(spare)?;
+    }
+    Ok(environ.unbind())
+}
+
+/// Decodes %XX; what is no such escape stays as it is.
+fn percent_decode(raw: &[u8], out: &mut Vec<u8>) {
+    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        match *rest {
+            [_, high, low, ..] if digit(high).is_some() && digit(low).is_some() => {
+                out.push(digit(high).unwrap_or(0) << 4 | digit(low).unwrap_or(0));
+                rest = &rest[3..];
+            }
+            _ => {
+                out.push(b'%');
+                rest = &rest[1..];
+            }
+        }
+    }
+    out.extend_from_slice(rest);
+}

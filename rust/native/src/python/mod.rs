@@ -1,0 +1,34 @@
+//! The bridge to CPython: the module, its `Core`, and the drivers that run apps. `src/ostler/_native.pyi` is its contract.
+
+mod environ;
+mod file_wrapper;
+mod input;
+mod module_core;
+mod names;
+mod responder;
+mod result;
+mod text;
+mod thread;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// Field of a scoreboard slot → (offset, size), for the test that holds Rust and Python equal.
+#[pyfunction]
+fn scoreboard_layout(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let layout = PyDict::new(py);
+    for (name, offset, size) in crate::score::layout() {
+        layout.set_item(name, (offset, size))?;
+    }
+    Ok(layout)
+}
+
+/// The native core of ostler.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<module_core::Core>()?;
+    module.add_class::<file_wrapper::FileWrapper>()?;
+    module.add_class::<input::Input>()?;
+    module.add_function(wrap_pyfunction!(scoreboard_layout, module)?)
+}

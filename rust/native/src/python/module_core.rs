@@ -1,0 +1,201 @@
+//! `ostler._native.Core`: one worker's core, as the worker's Python side drives it.
+
+use super::environ::Facts;
+use super::file_wrapper::FileWrapper;
+use super::thread::{App, AppThread};
+use crate::core;
+use crate::score::Score;
+use crate::settings::Settings;
+use ostler_wire::http1::Limits;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// One worker's native core. See `_native.pyi`.
+#[pyclass(module = "ostler._native", frozen)]
+pub struct Core {
+    core: Arc<core::Core>,
+    app: App,
+    monitor: Mutex<Option<JoinHandle<()>>>,
+    /// Keeps the scoreboard's mapping exported: `Score` points into it.
+    _scoreboard: PyBuffer<u8>,
+}
+
+fn setting<'py, T: FromPyObjectOwned<'py>>(settings: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
+    let value = settings
+        .get_item(name)?
+        .ok_or_else(|| PyKeyError::new_err(name.to_owned()))?;
+    value
+        .extract()
+        .map_err(Into::into)
+        .map_err(|error: PyErr| PyValueError::new_err(format!("settings[{name:?}]: {error}")))
+}
+
+fn nanoseconds(settings: &Bound<'_, PyDict>, name: &str) -> PyResult<u64> {
+    let seconds: f64 = setting(settings, name)?;
+    Ok((seconds.clamp(0.0, 1e9) * 1e9) as u64)
+}
+
+fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
+    let temp_dir: Option<String> = setting(settings, "temp_dir")?;
+    let server_header: String = setting(settings, "server_header")?;
+    Ok(Settings {
+        threads: setting(settings, "threads")?,
+        limits: Limits {
+            request_line: setting(settings, "limit_request_line")?,
+            head: setting(settings, "limit_request_head")?,
+            fields: setting(settings, "limit_request_fields")?,
+            body: setting(settings, "limit_request_body")?,
+        },
+        body_memory: setting(settings, "body_memory")?,
+        temp_dir: temp_dir.unwrap_or_else(|| std::env::temp_dir().to_string_lossy().into_owned()),
+        response_buffer: setting(settings, "response_buffer")?,
+        header_timeout: nanoseconds(settings, "header_timeout")?,
+        body_timeout: nanoseconds(settings, "body_timeout")?,
+        min_rate: setting(settings, "min_rate")?,
+        keepalive: nanoseconds(settings, "keepalive")?,
+        write_timeout: nanoseconds(settings, "write_timeout")?,
+        connections: setting(settings, "worker_connections")?,
+        queue_size: setting(settings, "queue_size")?,
+        server_header: server_header.into_bytes(),
+        retry_after: setting(settings, "retry_after")?,
+        access_log_fd: setting(settings, "access_log_fd")?,
+        access_log_format: setting(settings, "access_log_format")?,
+        error_log_fd: setting(settings, "error_log_fd")?,
+        log_level: setting(settings, "log_level")?,
+    })
+}
+
+/// The worker's slot in the scoreboard's mapping.
+fn slot_of(scoreboard: &PyBuffer<u8>, slot: usize) -> PyResult<Score> {
+    if scoreboard.readonly() || !scoreboard.is_c_contiguous() {
+        return Err(PyValueError::new_err("the scoreboard must be a writable mapping"));
+    }
+    // SAFETY: the exported buffer keeps the mapping in place as long as this object lives, which is until the process
+    // ends; a mapping begins at a page.
+    unsafe { Score::in_mapping(scoreboard.buf_ptr().cast(), scoreboard.len_bytes(), slot) }
+        .ok_or_else(|| PyValueError::new_err(format!("the scoreboard has no slot {slot}")))
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    #[pyo3(signature = (app, settings, listeners, scoreboard, slot, errors, app_error))]
+    #[allow(clippy::too_many_arguments)] // the contract of _native.pyi: one call, made once
+    fn new(
+        py: Python<'_>,
+        app: Py<PyAny>,
+        settings: &Bound<'_, PyDict>,
+        listeners: Vec<(RawFd, String, String, bool)>,
+        scoreboard: &Bound<'_, PyAny>,
+        slot: usize,
+        errors: Py<PyAny>,
+        app_error: Py<PyAny>,
+    ) -> PyResult<Self> {
+        let scoreboard: PyBuffer<u8> = PyBuffer::get(scoreboard)?;
+        let score = slot_of(&scoreboard, slot)?;
+        let workers: usize = setting(settings, "workers")?;
+        let settings = read_settings(settings)?;
+        if settings.threads == 0 {
+            return Err(PyValueError::new_err("settings['threads'] must be at least 1"));
+        }
+        let software = String::from_utf8_lossy(&settings.server_header).into_owned();
+        let facts = Facts {
+            multithread: settings.threads > 1,
+            multiprocess: workers > 1,
+            software: if software.is_empty() { "ostler".into() } else { software },
+            errors,
+            file_wrapper: py.get_type::<FileWrapper>().into_any().unbind(),
+            servers: listeners
+                .iter()
+                .map(|(_, name, port, _)| (name.clone(), port.clone()))
+                .collect(),
+        };
+        let listeners = listeners
+            .iter()
+            .map(|&(fd, _, _, unix)| core::Listener { fd, unix })
+            .collect();
+        Ok(Self {
+            core: Arc::new(core::Core::new(settings, listeners, score)?),
+            app: App {
+                callable: app,
+                facts,
+                log_error: app_error,
+            },
+            monitor: Mutex::new(None),
+            _scoreboard: scoreboard,
+        })
+    }
+
+    /// Starts the monitor and accepts connections from here on.
+    fn start(&self) -> PyResult<()> {
+        let core = Arc::clone(&self.core);
+        let thread = std::thread::Builder::new()
+            .name("ostler-monitor".into())
+            .stack_size(256 * 1024)
+            .spawn(move || core.monitor())?;
+        *self.monitor.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(self.core.open()?)
+    }
+
+    /// The body of app thread number `index`; returns after `stop`.
+    fn run_thread(&self, py: Python<'_>, index: usize) -> PyResult<()> {
+        if index >= self.core.settings.threads {
+            return Err(PyValueError::new_err(format!(
+                "there are {} threads",
+                self.core.settings.threads
+            )));
+        }
+        AppThread::new(py, &self.core, &self.app, index)?.run(py)
+    }
+
+    /// Accepts what the kernel has queued, then nothing more; idle connections close.
+    fn drain(&self, py: Python<'_>) {
+        py.detach(|| self.core.drain());
+    }
+
+    /// A descriptor that becomes readable when the drain is complete.
+    fn drained_fd(&self) -> RawFd {
+        self.core.drained.as_raw_fd()
+    }
+
+    /// Whether the drain is complete.
+    fn is_drained(&self) -> bool {
+        self.core.is_drained()
+    }
+
+    /// (method, target, client, age in seconds) of each running request.
+    fn in_flight(&self) -> Vec<(String, String, String, f64)> {
+        self.core.in_flight()
+    }
+
+    /// Ends the app threads, each after its request.
+    fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.core.stop());
+    }
+
+    /// Writes access log lines that still wait in memory.
+    fn flush_logs(&self, py: Python<'_>) {
+        if let Some((_, writer)) = &self.core.access {
+            py.detach(|| writer.flush());
+        }
+    }
+
+    /// Ends the native threads and flushes the log; call after the app threads have ended.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| {
+            self.core.stop();
+            let monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(monitor) = monitor {
+                let _ = monitor.join();
+            }
+            if let Some((_, writer)) = &self.core.access {
+                writer.close();
+            }
+        });
+    }
+}

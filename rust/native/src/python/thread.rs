@@ -1,0 +1,282 @@
+//! An app thread: takes requests, runs the WSGI app, and polls when there is nothing to run.
+
+use super::environ::{Environs, Facts};
+use super::input::Input;
+use super::responder::Responder;
+use super::result;
+use crate::core::{Core, Finished, Next, PollSpace, Request};
+use crate::log::{Entry, Pending, Stamp};
+use crate::sys;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::sync::Arc;
+
+/// What a driver needs of Python.
+pub struct App {
+    pub callable: Py<PyAny>,
+    pub facts: Facts,
+    /// Logs an exception of the app: (request line, client, exception).
+    pub log_error: Py<PyAny>,
+}
+
+/// The objects that one request needs and the next can use again, unless the app has kept them.
+struct Reused {
+    responder: Py<Responder>,
+    start_response: Py<PyAny>,
+    write: Py<PyAny>,
+    input: Py<Input>,
+}
+
+impl Reused {
+    fn new(py: Python<'_>, core: &Arc<Core>) -> PyResult<Self> {
+        let responder = Bound::new(py, Responder::new(Arc::clone(core)))?;
+        Ok(Self {
+            start_response: responder.getattr("start_response")?.unbind(),
+            write: responder.getattr("write")?.unbind(),
+            input: Py::new(py, Input::new())?,
+            responder: responder.unbind(),
+        })
+    }
+
+    /// Replaces what somebody else still refers to.
+    fn renew(&mut self, py: Python<'_>, core: &Arc<Core>) -> PyResult<()> {
+        let input_kept = is_shared(&self.input);
+        self.input.try_borrow_mut(py)?.detach(input_kept);
+        if is_shared(&self.start_response) || is_shared(&self.write) {
+            *self = Self::new(py, core)?;
+        } else if input_kept {
+            self.input = Py::new(py, Input::new())?;
+        }
+        Ok(())
+    }
+}
+
+/// One app thread's state.
+pub struct AppThread<'a> {
+    core: &'a Arc<Core>,
+    app: &'a App,
+    me: usize,
+    environs: Environs,
+    reused: Reused,
+    line: Pending,
+    stamp: Stamp,
+    variables: Vec<Option<String>>,
+}
+
+impl<'a> AppThread<'a> {
+    pub fn new(py: Python<'_>, core: &'a Arc<Core>, app: &'a App, me: usize) -> PyResult<Self> {
+        Ok(Self {
+            core,
+            app,
+            me,
+            environs: Environs::new(py, &app.facts)?,
+            reused: Reused::new(py, core)?,
+            line: Pending::default(),
+            stamp: Stamp::default(),
+            variables: Vec::new(),
+        })
+    }
+
+    /// Works until the core stops.
+    pub fn run(&mut self, py: Python<'_>) -> PyResult<()> {
+        let tid = sys::thread_id();
+        let mut space = PollSpace::default();
+        loop {
+            match self.core.next(self.me, tid) {
+                Next::Run(request) => self.serve(py, request)?,
+                // Looking once without waiting costs less than giving the interpreter's lock away, and keeps it from
+                // a computing thread that would not give it back for a whole switch interval.
+                Next::Poll => {
+                    if !self.core.poll(&mut space, 0) {
+                        py.detach(|| self.core.poll_until_work(self.me, &mut space));
+                    }
+                }
+                Next::Park => py.detach(|| self.core.park(self.me)),
+                Next::Stop => return Ok(()),
+            }
+            drop(self.core.take_spent());
+        }
+    }
+
+    fn serve(&mut self, py: Python<'_>, mut request: Box<Request>) -> PyResult<()> {
+        let done = self.answer(py, &mut request)?;
+        self.render_line(py, &request, &done);
+        self.reused.renew(py, self.core)?;
+        self.core.finish(self.me, request, &done, &mut self.line);
+        Ok(())
+    }
+
+    /// Runs the app and sends what it says. An `Err` is ours, never the app's.
+    fn answer(&mut self, py: Python<'_>, request: &mut Request) -> PyResult<Finished> {
+        self.reused.input.try_borrow_mut(py)?.attach(request, self.core);
+        let responder = self.reused.responder.bind(py).clone();
+        responder.try_borrow_mut()?.begin(request, self.reused.write.bind(py));
+        let environ = self.environs.build(py, request, self.reused.input.bind(py).as_any())?;
+        let returned = self.call(py, &environ);
+        let mut outcome = match &returned {
+            Ok(iterable) => result::send(self.core, &responder, iterable),
+            Err(error) => Err(error.clone_ref(py)),
+        };
+        if outcome.is_ok() {
+            outcome = responder
+                .try_borrow()
+                .map_err(PyErr::from)
+                .and_then(|responder| started(&responder));
+        }
+        let done = self.conclude(py, request, &responder, outcome)?;
+        if let Ok(iterable) = returned {
+            if let Err(error) = close(&iterable) {
+                self.report(py, request, error);
+            }
+        }
+        responder.try_borrow_mut()?.finish();
+        self.read_variables(&environ);
+        Ok(done)
+    }
+
+    /// `app(environ, start_response)`.
+    fn call<'py>(&self, py: Python<'py>, environ: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+        let arguments = [environ.as_ptr(), self.reused.start_response.as_ptr()];
+        // SAFETY: two valid references that outlive the call; the result is a new reference or null with an error set.
+        unsafe {
+            let result = ffi::PyObject_Vectorcall(
+                self.app.callable.as_ptr(),
+                arguments.as_ptr(),
+                arguments.len(),
+                std::ptr::null_mut(),
+            );
+            Bound::from_owned_ptr_or_err(py, result)
+        }
+    }
+
+    /// Ends the answer: complete, or with what an error leaves.
+    fn conclude(
+        &mut self,
+        py: Python<'_>,
+        request: &Request,
+        responder: &Bound<'_, Responder>,
+        outcome: PyResult<()>,
+    ) -> PyResult<Finished> {
+        let Err(error) = outcome else {
+            let done = responder.try_borrow_mut()?.exchange.end(self.core);
+            self.complain_of_length(request, &done);
+            return Ok(done);
+        };
+        if !responder.try_borrow()?.exchange.is_gone() {
+            self.report(py, request, error);
+        }
+        let mut responder = responder.try_borrow_mut()?;
+        let exchange = &mut responder.exchange;
+        let mut done = if exchange.is_sending() {
+            exchange.abort()
+        } else {
+            // These are constants; they cannot be refused.
+            let _ = exchange.start(b"500 Internal Server Error");
+            let _ = exchange.field(b"Content-Type", b"text/plain; charset=utf-8");
+            exchange.started(self.core);
+            exchange.send_whole(self.core, b"Internal Server Error\n", &mut None);
+            exchange.end(self.core)
+        };
+        done.app_error = true;
+        Ok(done)
+    }
+
+    fn complain_of_length(&self, request: &Request, done: &Finished) {
+        if done.missing > 0 && !done.client_gone {
+            self.core.errors.error(format_args!(
+                "{} sent {} bytes less than its Content-Length: the connection is closed so that the client can tell",
+                describe(request),
+                done.missing
+            ));
+        }
+        if done.excess {
+            self.core.errors.error(format_args!(
+                "{} sent more than its Content-Length: the excess was cut off",
+                describe(request)
+            ));
+        }
+    }
+
+    /// Logs an exception of the app.
+    fn report(&self, py: Python<'_>, request: &Request, error: PyErr) {
+        let logged = self
+            .app
+            .log_error
+            .bind(py)
+            .call1((describe(request), request.peer.to_string(), error.value(py)));
+        if let Err(failure) = logged {
+            self.core.errors.error(format_args!(
+                "{}: {error}; logging it failed: {failure}",
+                describe(request)
+            ));
+        }
+    }
+
+    /// The environ values that the access log's format asks for, as the app left them.
+    fn read_variables(&mut self, environ: &Bound<'_, PyDict>) {
+        let Some((access, _)) = &self.core.access else { return };
+        self.variables.clear();
+        for name in access.variables() {
+            let value = environ.get_item(name).ok().flatten().and_then(|value| value.str().ok());
+            self.variables
+                .push(value.map(|value| value.to_string_lossy().into_owned()));
+        }
+    }
+
+    fn render_line(&mut self, py: Python<'_>, request: &Request, done: &Finished) {
+        self.line.text.clear();
+        let Some((access, _)) = &self.core.access else { return };
+        let Ok(responder) = self.reused.responder.try_borrow(py) else {
+            return;
+        };
+        self.stamp.refresh();
+        let entry = Entry {
+            request: Some(request),
+            peer: request.peer,
+            status: done.status,
+            bytes: done.bytes,
+            head: responder.exchange.head_lines(),
+            duration_ns: sys::monotonic_ns().saturating_sub(request.started_ns),
+            queue_ns: request.started_ns.saturating_sub(request.queued_ns),
+            variables: &self.variables,
+        };
+        access.render(&entry, &self.stamp, &mut self.line);
+    }
+}
+
+/// Whether anybody but us refers to the object.
+fn is_shared<T>(object: &Py<T>) -> bool {
+    // SAFETY: a valid reference; the interpreter's lock is held wherever requests are served.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) > 1 }
+}
+
+/// `GET /path` for log lines.
+fn describe(request: &Request) -> String {
+    let part = |bytes: &[u8]| {
+        String::from_utf8_lossy(&bytes[..bytes.len().min(200)])
+            .escape_default()
+            .to_string()
+    };
+    format!("{} {}", part(request.method()), part(request.target()))
+}
+
+fn started(responder: &Responder) -> PyResult<()> {
+    if responder.exchange.is_started() {
+        return Ok(());
+    }
+    Err(pyo3::exceptions::PyRuntimeError::new_err(
+        "the app returned without calling start_response (PEP 3333)",
+    ))
+}
+
+/// Calls `close()` of the iterable if there is one (PEP 3333); plain lists and tuples have none.
+fn close(iterable: &Bound<'_, PyAny>) -> PyResult<()> {
+    if iterable.is_exact_instance_of::<pyo3::types::PyList>() || iterable.is_exact_instance_of::<PyTuple>() {
+        return Ok(());
+    }
+    match iterable.getattr_opt("close")? {
+        Some(close) => close.call0().map(drop),
+        None => Ok(()),
+    }
+}

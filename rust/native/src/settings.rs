@@ -1,0 +1,41 @@
+//! What the operator chose, in base units. Python has checked every value before it comes here.
+
+use ostler_wire::http1::Limits;
+
+/// The limits, waits and destinations of one worker.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// App threads.
+    pub threads: usize,
+    /// Limits of the request head and body.
+    pub limits: Limits,
+    /// Bytes of a request body that are kept in memory; a longer one goes to a temporary file.
+    pub body_memory: usize,
+    /// Where temporary files go.
+    pub temp_dir: String,
+    /// Bytes of a streamed response that may wait for a slow client before the app's thread waits too.
+    pub response_buffer: usize,
+    /// Nanoseconds from a request's first byte (or the accept) to the end of its head.
+    pub header_timeout: u64,
+    /// Nanoseconds that a body or a response may take before `min_rate` counts.
+    pub body_timeout: u64,
+    /// Bytes a second below which a body is given up; 0: never.
+    pub min_rate: u64,
+    /// Nanoseconds a connection may stay idle between requests.
+    pub keepalive: u64,
+    /// Nanoseconds without progress after which a response is given up.
+    pub write_timeout: u64,
+    /// Connections at once.
+    pub connections: usize,
+    /// Requests that may wait for an app thread.
+    pub queue_size: usize,
+    /// The Server header; empty: none.
+    pub server_header: Vec<u8>,
+    /// Seconds named in Retry-After with a 503.
+    pub retry_after: u32,
+    pub access_log_fd: i32,
+    pub access_log_format: String,
+    pub error_log_fd: i32,
+    /// 10 debug, 20 info, 30 warning, 40 error.
+    pub log_level: u8,
+}

@@ -1,0 +1,73 @@
+//! Clocks and identities of threads.
+
+/// Broken-down local time with its offset from UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LocalTime {
+    pub year: i32,
+    /// 0 = January.
+    pub month: usize,
+    pub day: i32,
+    pub hour: i32,
+    pub minute: i32,
+    pub second: i32,
+    /// Minutes east of UTC.
+    pub offset: i64,
+}
+
+fn read(clock: libc::clockid_t) -> libc::timespec {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for one timespec; the call writes nothing else.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    time
+}
+
+fn nanoseconds(time: libc::timespec) -> u64 {
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// CLOCK_MONOTONIC in nanoseconds (vDSO: no system call).
+pub fn monotonic_ns() -> u64 {
+    nanoseconds(read(libc::CLOCK_MONOTONIC))
+}
+
+/// Seconds since the epoch, at the kernel tick's resolution: enough for Date and log lines.
+pub fn realtime_seconds() -> i64 {
+    #[cfg(target_os = "linux")]
+    let clock = libc::CLOCK_REALTIME_COARSE;
+    #[cfg(not(target_os = "linux"))]
+    let clock = libc::CLOCK_REALTIME;
+    read(clock).tv_sec as i64
+}
+
+/// CPU time that the calling thread has used. A system call: ask only for requests that were slow.
+pub fn thread_cpu_ns() -> u64 {
+    nanoseconds(read(libc::CLOCK_THREAD_CPUTIME_ID))
+}
+
+/// The kernel's number of the calling thread, as `ps -T` and py-spy show it.
+pub fn thread_id() -> u32 {
+    #[cfg(target_os = "linux")]
+    // SAFETY: takes no arguments and cannot fail.
+    let id = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
+    #[cfg(not(target_os = "linux"))]
+    let id = std::process::id();
+    id
+}
+
+/// Local time of `seconds` since the epoch.
+pub fn local_time(seconds: i64) -> LocalTime {
+    let time = seconds as libc::time_t;
+    // SAFETY: a zeroed `tm` is a valid value of a plain C struct; localtime_r only writes to it.
+    let mut broken: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are valid for the call.
+    unsafe { libc::localtime_r(&time, &mut broken) };
+    LocalTime {
+        year: broken.tm_year + 1900,
+        month: broken.tm_mon.clamp(0, 11) as usize,
+        day: broken.tm_mday,
+        hour: broken.tm_hour,
+        minute: broken.tm_min,
+        second: broken.tm_sec,
+        offset: broken.tm_gmtoff as i64 / 60,
+    }
+}

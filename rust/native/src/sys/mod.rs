@@ -1,0 +1,33 @@
+//! The system calls the core makes, as safe functions that return `io::Result`.
+//!
+//! Everything above this module is free of `libc`. What is Linux's alone (epoll, eventfd, accept4, sendfile) lies
+//! behind names that a kqueue build can offer too: `Epoll`, `Wake`, `accept`, `send_file`.
+
+mod clock;
+mod epoll;
+mod files;
+mod sockets;
+
+pub use clock::{local_time, monotonic_ns, realtime_seconds, thread_cpu_ns, thread_id, LocalTime};
+pub use epoll::{wait_either, Epoll, Event, Wake, ERROR, HANGUP, READABLE, WRITABLE};
+pub use files::{append, duplicate, read_at, regular_file_size, temporary_file, write_all_at};
+pub use sockets::{
+    accept, discard, peer_of, recv, reset_on_close, send, send_before_more, send_file, send_parts, shutdown_write,
+    NoConnection, Peer,
+};
+
+use std::io;
+
+/// The result of a call that returns -1 on failure.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// The result of a call that returns a byte count or -1.
+fn check_size(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}

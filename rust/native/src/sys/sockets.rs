@@ -1,0 +1,183 @@
+//! Stream sockets: accepting, and bytes in and out without ever blocking.
+
+use super::{check, check_size};
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Ip(IpAddr, u16),
+    Unix,
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(IpAddr::V4(ip), port) => write!(f, "{ip}:{port}"),
+            Self::Ip(IpAddr::V6(ip), port) => write!(f, "[{ip}]:{port}"),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+fn peer_from(address: &libc::sockaddr_storage) -> Peer {
+    let pointer: *const libc::sockaddr_storage = address;
+    match i32::from(address.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that a sockaddr_in lies here; a storage is large and aligned enough.
+            let v4 = unsafe { &*pointer.cast::<libc::sockaddr_in>() };
+            Peer::Ip(
+                Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)).into(),
+                u16::from_be(v4.sin_port),
+            )
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above, for sockaddr_in6.
+            let v6 = unsafe { &*pointer.cast::<libc::sockaddr_in6>() };
+            // An IPv4 client of a dual-stack listener is an IPv4 client to the app.
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr).to_canonical();
+            Peer::Ip(ip, u16::from_be(v6.sin6_port))
+        }
+        _ => Peer::Unix,
+    }
+}
+
+fn empty_address() -> (libc::sockaddr_storage, libc::socklen_t) {
+    // SAFETY: all zeros is a valid sockaddr_storage (family AF_UNSPEC).
+    (
+        unsafe { std::mem::zeroed() },
+        size_of::<libc::sockaddr_storage>() as libc::socklen_t,
+    )
+}
+
+/// Why a listener gave no connection.
+#[derive(Debug)]
+pub enum NoConnection {
+    /// None waits.
+    Empty,
+    /// The one that waited has gone; ask again (accept(2): network errors count for that connection alone).
+    Lost,
+    /// The process or the system is out of descriptors or memory.
+    Exhausted(io::Error),
+}
+
+impl From<io::Error> for NoConnection {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => Self::Exhausted(error),
+            Some(libc::ECONNABORTED | libc::EPROTO | libc::EINTR | libc::EPERM) => Self::Lost,
+            _ => Self::Empty,
+        }
+    }
+}
+
+/// Takes one connection from a listener: non-blocking, closed on exec.
+pub fn accept(listener: RawFd) -> Result<(OwnedFd, Peer), NoConnection> {
+    let (mut address, mut length) = empty_address();
+    // SAFETY: address and length are valid and describe each other.
+    let fd = check(unsafe {
+        libc::accept4(
+            listener,
+            (&raw mut address).cast(),
+            &mut length,
+            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+        )
+    })?;
+    // SAFETY: accept4 made the descriptor; nobody else has it.
+    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, peer_from(&address)))
+}
+
+/// The peer's address of a connected socket.
+pub fn peer_of(fd: RawFd) -> Peer {
+    let (mut address, mut length) = empty_address();
+    // SAFETY: address and length are valid and describe each other.
+    unsafe { libc::getpeername(fd, (&raw mut address).cast(), &mut length) };
+    peer_from(&address)
+}
+
+/// Appends what is there, at most the spare capacity of `buffer` and `most` bytes. `Ok(0)`: the peer sends no more.
+pub fn recv(fd: RawFd, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+    let spare: &mut [MaybeUninit<u8>] = buffer.spare_capacity_mut();
+    let room = spare.len().min(most);
+    debug_assert!(room > 0, "recv without room would look like the end of the stream");
+    // SAFETY: the kernel writes at most `room` bytes into the vector's own spare memory.
+    let count = check_size(unsafe { libc::recv(fd, spare.as_mut_ptr().cast(), room, libc::MSG_DONTWAIT) })?;
+    // SAFETY: `count` bytes behind the old length have just been initialised.
+    unsafe { buffer.set_len(buffer.len() + count) };
+    Ok(count)
+}
+
+/// Reads and forgets up to 64 KB. `Ok(0)`: the peer sends no more.
+pub fn discard(fd: RawFd) -> io::Result<usize> {
+    let mut bin = [MaybeUninit::<u8>::uninit(); 65536];
+    // SAFETY: the kernel writes at most the array's size.
+    check_size(unsafe { libc::recv(fd, bin.as_mut_ptr().cast(), bin.len(), libc::MSG_DONTWAIT) })
+}
+
+const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+
+/// Sends what the socket takes of `bytes`.
+pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the slice is valid for the call.
+    check_size(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), SEND_FLAGS) })
+}
+
+/// Sends what the socket takes of the parts, one after the other, in one call.
+pub fn send_parts(fd: RawFd, parts: [&[u8]; 3]) -> io::Result<usize> {
+    let mut vectors = parts.map(|part| libc::iovec {
+        iov_base: part.as_ptr().cast_mut().cast(),
+        iov_len: part.len(),
+    });
+    // SAFETY: all zeros is a valid msghdr; the iovecs outlive the call, and sendmsg only reads them.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = vectors.as_mut_ptr();
+    message.msg_iovlen = vectors.len() as _;
+    // SAFETY: as above.
+    check_size(unsafe { libc::sendmsg(fd, &message, SEND_FLAGS) })
+}
+
+/// Sends `bytes` and holds a part-filled packet back for what follows at once (a file).
+pub fn send_before_more(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(target_os = "linux")]
+    let flags = SEND_FLAGS | libc::MSG_MORE;
+    #[cfg(not(target_os = "linux"))]
+    let flags = SEND_FLAGS;
+    // SAFETY: the slice is valid for the call.
+    check_size(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
+/// Makes the coming close a reset: the client of a response without a length learns that it was cut.
+pub fn reset_on_close(fd: RawFd) {
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    // SAFETY: the option's value outlives the call; failing leaves an ordinary close.
+    unsafe {
+        libc::setsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size_of::<libc::linger>() as libc::socklen_t,
+        )
+    };
+}
+
+/// Copies file bytes from `offset` into the socket inside the kernel, at most `most`.
+/// `Ok(0)`: the file has no more bytes there.
+pub fn send_file(fd: RawFd, file: RawFd, offset: u64, most: u64) -> io::Result<usize> {
+    let mut position = offset as libc::off_t;
+    let count = usize::try_from(most).unwrap_or(usize::MAX).min(1 << 30);
+    // SAFETY: `position` outlives the call.
+    check_size(unsafe { libc::sendfile(fd, file, &mut position, count) })
+}
+
+/// Says "no more from here" and leaves reading open.
+pub fn shutdown_write(fd: RawFd) {
+    // SAFETY: no pointers. An error means the connection is already gone, which is as good.
+    unsafe { libc::shutdown(fd, libc::SHUT_WR) };
+}
