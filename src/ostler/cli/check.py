@@ -1,8 +1,13 @@
 """`ostler check`: what would be served, and how, without listening."""
 
+import os
+import signal
+import sys
 from collections.abc import Iterator
 
+from ostler.cli.command import report
 from ostler.config import Config, from_arguments, load
+from ostler.errors import AppLoadError, OstlerError
 
 __all__ = ["check"]
 
@@ -10,7 +15,7 @@ _VALUE_WIDTH = 34  # a longer value pushes only its own source to the right
 
 
 def check(arguments: list[str]) -> int:
-    """Print every option with its value and source."""
+    """Print every option with its value and source, then import the application."""
     given = from_arguments(arguments)
     if given.request:
         from ostler.cli.help import answer
@@ -19,7 +24,7 @@ def check(arguments: list[str]) -> int:
     config = load(given.assignments)
     for line in _table(config):
         print(line)
-    return 0
+    return _check_app(config)
 
 
 def _table(config: Config) -> Iterator[str]:
@@ -28,3 +33,29 @@ def _table(config: Config) -> Iterator[str]:
     values = max(len(value) for _, value, _ in rows if len(value) <= _VALUE_WIDTH)
     for name, value, source in rows:
         yield f"{name:<{names}}  {value:<{values}}  {source}"
+
+
+def _check_app(config: Config) -> int:
+    """Import the application in a child, which also survives what it starts, and notes a crash."""
+    from ostler.proc.fork import fork
+
+    pid = fork(lambda: None, lambda: _load_app(config), ())
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code < 0:
+        raise AppLoadError(f"importing the application ended its process by {signal.Signals(-code).name}")
+    return code
+
+
+def _load_app(config: Config) -> int:
+    from ostler.worker import discovery, loading
+
+    if config.chdir is not None:
+        os.chdir(config.chdir)
+    sys.path[:0] = [os.getcwd(), *map(os.path.abspath, config.pythonpath)]
+    try:
+        app = loading.load(config.app)
+        name = config.app or f"the Django project of {discovery.find_settings()}"
+    except OstlerError as error:
+        return report(error)
+    print(f"\nThe application loads: {name} ({type(app).__name__})")
+    return 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ostler.errors import ConfigError, OstlerError
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "report"]
 
 COMMANDS: Mapping[str, str] = {
     "serve": "serve a web application",
@@ -24,9 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except OstlerError as error:
-        print(f"{error.detail.rstrip()}\n" * bool(error.detail), end="", file=sys.stderr)
-        print(f"ostler: {error.message}", file=sys.stderr)
-        return error.exit_code
+        return report(error)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
@@ -34,6 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def report(error: OstlerError) -> int:
+    """Print an error, its evidence first so that the line that matters is the last; returns its exit code."""
+    if error.detail:
+        print(error.detail.rstrip(), file=sys.stderr)
+    print(f"ostler: {error.message}", file=sys.stderr)
+    return error.exit_code
 
 
 def _run(arguments: list[str]) -> int:

@@ -17,9 +17,9 @@ _WIDTH = 96
 _COLUMN = 32  # where explanations start
 
 _CLOSING = """\
-SIZE is a number of bytes, or has a unit: 8192, 8K, 1M, 1G. TIME is a number of seconds, or has a
-unit: 15, 15s, 500ms, 2m, 1h. Each option is also a name in ostler.toml (worker_connections = 100)
-and a variable (OSTLER_WORKER_CONNECTIONS=100); what can be off or none also has a --no- form."""
+SIZE is a number of bytes, or has a unit: 8192, 8K, 1M, 1G. TIME is a number of seconds, or has
+a unit: 15, 15s, 500ms, 2m, 1h. Each option is also a name in ostler.toml (queue_size = 100) and
+a variable (OSTLER_QUEUE_SIZE=100); what can be off or none also has a --no- form."""
 
 
 def explain(arguments: list[str]) -> int:

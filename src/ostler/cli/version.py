@@ -1,21 +1,14 @@
 """`ostler version`: which ostler, and on what it runs."""
 
-__all__ = ["show", "version"]
+__all__ = ["show"]
 
 
 def show() -> int:
     """Print one line for bug reports."""
     import platform
 
-    print(f"ostler {version()} ({platform.python_implementation()} {platform.python_version()}, {platform.system()})")
+    from ostler import __version__
+
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    print(f"ostler {__version__} ({python}, {platform.system()} {platform.machine()})")
     return 0
-
-
-def version() -> str:
-    """The version of the installed package; it is written once, in the workspace's Cargo.toml."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("ostler")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"

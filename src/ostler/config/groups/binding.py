@@ -17,8 +17,8 @@ class Binding(Group):
     bind = Option(
         Many(ListenAddress(), at_least=1),
         "127.0.0.1:8000",
-        "The addresses to listen on: host:port, [v6]:port, :port (every IPv4 interface), port (127.0.0.1), "
-        "unix:/path, unix:@name (abstract, Linux), fd://N (inherited). Port 0 lets the kernel choose.",
+        "The addresses to listen on: host:port, :port (every IPv4 interface), [::]:port (every interface), port "
+        "(127.0.0.1), unix:/path, unix:@name (abstract, Linux), fd://N (inherited). Port 0 lets the kernel choose.",
         short="-b",
         platform=("PORT", "0.0.0.0:{}"),
         gunicorn="bind",
