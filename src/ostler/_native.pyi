@@ -1,0 +1,40 @@
+"""The native core of one worker: everything that touches bytes. See ARCHITECTURE.md."""
+
+import mmap
+from collections.abc import Callable
+from typing import Any, TextIO
+
+class Core:
+    """One worker's connections, queue and app threads."""
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        settings: dict[str, object],
+        listeners: list[tuple[int, str, str, bool]],  # (fd, SERVER_NAME, SERVER_PORT, is unix)
+        scoreboard: mmap.mmap,
+        slot: int,
+        errors: TextIO,
+        app_error: Callable[[str, str, BaseException], None],  # ("GET /x", "127.0.0.1:5555", error)
+    ) -> None: ...
+    def start(self) -> None:
+        """Accept from here on."""
+    def run_thread(self, index: int) -> None:
+        """The body of app thread `index`; returns after stop()."""
+    def drain(self) -> None:
+        """Accept what the kernel has queued, then nothing; close what is idle."""
+    def drained_fd(self) -> int:
+        """Readable when a drain has nothing left to do."""
+    def is_drained(self) -> bool:
+        """Whether a drain has nothing left to do."""
+    def in_flight(self) -> list[tuple[str, str, str, float]]:
+        """(method, path, client, age in seconds) of the requests that run."""
+    def stop(self) -> None:
+        """Wake the app threads; each returns when its request has ended."""
+    def flush_logs(self) -> None:
+        """Write what the logs have gathered."""
+    def close(self) -> None:
+        """Flush, and close descriptors; after stop() and the threads' end."""
+
+def scoreboard_layout() -> dict[str, tuple[int, int]]:
+    """Field of a scoreboard slot -> (offset, size)."""

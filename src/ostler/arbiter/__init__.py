@@ -1,0 +1,1 @@
+"""The process that binds, forks and keeps the workers alive. It runs no app and no native code."""

@@ -1,0 +1,61 @@
+"""What the fleet asks the arbiter's loop to do."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "Action", "Announce", "CloseListeners", "Exit", "Log", "NameCut", "RefuseNewcomers", "ReopenLogs",
+    "Signal", "Spawn",
+]  # fmt: skip
+
+
+class Spawn(NamedTuple):
+    """Fork a worker for a slot; the answer is Started or SpawnFailed."""
+
+    slot: int
+
+
+class Signal(NamedTuple):
+    """Send a signal to a worker."""
+
+    pid: int
+    number: int
+
+
+class Log(NamedTuple):
+    """Write to the error log."""
+
+    level: int
+    text: str
+
+
+class Announce(NamedTuple):
+    """Say where we listen: somebody answers there now."""
+
+
+class NameCut(NamedTuple):
+    """Log the requests that a worker was running, as the scoreboard has them: it is about to be killed."""
+
+    slot: int
+
+
+class RefuseNewcomers(NamedTuple):
+    """Let no new connection into the listeners, keep what is queued there."""
+
+
+class CloseListeners(NamedTuple):
+    """Close the arbiter's own descriptors of the listeners; the workers have theirs."""
+
+
+class ReopenLogs(NamedTuple):
+    """Open the log files of this process again."""
+
+
+class Exit(NamedTuple):
+    """The end of the arbiter."""
+
+    code: int
+
+
+Action = Spawn | Signal | Log | Announce | NameCut | RefuseNewcomers | CloseListeners | ReopenLogs | Exit

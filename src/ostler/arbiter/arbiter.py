@@ -1,0 +1,203 @@
+"""The arbiter's loop: it waits, tells the fleet what happened, and does what the fleet answers. It decides nothing.
+
+Everything comes through one poll(): signals (a pipe that the handlers write to), what workers say, their ends
+(SIGCHLD), and the fleet's next deadline as the timeout. Nothing is looked at in turns.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from math import ceil
+
+from ostler.arbiter import actions as do
+from ostler.arbiter import events as ev
+from ostler.arbiter.actions import Action
+from ostler.arbiter.fleet import Fleet, ImpossibleEvent
+from ostler.logs import Logs, printable
+from ostler.proc.channel import Channel
+from ostler.proc.fork import fork
+from ostler.proc.reap import reap
+from ostler.proc.signals import SignalQueue, name_of
+from ostler.proc.sockets import Listener
+from ostler.stats.scoreboard import STOPPED, Scoreboard
+
+__all__ = ["HANDLED", "Arbiter"]
+
+# gunicorn's verbs that we have not; their default action would end (or suspend) the server.
+_UNKNOWN = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+HANDLED = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGCHLD, *_UNKNOWN))
+
+# Runs in the child: (slot, its end of the channel), returns the exit code.
+Work = Callable[[int, Channel], int]
+
+
+class Arbiter:
+    """The parent of the workers. `run()` returns when all of them are gone."""
+
+    def __init__(
+        self, fleet: Fleet, listeners: Sequence[Listener], board: Scoreboard, logs: Logs, work: Work, welcome: str
+    ) -> None:
+        self._fleet = fleet
+        self._listeners = listeners
+        self._board = board
+        self._logs = logs
+        self._work = work
+        self._welcome = welcome  # "ostler 0.1.0 listening on {url} (1 worker, 8 threads)"
+        self._channels: dict[int, Channel] = {}  # pid -> our end; a worker's process has one until it is reaped
+        self._slots: dict[int, int] = {}  # pid -> slot
+        self._poll = select.poll()
+        self._exit_code: int | None = None
+
+    def run(self) -> int:
+        """Start the fleet and look after it until its end."""
+        self._signals = SignalQueue(HANDLED)
+        try:
+            self._poll.register(self._signals, select.POLLIN)
+            self._feed(ev.Start())
+            while self._exit_code is None:
+                self._wait()
+            return self._exit_code
+        finally:
+            self._signals.close()
+
+    def _wait(self) -> None:
+        """One turn: wait for whatever comes first, and pass it on."""
+        ready = {fd for fd, _ in self._poll.poll(self._timeout())}
+        for pid, channel in list(self._channels.items()):
+            if channel.is_open and channel.fileno() in ready:
+                self._listen(pid, channel)
+        if self._signals.fileno() in ready:
+            for number in self._signals.take():
+                self._on_signal(number)
+        deadline = self._fleet.deadline()
+        if deadline is not None and deadline <= time.monotonic():
+            self._feed(ev.Tick())
+
+    def _timeout(self) -> int | None:
+        """Milliseconds until the fleet's next deadline, rounded up so that it has passed then."""
+        deadline = self._fleet.deadline()
+        return None if deadline is None else max(0, ceil((deadline - time.monotonic()) * 1000))
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            for pid, code in reap():
+                self._on_exit(pid, code)
+        elif number in (signal.SIGTERM, signal.SIGINT):
+            self._feed(ev.Stop(name_of(number)))
+        elif number == signal.SIGQUIT:
+            self._feed(ev.Quit(name_of(number)))
+        elif number == signal.SIGUSR1:
+            self._feed(ev.Reopen())
+        else:
+            self._logs.warning(f"{name_of(number)} ignored: this version has no use for it")
+
+    def _listen(self, pid: int, channel: Channel) -> None:
+        """Pass on what a worker says: "ready", "failed app\\n<text>" or "failed boot\\n<text>"."""
+        for message in channel.receive():
+            word, _, text = message.partition("\n")
+            if word == "ready":
+                self._feed(ev.Ready(pid))
+            elif word in ("failed app", "failed boot"):
+                self._feed(ev.BootFailed(pid, word == "failed app", text))
+            else:
+                self._logs.warning(f"process {pid} says {printable(word)!r}: not understood")
+        if not channel.is_open:
+            self._poll.unregister(channel)
+
+    def _on_exit(self, pid: int, code: int) -> None:
+        channel = self._channels.pop(pid, None)
+        if channel is None:
+            return  # an orphan that we inherited
+        if channel.is_open:
+            self._listen(pid, channel)  # its last words come before its death
+        if channel.is_open:  # the app has children that hold the other end
+            self._poll.unregister(channel)
+        channel.close()
+        self._board.set_state(self._slots.pop(pid), STOPPED)
+        self._feed(ev.Exited(pid, code))
+
+    def _feed(self, event: ev.Event) -> None:
+        """Tell the fleet, do what it wants, tell it what came of that, until it wants nothing more."""
+        if self._exit_code is not None:
+            return
+        events = deque([event])
+        while events:
+            event = events.popleft()
+            try:
+                actions = self._fleet.on(event, time.monotonic())
+            except ImpossibleEvent as error:  # a fault of ours; the workers go on serving
+                self._logs.error(f"please report this fault of ostler: {error}")
+                continue
+            for action in actions:
+                events.extend(self._do(action))
+
+    def _do(self, action: Action) -> list[ev.Event]:
+        """Perform one action; returns what the fleet must hear about it."""
+        match action:
+            case do.Spawn(slot):
+                return [self._spawn(slot)]
+            case do.Signal(pid, number):
+                os.kill(pid, number)  # it exists, if only as a zombie, until we have reaped it
+            case do.Log(level, text):
+                self._logs.log(level, text)
+            case do.Announce():
+                for listener in self._listeners:
+                    self._logs.info(self._welcome.format(url=listener.url))
+            case do.NameCut(slot):
+                self._name_cut(slot)
+            case do.RefuseNewcomers():
+                for listener in self._listeners:
+                    listener.refuse_newcomers()
+            case do.CloseListeners():
+                for listener in self._listeners:
+                    listener.close()
+            case do.ReopenLogs():
+                self._logs.reopen()
+            case do.Exit(code):
+                self._exit_code = code
+        return []
+
+    def _spawn(self, slot: int) -> ev.Event:
+        try:
+            ours, theirs = Channel.pair()
+        except OSError as error:  # EMFILE, ENFILE
+            return ev.SpawnFailed(slot, error.strerror or str(error))
+
+        def prepare() -> None:
+            self._leave(ours)
+
+        def main() -> int:
+            return self._work(slot, theirs)
+
+        try:
+            pid = fork(prepare, main, HANDLED)
+        except OSError as error:  # EAGAIN, ENOMEM
+            ours.close()
+            return ev.SpawnFailed(slot, error.strerror or str(error))
+        finally:
+            theirs.close()
+        self._channels[pid] = ours
+        self._slots[pid] = slot
+        self._poll.register(ours, select.POLLIN)
+        return ev.Started(slot, pid)
+
+    def _leave(self, ours: Channel) -> None:
+        """In the child: close what is the arbiter's, so that its end is seen by all, and take its handlers off."""
+        self._signals.abandon()
+        for number in HANDLED:
+            signal.signal(number, signal.SIG_DFL)
+        for channel in (ours, *self._channels.values()):
+            channel.close()
+        self._channels.clear()
+
+    def _name_cut(self, slot: int) -> None:
+        now = time.monotonic_ns()
+        for request in self._board.in_flight(slot):
+            age = (now - request.start_ns) / 1e9
+            what = f"{printable(request.method)} {printable(request.path)}"
+            self._logs.warning(f"worker {slot}: cut {what} after {age:.1f}s")

@@ -1,0 +1,74 @@
+"""Arbiter and worker put together: the only place that knows both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ostler import __version__
+from ostler.arbiter.arbiter import Arbiter
+from ostler.arbiter.fleet import Fleet, Timing
+from ostler.arbiter.listeners import open_listeners
+from ostler.logs import Logs, ensure_standard_streams
+from ostler.proc.limits import raise_open_files
+from ostler.proc.pidfile import Pidfile
+from ostler.stats.scoreboard import Scoreboard
+
+if TYPE_CHECKING:
+    from ostler.config import Config
+    from ostler.proc.channel import Channel
+    from ostler.proc.sockets import Listener
+
+__all__ = ["run"]
+
+# How long the handshakes of TCP clients may take that have begun before we refuse newcomers. Several round
+# trips inside a data centre; who is farther away comes through a proxy that is not.
+_HANDSHAKES = 0.1
+
+
+def run(config: Config, app: Callable[..., Any] | None = None) -> int:
+    """Serve `app` (None: the one that `config` names) until a signal ends it; returns the exit code."""
+    ensure_standard_streams()
+    if config.chdir is not None:
+        os.chdir(config.chdir)
+    logs = Logs(config.error_log, config.access_log, config.log_level)
+    try:
+        raise_open_files()
+        pidfile = Pidfile(config.pidfile) if config.pidfile is not None else None
+        if pidfile is not None:
+            pidfile.write()
+        try:
+            listeners = open_listeners(config.bind, backlog=config.backlog, unix_mode=config.unix_mode, logs=logs)
+            try:
+                return _supervise(config, app, listeners, logs)
+            finally:
+                for listener in listeners:
+                    listener.close()
+        finally:
+            if pidfile is not None:
+                pidfile.remove()
+    finally:
+        logs.close()
+
+
+def _supervise(config: Config, app: Callable[..., Any] | None, listeners: list[Listener], logs: Logs) -> int:
+    board = Scoreboard(config.workers)
+    has_door = any(listener.is_ours and not listener.is_unix for listener in listeners)
+    timing = Timing(config.graceful_timeout, config.boot_timeout, handshakes=_HANDSHAKES if has_door else 0.0)
+
+    def work(slot: int, channel: Channel) -> int:
+        # Imported after the fork: the arbiter has no use for it, and each byte of its memory is paid for ever.
+        from ostler.worker.worker import Worker
+
+        return Worker(config, listeners, board, slot, channel, logs, app).run()
+
+    fleet = Fleet(config.workers, timing)
+    welcome = f"ostler {__version__} listening on {{url}} ({_size(config)})"
+    return Arbiter(fleet, listeners, board, logs, work, welcome).run()
+
+
+def _size(config: Config) -> str:
+    """ "1 worker, 8 threads"."""
+    workers, threads = config.workers, config.threads
+    return f"{workers} worker{'s' * (workers > 1)}, {threads} thread{'s' * (threads > 1)}"

@@ -1,0 +1,149 @@
+"""The two log files: errors (for people) and access (written by the native core).
+
+Every line is one write() of its own, so lines of several processes never mix. A log that cannot be written
+(full disk, closed pipe) loses lines and nothing else. On USR1 each process opens the same paths again and
+puts them onto the same descriptor numbers, so whoever holds a number needs no news. The `logging` module is
+the app's, and is not used.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from ostler.errors import OstlerError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+__all__ = ["DEBUG", "ERROR", "INFO", "WARNING", "Logs", "ensure_standard_streams", "printable"]
+
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+_NAMES = {DEBUG: "DEBUG", INFO: "INFO", WARNING: "WARNING", ERROR: "ERROR"}
+_STDOUT, _STDERR = 1, 2
+
+
+class Logs:
+    """The open logs of this process and its children; `error` and `access` are paths or "-"."""
+
+    def __init__(self, error: str = "-", access: str | None = None, level: int = INFO) -> None:
+        self.level = level
+        # Descriptor -> path, for those that are files.
+        self._paths: dict[int, str] = {}
+        self.error_fd = self._open("error_log", error, _STDERR)
+        self.access_fd = -1 if access is None else self._open("access_log", access, _STDOUT)
+
+    def log(self, level: int, message: str) -> None:
+        """Write one line, or several that belong together, if `level` is wanted."""
+        if level >= self.level:
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S %z")
+            name = _NAMES.get(level, str(level))
+            line = f"[{stamp}] [{os.getpid()}] [{name}] {message}\n"
+            _write(self.error_fd, line.encode("utf-8", "backslashreplace"))
+
+    def debug(self, message: str) -> None:
+        """Log what only helps to find a fault of the server."""
+        self.log(DEBUG, message)
+
+    def info(self, message: str) -> None:
+        """Log what goes as it should."""
+        self.log(INFO, message)
+
+    def warning(self, message: str) -> None:
+        """Log what someone may have to look at."""
+        self.log(WARNING, message)
+
+    def error(self, message: str) -> None:
+        """Log what failed."""
+        self.log(ERROR, message)
+
+    def app_error(self, request: str, client: str, error: BaseException) -> None:
+        """Log an exception that the app raised while it ran `request`, with its traceback."""
+        import traceback
+
+        text = "".join(traceback.format_exception(error)).rstrip("\n")
+        self.error(f"{printable(request)} from {printable(client)} failed in the app\n{text}")
+
+    def errors_stream(self) -> TextIO:
+        """A text stream into the error log, for `wsgi.errors`."""
+        return io.TextIOWrapper(
+            _Descriptor(self.error_fd),
+            encoding="utf-8",
+            errors="backslashreplace",
+            line_buffering=True,  # what ends with a newline goes out at once, and in one piece
+        )
+
+    def reopen(self) -> None:
+        """Open the files again after they were moved away; one that cannot be stays as it is."""
+        for fd, path in self._paths.items():
+            try:
+                fresh = _open_file(path)
+            except OSError as error:
+                self.error(f"cannot reopen {path}: {error.strerror}; the old file is used on")
+                continue
+            os.dup2(fresh, fd, inheritable=False)
+            os.close(fresh)
+
+    def close(self) -> None:
+        """Close the files."""
+        for fd in self._paths:
+            os.close(fd)
+        self._paths.clear()
+
+    def _open(self, option: str, path: str, standard: int) -> int:
+        if path == "-":
+            return standard
+        path = os.path.abspath(path)
+        try:
+            fd = _open_file(path)
+        except OSError as error:
+            raise OstlerError(f"{option} {path}: {error.strerror}") from None
+        self._paths[fd] = path
+        return fd
+
+
+class _Descriptor(io.BufferedIOBase):
+    """Bytes into the log, by one call each, or lost."""
+
+    name = "<ostler error log>"  # what a TextIOWrapper shows of what it wraps
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self._fd = fd
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def write(self, data: Buffer) -> int:
+        _write(self._fd, data)
+        return memoryview(data).nbytes
+
+
+def ensure_standard_streams() -> None:
+    """Fill the descriptors 0 to 2 where they are closed, or a socket would get their number and the logs."""
+    fd = os.open(os.devnull, os.O_RDWR)
+    while fd <= _STDERR:
+        os.set_inheritable(fd, True)
+        fd = os.dup(fd)
+    os.close(fd)
+
+
+def printable(text: str) -> str:
+    """Text from outside, unable to begin a line of its own in the log."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def _write(fd: int, data: Buffer) -> None:
+    try:
+        os.write(fd, data)
+    except OSError:  # ENOSPC, EPIPE, EBADF, EAGAIN: a log is not worth a request
+        pass
+
+
+def _open_file(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)

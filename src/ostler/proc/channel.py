@@ -1,0 +1,83 @@
+"""The line between the arbiter and a worker: short messages one way, and the news of the other end's death."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sys
+
+__all__ = ["Channel"]
+
+_END = b"\0"
+_CHUNK = 65536
+# A packet of this size is under every default of net.core.wmem_max, so one send takes it whole.
+_MESSAGE_MAX = 60_000
+# macOS has no packets on unix sockets; the NUL that ends a message makes up for it.
+_KIND = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_STREAM
+
+
+class Channel:
+    """One end. `is_open` turns False when the other end is closed everywhere: its process has ended."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = b""  # the beginning of a message whose end has not come yet
+        self.is_open = True
+
+    @classmethod
+    def pair(cls) -> tuple[Channel, Channel]:
+        """Two connected ends, closed on exec."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, _KIND)
+        ours.setblocking(False)
+        return cls(ours), cls(theirs)
+
+    def fileno(self) -> int:
+        """Readable when there is a message, and when the other end is gone."""
+        return self._sock.fileno()
+
+    def send(self, message: str) -> bool:
+        """Send one message, cut when it is very long; False when nobody is there."""
+        data = message.encode("utf-8", "replace").replace(_END, b"?")
+        if len(data) > _MESSAGE_MAX:
+            half = _MESSAGE_MAX // 2
+            data = data[:half] + b"\n[...]\n" + data[-half:]
+        try:
+            self._sock.sendall(data + _END)
+        except OSError:  # EPIPE, ECONNRESET: the arbiter is gone
+            self.is_open = False
+        return self.is_open
+
+    def receive(self) -> list[str]:
+        """The messages that have come, without waiting; notices the end of the other side."""
+        while self.is_open:
+            try:
+                chunk = self._sock.recv(_CHUNK, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            except OSError:
+                chunk = b""
+            if not chunk:
+                self.is_open = False
+            self._buffer += chunk
+        *messages, self._buffer = self._buffer.split(_END)
+        return [message.decode("utf-8", "replace") for message in messages]
+
+    def die_with_peer(self, wanted: bool) -> None:
+        """Have the kernel end this process when the other end closes, for times when nobody polls.
+
+        The descriptor sends SIGIO, whose default action is the end. Nothing else may come on this channel
+        meanwhile. It is what PR_SET_PDEATHSIG does, within the reach of Python.
+        """
+        flags = fcntl.fcntl(self._sock, fcntl.F_GETFL)
+        if wanted:
+            fcntl.fcntl(self._sock, fcntl.F_SETOWN, os.getpid())
+            flags |= fcntl.FASYNC
+        else:
+            flags &= ~fcntl.FASYNC
+        fcntl.fcntl(self._sock, fcntl.F_SETFL, flags)
+
+    def close(self) -> None:
+        """Close this end."""
+        self.is_open = False
+        self._sock.close()

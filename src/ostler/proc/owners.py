@@ -1,0 +1,106 @@
+"""Who has it: processes by pid, and by the socket they listen on, as far as /proc tells (elsewhere: None)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+__all__ = ["Owner", "started_at", "tcp_owner", "unix_owner"]
+
+_LISTEN = "0A"  # TCP_LISTEN as /proc/net/tcp writes it
+_COMMAND_MAX = 60
+
+
+class Owner(NamedTuple):
+    """A process that has what we want; reads as `"gunicorn shop.wsgi" (pid 4242)`."""
+
+    pid: int
+    command: str
+
+    @classmethod
+    def of(cls, pid: int) -> Owner:
+        """The process `pid`, with its command where that can be read."""
+        return cls(pid, _command(pid))
+
+    def __str__(self) -> str:
+        return f'"{self.command}" (pid {self.pid})' if self.command else f"process {self.pid}"
+
+
+def tcp_owner(port: int) -> Owner | None:
+    """The process that listens on a TCP port."""
+    return _holder(set(_listening_inodes(port)))
+
+
+def unix_owner(path: str) -> Owner | None:
+    """The process that has the unix socket `path` (an abstract one starts with NUL)."""
+    shown = f"@{path[1:]}" if path.startswith("\0") else path
+    # Num RefCount Protocol Flags Type St Inode Path
+    rows = (line.rstrip("\n").split(None, 7) for line in _lines("/proc/net/unix"))
+    return _holder({row[6] for row in rows if len(row) == 8 and row[7] == shown})
+
+
+def started_at(pid: int) -> float | None:
+    """When a process started, in seconds since the epoch."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        boot = next(line for line in _lines("/proc/stat") if line.startswith("btime "))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+    return int(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    suffix = f":{port:04X}"
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in _lines(table):
+            # sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode
+            row = line.split()
+            if len(row) > 9 and row[1].endswith(suffix) and row[3] == _LISTEN:
+                yield row[9]
+
+
+def _holder(inodes: set[str]) -> Owner | None:
+    """The first process (the parent, when there are several) that has one of these sockets open."""
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    if not wanted:
+        return None
+    for pid in sorted(int(name) for name in _names("/proc") if name.isdigit()):
+        for fd in _names(f"/proc/{pid}/fd"):
+            try:
+                if os.readlink(f"/proc/{pid}/fd/{fd}") in wanted:
+                    return Owner.of(pid)
+            except OSError:  # closed meanwhile
+                continue
+    return None
+
+
+def _command(pid: int) -> str:
+    """The command line as one would say it: without the interpreter and without folders."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().decode("utf-8", "replace").rstrip("\0").split("\0")
+    except OSError:
+        return ""
+    if os.path.basename(words[0]).startswith("python") and len(words) > 1:
+        rest = words[2:] if words[1] == "-m" else words[1:]
+        words = rest if rest and not rest[0].startswith("-") else words
+    text = " ".join([os.path.basename(words[0]), *words[1:]])
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if len(text) <= _COMMAND_MAX else f"{text[: _COMMAND_MAX - 3]}..."
+
+
+def _lines(path: str) -> Iterator[str]:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            yield from file
+    except OSError:  # no /proc here
+        return
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # another user's process, or gone meanwhile
+        return []

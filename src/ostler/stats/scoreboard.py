@@ -1,0 +1,152 @@
+"""The scoreboard: one anonymous shared mapping, a slot for each worker. Its worker writes it, everybody reads.
+
+Made by the arbiter before the first fork; numbers are little-endian, as on every machine we run on. The native
+core writes all of a slot but `state`, `pid` and `started_ns` (`state` too, when it drains), with plain stores and
+no locks: a reader may see a counter a moment before its neighbour. Only a record needs more care, see `in_flight`.
+The layout stands twice, here and in rust/native/src/score.rs; a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+from typing import NamedTuple
+
+__all__ = ["BOOTING", "DRAINING", "EMPTY", "LAYOUT", "READY", "STOPPED", "Request", "Scoreboard", "Snapshot"]
+
+EMPTY, BOOTING, READY, DRAINING, STOPPED = range(5)
+
+_MAGIC = 0x4F53544C45523031  # "OSTLER01"
+_VERSION = 1
+_HEADER = struct.Struct("<QIII")  # magic, version, slots, slot_size
+_HEADER_SIZE = 64
+
+LATENCY_BUCKETS = 64
+RECORDS = 128
+_RECORD = struct.Struct("<IIQ16s96s")  # seq, tid, start_ns, method, path
+_RECORDS_AT = 704
+_SLOT_SIZE = _RECORDS_AT + RECORDS * _RECORD.size
+
+# field -> (offset in the slot, size)
+LAYOUT: dict[str, tuple[int, int]] = {
+    "state": (0, 4),
+    "pid": (4, 4),
+    "started_ns": (8, 8),  # CLOCK_MONOTONIC, as all times here
+    "heartbeat_ns": (16, 8),
+    "requests": (24, 8),
+    "status_1xx": (32, 8),
+    "status_2xx": (40, 8),
+    "status_3xx": (48, 8),
+    "status_4xx": (56, 8),
+    "status_5xx": (64, 8),
+    "bytes_in": (72, 8),
+    "bytes_out": (80, 8),
+    "accepted": (88, 8),
+    "rejected": (96, 8),  # answered by the core itself, 4xx and 5xx
+    "timeouts": (104, 8),
+    "app_errors": (112, 8),
+    "client_gone": (120, 8),
+    "queue_ns": (128, 8),  # total
+    "busy_ns": (136, 8),  # total
+    "connections": (144, 4),
+    "in_flight": (148, 4),
+    "queued": (152, 4),
+    "threads": (156, 4),
+    "threads_busy": (160, 4),
+    "latency": (192, 8 * LATENCY_BUCKETS),
+    "records": (_RECORDS_AT, RECORDS * _RECORD.size),
+}
+_FIELDS = struct.Struct("<II17Q5I28x64Q")
+
+
+class Snapshot(NamedTuple):
+    """A slot's numbers at one moment; the fields are those of LAYOUT, without the records."""
+
+    state: int
+    pid: int
+    started_ns: int
+    heartbeat_ns: int
+    requests: int
+    status_1xx: int
+    status_2xx: int
+    status_3xx: int
+    status_4xx: int
+    status_5xx: int
+    bytes_in: int
+    bytes_out: int
+    accepted: int
+    rejected: int
+    timeouts: int
+    app_errors: int
+    client_gone: int
+    queue_ns: int
+    busy_ns: int
+    connections: int
+    in_flight: int
+    queued: int
+    threads: int
+    threads_busy: int
+    latency: tuple[int, ...]
+
+
+class Request(NamedTuple):
+    """A request that a worker was running when its slot was read."""
+
+    tid: int
+    start_ns: int
+    method: str
+    path: str
+
+
+class Scoreboard:
+    """The mapping with its slots."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.mapping = mmap.mmap(-1, _HEADER_SIZE + slots * _SLOT_SIZE)  # anonymous, shared with children
+        _HEADER.pack_into(self.mapping, 0, _MAGIC, _VERSION, slots, _SLOT_SIZE)
+
+    def begin(self, slot: int, pid: int) -> None:
+        """Clear a slot for a worker that boots."""
+        start = self._start(slot)
+        self.mapping[start : start + _SLOT_SIZE] = bytes(_SLOT_SIZE)
+        struct.pack_into("<IIQ", self.mapping, start, BOOTING, pid, time.monotonic_ns())
+
+    def set_state(self, slot: int, state: int) -> None:
+        """Write how far the slot's worker is."""
+        struct.pack_into("<I", self.mapping, self._start(slot), state)
+
+    def read(self, slot: int) -> Snapshot:
+        """The slot's numbers now."""
+        values = _FIELDS.unpack_from(self.mapping, self._start(slot))
+        scalars = len(Snapshot._fields) - 1
+        return Snapshot._make((*values[:scalars], values[scalars:]))
+
+    def in_flight(self, slot: int) -> list[Request]:
+        """The requests that the slot's worker runs now, the oldest first.
+
+        A record's `seq` is odd while it is being written and grows with each write: one that changed
+        while it was read is read again. A worker that died while writing leaves it odd for ever.
+        """
+        start = self._start(slot) + _RECORDS_AT
+        found = (self._record(start + index * _RECORD.size) for index in range(RECORDS))
+        return sorted((request for request in found if request), key=lambda request: request.start_ns)
+
+    def _record(self, at: int) -> Request | None:
+        for _ in range(8):
+            seq, tid, start_ns, method, path = _RECORD.unpack_from(self.mapping, at)
+            if seq % 2 == 0 and seq == struct.unpack_from("<I", self.mapping, at)[0]:
+                break
+        if start_ns == 0:
+            return None
+        return Request(tid, start_ns, _text(method), _text(path))
+
+    def _start(self, slot: int) -> int:
+        if not 0 <= slot < self.slots:
+            raise IndexError(f"the scoreboard has no slot {slot}")
+        return _HEADER_SIZE + slot * _SLOT_SIZE
+
+
+def _text(field: bytes) -> str:
+    return field.partition(b"\0")[0].decode("latin-1")

@@ -1,0 +1,221 @@
+"""A worker's life, in order: signals, parent's death, the app, the core, its threads, ready; then drain and end.
+
+The main thread never runs the app: it waits for signals, for the arbiter's end and for the drain. So whatever
+the app's threads do, the worker can be told to stop, and can say which requests it cuts.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from ostler.errors import AppLoadError, BootError
+from ostler.proc.channel import Channel
+from ostler.proc.fork import finish, leave
+from ostler.proc.signals import SignalQueue
+from ostler.stats.scoreboard import DRAINING, READY, Scoreboard
+from ostler.worker import loading
+from ostler.worker.settings import core_settings
+
+if TYPE_CHECKING:
+    from ostler.config import Config
+    from ostler.logs import Logs
+    from ostler.native import Core
+    from ostler.proc.sockets import Listener
+
+__all__ = ["Worker"]
+
+# SIGINT reaches a terminal's whole process group, but only the arbiter decides; the others are gunicorn's verbs.
+_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+# From the arbiter's death to ours: the drain, then everything.
+_ORPHAN_DRAIN = 0.7
+_ORPHAN_END = 0.9
+# How long threads that have nothing to do may take to return.
+_JOIN = 1.0
+
+
+class Worker:
+    """One worker process, from the fork to its end."""
+
+    def __init__(
+        self,
+        config: Config,
+        listeners: Sequence[Listener],
+        board: Scoreboard,
+        slot: int,
+        channel: Channel,
+        logs: Logs,
+        app: Callable[..., Any] | None = None,
+    ) -> None:
+        self._config = config
+        self._listeners = listeners
+        self._board = board
+        self._slot = slot
+        self._channel = channel
+        self._logs = logs
+        self._app = app  # given by a script; None: to be imported
+        self._threads: list[threading.Thread] = []
+        self._deadline: float | None = None  # of the drain; None: serving
+
+    def run(self) -> int:
+        """Boot, serve, drain. Returns an exit code when the boot fails, else ends the process."""
+        self._board.begin(self._slot, os.getpid())
+        self._prepare_boot()
+        try:
+            app = self._load()
+            self._core = self._open_core(app)
+            self._start()
+        except (AppLoadError, BootError) as error:
+            return self._report(error)
+        self._announce()
+        is_drained = self._serve()
+        self._end(is_drained)
+        return 0
+
+    # --- Boot ---
+
+    def _prepare_boot(self) -> None:
+        """Nobody polls while the app is imported: let the kernel end us, on TERM and when the arbiter dies.
+
+        The ignored signals get a function and not SIG_IGN, which programs that the app starts would inherit.
+        """
+        for number in _IGNORED:
+            signal.signal(number, lambda number, frame: None)
+        signal.signal(signal.SIGUSR1, lambda number, frame: self._logs.reopen())
+        self._channel.die_with_peer(True)
+
+    def _load(self) -> Callable[..., Any]:
+        for path in reversed(self._config.pythonpath):
+            sys.path.insert(0, os.path.abspath(path))
+        sys.path.insert(0, os.getcwd())
+        if self._app is not None:
+            return loading.check(self._app, "the app")
+        return loading.load(self._config.app)
+
+    def _open_core(self, app: Callable[..., Any]) -> Core:
+        try:
+            from ostler.native import Core
+
+            return Core(
+                app,
+                core_settings(self._config, self._logs),
+                [(each.socket.fileno(), *each.host, each.is_unix) for each in self._listeners],
+                self._board.mapping,
+                self._slot,
+                self._logs.errors_stream(),
+                self._logs.app_error,
+            )
+        except Exception as error:  # whatever a native module may raise: it is not the app's fault
+            raise BootError(f"the native core does not start: {error!r}") from error
+
+    def _start(self) -> None:
+        try:
+            self._core.start()
+            for index in range(self._config.threads):
+                thread = threading.Thread(
+                    target=self._run_thread, args=(index,), name=f"ostler-app-{index}", daemon=True
+                )
+                thread.start()
+                self._threads.append(thread)
+        except (OSError, RuntimeError) as error:  # RuntimeError: no more threads
+            raise BootError(f"the worker does not start: {error}") from error
+
+    def _run_thread(self, index: int) -> None:
+        try:
+            self._core.run_thread(index)
+        except BaseException as error:  # a fault of the core: serve what is here, and be replaced
+            self._logs.error(f"please report this fault of ostler: app thread {index}: {error!r}")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _report(self, error: AppLoadError | BootError) -> int:
+        what = "app" if isinstance(error, AppLoadError) else "boot"
+        self._channel.die_with_peer(False)
+        self._channel.send(f"failed {what}\n{error.message}\n{error.detail}".rstrip("\n"))
+        return error.exit_code
+
+    def _announce(self) -> None:
+        """From here on signals are polled for. What the app's import did to their handlers is undone."""
+        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, *_IGNORED))
+        self._channel.die_with_peer(False)
+        self._board.set_state(self._slot, READY)
+        self._channel.send("ready")
+
+    # --- Life ---
+
+    def _serve(self) -> bool:
+        """Wait until the drain is over; False: it was not in time."""
+        poll = select.poll()
+        for fd in (self._signals.fileno(), self._channel.fileno(), self._core.drained_fd()):
+            poll.register(fd, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll(self._timeout())}
+            for number in self._signals.take():
+                self._on_signal(number)
+            if self._channel.fileno() in ready:
+                self._channel.receive()
+                if not self._channel.is_open:
+                    poll.unregister(self._channel)
+                    self._on_orphaned()
+            if self._core.is_drained():
+                return True
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                return False
+
+    def _timeout(self) -> int | None:
+        if self._deadline is None:
+            return None
+        return max(0, ceil((self._deadline - time.monotonic()) * 1000))
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGTERM:
+            self._drain(self._config.graceful_timeout)
+        elif number == signal.SIGQUIT:
+            self._cut()
+        elif number == signal.SIGUSR1:
+            self._logs.reopen()
+
+    def _on_orphaned(self) -> None:
+        """The arbiter is gone. A timer of the kernel ends us in time, whatever the app's clean-up does."""
+        self._logs.error("the arbiter is gone: this worker ends")
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, _ORPHAN_END)
+        self._drain(_ORPHAN_DRAIN)
+
+    def _drain(self, seconds: float) -> None:
+        """Take what the kernel has queued, then leave the port to others."""
+        if self._deadline is None:
+            self._board.set_state(self._slot, DRAINING)
+            self._core.drain()
+            for listener in self._listeners:
+                listener.socket.close()
+            self._deadline = time.monotonic() + seconds
+        self._deadline = min(self._deadline, time.monotonic() + seconds)
+
+    # --- End ---
+
+    def _end(self, is_drained: bool) -> None:
+        if not is_drained:
+            self._cut()
+        self._core.stop()
+        deadline = time.monotonic() + _JOIN
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
+            self._core.flush_logs()
+            leave(0)
+        self._core.close()
+        finish(0)
+
+    def _cut(self) -> None:
+        """End at once, and say what that ends."""
+        for method, path, client, age in self._core.in_flight():
+            self._logs.warning(f"cut {method} {path} from {client or '-'} after {age:.1f}s")
+        self._core.flush_logs()
+        leave(0)
