@@ -51,10 +51,10 @@ fn bodies(outcome: &Outcome) -> String {
         .iter()
         .map(|request| request.body.len().to_string())
         .collect();
-    match lengths.is_empty() {
-        true => "-".to_owned(),
-        false => lengths.join(","),
+    if lengths.is_empty() {
+        return "-".to_owned();
     }
+    lengths.join(",")
 }
 
 #[test]

@@ -112,3 +112,65 @@ const fn has_control(word: u64) -> bool {
     let equal = delete.wrapping_sub(EACH) & !delete;
     (below | equal) & HIGH != 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(class: u8) -> Vec<u8> {
+        (0..=u8::MAX).filter(|&byte| is(byte, class)).collect()
+    }
+
+    fn bytes(parts: &[&[u8]]) -> Vec<u8> {
+        let mut all = parts.concat();
+        all.sort_unstable();
+        all
+    }
+
+    const ALPHANUMERIC: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+    #[test]
+    fn the_table_holds_what_the_grammars_say() {
+        assert_eq!(members(TOKEN), bytes(&[ALPHANUMERIC, b"!#$%&'*+-.^_`|~"]));
+        assert_eq!(members(HOST), bytes(&[ALPHANUMERIC, b"-._~", b"!$&'()*+;="]));
+        assert_eq!(members(DIGIT), b"0123456789");
+        assert_eq!(members(HEX), b"0123456789ABCDEFabcdef");
+        assert_eq!(members(SPACE), b"\t ");
+    }
+
+    #[test]
+    fn values_and_targets_hold_no_controls() {
+        let above: Vec<u8> = (0x80..=u8::MAX).collect();
+        let visible: Vec<u8> = (b'!'..=b'~').collect();
+        assert_eq!(members(VALUE), bytes(&[b"\t ", &visible, &above]));
+        let without_fragment: Vec<u8> = visible.into_iter().filter(|&byte| byte != b'#').collect();
+        assert_eq!(members(TARGET), bytes(&[&without_fragment, &above]));
+    }
+
+    #[test]
+    fn eight_bytes_at_once_find_the_same_as_the_table() {
+        for len in 0..26 {
+            for place in 0..len {
+                for byte in 0..=u8::MAX {
+                    for filler in *b" ~\t\x80\xff" {
+                        let mut value = vec![filler; len];
+                        value[place] = byte;
+                        assert_eq!(count_value(&value), count(&value, VALUE), "{value:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_of_two_bad_bytes_is_found() {
+        for first in 0..20 {
+            for second in first..20 {
+                let mut value = [b'a'; 20];
+                value[second] = 0x7f;
+                value[first] = b'\r';
+                assert_eq!(count_value(&value), first);
+            }
+        }
+    }
+}

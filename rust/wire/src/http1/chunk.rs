@@ -153,3 +153,76 @@ fn end_of_item(byte: u8) -> Option<At> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [At; 21] = [
+        At::SizeStart,
+        At::Size,
+        At::ExtSpace,
+        At::ExtStart,
+        At::ExtName,
+        At::ExtNameSpace,
+        At::ExtValueStart,
+        At::ExtValue,
+        At::ExtQuoted,
+        At::ExtEscaped,
+        At::ExtQuotedEnd,
+        At::SizeLf,
+        At::Data,
+        At::DataCr,
+        At::DataLf,
+        At::TrailerStart,
+        At::TrailerName,
+        At::TrailerValue,
+        At::TrailerLf,
+        At::EndLf,
+        At::Done,
+    ];
+
+    fn follow(from: At, bytes: &[u8]) -> Option<At> {
+        bytes.iter().try_fold(from, |at, &byte| at.next(byte, false))
+    }
+
+    #[test]
+    fn no_state_takes_nul_nor_a_line_end_it_does_not_expect() {
+        for at in ALL {
+            assert_eq!(at.next(0, false), None, "{at:?}");
+            let lf = matches!(at, At::SizeLf | At::DataLf | At::TrailerLf | At::EndLf);
+            assert_eq!(at.next(b'\n', false).is_some(), lf, "{at:?}");
+            let after_cr = at.next(b'\r', false);
+            let expects_lf = matches!(
+                after_cr,
+                None | Some(At::SizeLf | At::DataLf | At::TrailerLf | At::EndLf)
+            );
+            assert!(expects_lf, "{at:?}");
+        }
+    }
+
+    #[test]
+    fn data_and_the_end_are_left_by_the_decoder_alone() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(At::Data.next(byte, false), None);
+            assert_eq!(At::Done.next(byte, true), None);
+        }
+    }
+
+    #[test]
+    fn a_size_line_leads_to_data_or_trailers() {
+        assert_eq!(follow(At::SizeStart, b"1f;a=\"b\\\"\";c\t=d ; e\r\n"), Some(At::Data));
+        assert_eq!(At::SizeLf.next(b'\n', true), Some(At::TrailerStart));
+    }
+
+    #[test]
+    fn trailers_lead_to_the_end() {
+        assert_eq!(follow(At::TrailerStart, b"A: b\r\nC:\r\n\r\n"), Some(At::Done));
+        assert_eq!(follow(At::TrailerStart, b"A : b"), None);
+    }
+
+    #[test]
+    fn each_state_names_its_fault() {
+        assert!(ALL.iter().all(|at| !at.fault().is_empty()));
+    }
+}

@@ -47,3 +47,36 @@ fn is_port_suffix(bytes: &[u8]) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_with_and_without_port() {
+        for good in [
+            "a",
+            "a.b:80",
+            "a:",
+            "[::1]",
+            "[::1]:8000",
+            "%41.b",
+            "192.0.2.1:1",
+            "a_b",
+            "a:0",
+            "a:65535",
+        ] {
+            assert!(is_authority(good.as_bytes()), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host() {
+        for bad in [
+            "", ":80", "a b", "a,b", "u@a", "a/", "a:65536", "a:8x", "a:+8", "[::1", "[::1]x", "[]", "[v1.a]", "%4",
+        ] {
+            assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+        assert!(is_host(b""), "a Host field may be empty");
+    }
+}

@@ -11,8 +11,8 @@ use super::{scan, target, Limits, Progress, Reject};
 /// Parses the head at the start of `buf`, when it is complete (RFC 9112 §2 to §7, RFC 9110 §7.2, §7.6.1, §10.1.1).
 ///
 /// `Ok(false)`: more bytes are needed; call again with the same bytes and more behind them, and with the same
-/// `progress`, so that nothing is searched twice. `Ok(true)`: `head` is filled and `progress` is ready for the next
-/// request. What `head` held before is lost in both cases but the first.
+/// `progress`, so that nothing is searched twice. `head` is untouched until then, so connections may share one.
+/// `Ok(true)`: `head` is filled, with places in `buf`, and `progress` is ready for the next request.
 pub fn parse_head(buf: &[u8], progress: &mut Progress, limits: &Limits, head: &mut Head) -> Result<bool, Reject> {
     let Some(len) = scan::find_end(buf, progress, limits)? else {
         return Ok(false);

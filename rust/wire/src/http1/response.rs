@@ -43,7 +43,7 @@ pub const fn has_body(head_request: bool, status: u16) -> bool {
 /// |---|---|
 /// | 1xx, 204 | none: both fields are forbidden (RFC 9110 §8.6, RFC 9112 §6.1) |
 /// | 304 | the declared length or none: a length that is known here is not the one GET would have had |
-/// | HEAD | as for GET, but nothing is announced for an empty body: apps leave it out, GET would have one |
+/// | HEAD | as for GET; nothing for an empty body, which apps return where GET has one; nothing instead of until close |
 /// | a length | that length |
 /// | no length, 1.1 | chunked |
 /// | no length, 1.0 | until close; the connection ends with it |
@@ -55,10 +55,10 @@ pub fn plan(
     known: Option<u64>,
     keep_alive: bool,
 ) -> Plan {
-    let known = known.filter(|&length| !head_request || length > 0);
     let framing = match (status, declared.or(known)) {
         (100..=199 | 204, _) => BodyFraming::None,
         (304, _) => declared.map_or(BodyFraming::None, BodyFraming::Length),
+        (_, Some(0)) if head_request && declared.is_none() => BodyFraming::None,
         (_, Some(length)) => BodyFraming::Length(length),
         (_, None) if version == Version::Http11 => BodyFraming::Chunked,
         (_, None) if head_request => BodyFraming::None,

@@ -19,7 +19,7 @@ const METHOD_MAX: usize = 32;
 /// [`parse_head`](super::parse_head) leaves behind when a head is complete. `line <= scanned <= buf.len()`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes that hold no unseen LF.
+    /// Bytes whose LFs are counted.
     scanned: u32,
     /// Where the current line starts.
     line: u32,
@@ -29,7 +29,7 @@ pub struct Progress {
 
 /// Bytes of the head when its empty line is there.
 pub(super) fn find_end(buf: &[u8], progress: &mut Progress, limits: &Limits) -> Result<Option<usize>, Reject> {
-    let start = skip_empty_line(buf)?;
+    let start = skip_empty_line(buf);
     let room = Room::new(start, limits);
     check_method(&buf[start..], room.line - start)?;
 
@@ -40,7 +40,7 @@ pub(super) fn find_end(buf: &[u8], progress: &mut Progress, limits: &Limits) -> 
         let lf = scanned + offset;
         room.check(lines, lf)?;
         room.check(1, lf + 1)?;
-        if lf == line || buf[lf - 1] != b'\r' {
+        if !buf[..lf].ends_with(b"\r") {
             return Err(Reject::bad("a line ends with a bare LF"));
         }
         let empty = lf == line + 1;
@@ -97,12 +97,11 @@ impl Room {
 
 /// Where the request line starts: one empty line before it is skipped (RFC 9112 §2.2), since old clients send one
 /// after a body. A second one fails as a method.
-fn skip_empty_line(buf: &[u8]) -> Result<usize, Reject> {
+fn skip_empty_line(buf: &[u8]) -> usize {
     match buf {
-        [b'\r', b'\n', ..] => Ok(2),
-        [b'\r', _, ..] => Err(Reject::bad("the request line starts with a bare CR")),
-        [b'\r'] => Ok(1),
-        _ => Ok(0),
+        [b'\r', b'\n', ..] => 2,
+        [b'\r'] => 1,
+        _ => 0,
     }
 }
 

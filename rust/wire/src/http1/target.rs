@@ -43,8 +43,8 @@ fn absolute(bytes: &[u8], head: &mut Head) -> Result<(), Reject> {
     };
     let rest = &target[authority..];
     let len = memchr2(b'/', b'?', rest).unwrap_or(rest.len());
-    // "A recipient that processes such a URI reference MUST reject it as invalid" (RFC 9110 §4.2.1).
-    if len == 0 || !host::is_authority(&rest[..len]) {
+    // An empty host is none either (RFC 9110 §4.2.1).
+    if !host::is_authority(&rest[..len]) {
         return Err(Reject::bad("not a host in the request target"));
     }
     let start = head.target.start as usize + authority;
