@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 from ostler.cli import version
@@ -14,7 +15,7 @@ from ostler.errors import ConfigError
 __all__ = ["answer", "explain", "options", "overview"]
 
 _WIDTH = 96
-_COLUMN = 32  # where explanations start
+_COLUMN = 32  # where explanations start, after the longest usage
 
 _CLOSING = """\
 SIZE is a number of bytes, or has a unit: 8192, 8K, 1M, 1G. TIME is a number of seconds, or has
@@ -85,12 +86,7 @@ def _entry(option: Option[Any]) -> Iterator[str]:
 
 
 def _described(usage: str, text: str) -> Iterator[str]:
-    """A usage on the left and its text on the right, or below when it is too long for its column."""
-    indent = " " * _COLUMN
-    wrapped = textwrap.wrap(text, _WIDTH - _COLUMN, break_long_words=False, break_on_hyphens=False)
-    if len(usage) + 4 > _COLUMN:
-        yield f"  {usage}"
-    else:
-        wrapped[0] = f"{f'  {usage}':<{_COLUMN}}{wrapped[0]}"
-        yield wrapped.pop(0)
-    yield from (indent + line for line in wrapped)
+    """A usage on the left and its text on the right."""
+    lines = textwrap.wrap(text, _WIDTH - _COLUMN, break_long_words=False, break_on_hyphens=False)
+    for left, right in zip_longest([f"  {usage}"], lines, fillvalue=""):
+        yield f"{left:<{_COLUMN}}{right}"

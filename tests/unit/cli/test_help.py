@@ -56,6 +56,12 @@ def test_width() -> None:
     assert max(map(len, options("serve").splitlines())) <= 96
 
 
+def test_usages_leave_room_for_their_texts() -> None:
+    for line in options("serve").splitlines():
+        if line.startswith("  "):
+            assert line[30:32] == "  ", line
+
+
 @pytest.mark.parametrize("line", ["version", "--version", "-V", "serve --version", "check shop -V"])
 def test_version(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) == 0

@@ -37,8 +37,7 @@ class Workers(Group):
     worker_connections = Option(
         Whole(1, 1_000_000),
         16384,
-        "How many connections a worker keeps open, idle ones included. Above it a worker accepts no more, so "
-        "that others take them or they wait in the backlog.",
+        "How many connections a worker keeps open, idle ones included. Those above it are answered 503 and closed.",
         gunicorn="worker_connections",
         uvicorn="limit_concurrency",
     )
