@@ -51,6 +51,8 @@ pub(crate) struct State {
     conns: Slab<Conn>,
     next_generation: u32,
     queue: VecDeque<Box<Request>>,
+    /// Boxed: requests move between connection, queue and thread as one pointer.
+    #[allow(clippy::vec_box)]
     spare: Vec<Box<Request>>,
     wheel: timers::Wheel,
     due: Vec<u64>,
@@ -193,7 +195,7 @@ impl State {
     }
 
     fn spare_request(&mut self) -> Box<Request> {
-        self.spare.pop().unwrap_or_else(|| Box::new(Request::new()))
+        self.spare.pop().unwrap_or_default()
     }
 
     fn give_back(&mut self, mut request: Box<Request>) {

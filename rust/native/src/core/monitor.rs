@@ -71,23 +71,19 @@ impl Core {
             .flatten()
             .any(|(_, started)| !older(started, STALL));
         let patience = if moving { PATIENCE } else { STALL };
-        match state.roles.poller {
-            Poller::Nobody(since) if older(since, patience) => {
-                if !self.wake_parked(state) {
-                    state.roles.poller = Poller::Monitor;
-                    return true;
-                }
-            }
-            _ if state
-                .queue
-                .front()
-                .is_some_and(|request| older(request.queued_ns, patience)) =>
-            {
-                self.wake_parked(state);
-            }
-            _ => {}
+        let events_wait = matches!(state.roles.poller, Poller::Nobody(since) if older(since, patience));
+        let request_waits = state
+            .queue
+            .front()
+            .is_some_and(|request| older(request.queued_ns, patience));
+        if !events_wait && !request_waits {
+            return false;
         }
-        false
+        let woken = self.wake_parked(state);
+        if events_wait && !woken {
+            state.roles.poller = Poller::Monitor;
+        }
+        events_wait && !woken
     }
 
     /// Polls until an app thread takes the role back.

@@ -47,8 +47,8 @@ pub enum Body {
 }
 
 impl Body {
-    /// Bytes, where known.
-    pub fn len(&self) -> u64 {
+    /// Its length in bytes, where known.
+    pub fn length(&self) -> u64 {
         match self {
             Self::Empty | Self::Awaited => 0,
             Self::Inline { start, end } => (end - start) as u64,
@@ -76,8 +76,8 @@ pub struct Request {
     pub started_ns: u64,
 }
 
-impl Request {
-    pub fn new() -> Self {
+impl Default for Request {
+    fn default() -> Self {
         Self {
             token: Token {
                 index: 0,
@@ -93,7 +93,9 @@ impl Request {
             started_ns: 0,
         }
     }
+}
 
+impl Request {
     /// Makes it ready for another request's bytes; keeps the memory unless it has grown large.
     pub fn clear(&mut self) {
         self.body = Body::Empty;

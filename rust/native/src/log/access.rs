@@ -396,7 +396,7 @@ mod tests {
     use ostler_wire::http1::{parse_head, Limits, Progress};
 
     fn request(raw: &[u8]) -> Request {
-        let mut request = Request::new();
+        let mut request = Request::default();
         request.buffer.extend_from_slice(raw);
         let limits = Limits {
             request_line: 8192,

@@ -111,7 +111,7 @@ impl Environs {
         self.fields(py, &environ, request)?;
         if matches!(head.framing, Framing::Chunked) && !matches!(request.body, Body::Awaited) {
             // Decoded: its length is known now (RFC 9112 §7.1.3), and apps such as Django read no further than it says.
-            let length = latin1(py, itoa::Buffer::new().format(request.body.len()).as_bytes());
+            let length = latin1(py, itoa::Buffer::new().format(request.body.length()).as_bytes());
             put(&environ, &self.keys.content_length, &length)?;
         }
         if let Some(authority) = head.authority {
@@ -133,7 +133,7 @@ impl Environs {
 
     fn client(&mut self, py: Python<'_>, environ: &Bound<'_, PyDict>, peer: Peer) -> PyResult<()> {
         let Peer::Ip(ip, port) = peer else { return Ok(()) }; // the template has both empty
-        if !self.address.as_ref().is_some_and(|(known, _)| *known == ip) {
+        if self.address.as_ref().is_none_or(|(known, _)| *known != ip) {
             self.address = Some((ip, PyString::new(py, &ip.to_string()).unbind()));
         }
         if let Some((_, text)) = &self.address {

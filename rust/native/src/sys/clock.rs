@@ -36,7 +36,7 @@ pub fn realtime_seconds() -> i64 {
     let clock = libc::CLOCK_REALTIME_COARSE;
     #[cfg(not(target_os = "linux"))]
     let clock = libc::CLOCK_REALTIME;
-    read(clock).tv_sec as i64
+    read(clock).tv_sec
 }
 
 /// CPU time that the calling thread has used. A system call: ask only for requests that were slow.
