@@ -42,7 +42,7 @@ $(VENV)/.deps: pyproject.toml
 # The module goes into src/ostler under a name that carries the interpreter's version; the package is installed as
 # a link to src/. So only a change in Rust (or in how it is built) needs a new build.
 $(VENV)/.native: $(VENV)/.deps $(RUST_SOURCES)
-	VIRTUAL_ENV=$(abspath $(VENV)) CARGO_TARGET_DIR=$(TARGET) $(BIN)/maturin develop --quiet
+	VIRTUAL_ENV=$(abspath $(VENV)) CARGO_TARGET_DIR=$(TARGET) $(BIN)/maturin develop --quiet >/dev/null
 	@touch $@
 
 .PHONY: test-packages
