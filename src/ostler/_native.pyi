@@ -2,13 +2,18 @@
 
 import mmap
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, Final, Protocol, Self, TextIO, final
 
+__all__ = ["VERSION", "Core", "FileWrapper", "Input", "scoreboard_layout"]
+
+VERSION: Final[str]
+
+@final
 class Core:
     """One worker's connections, queue and app threads."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         app: Callable[..., Any],
         settings: dict[str, object],
         listeners: list[tuple[int, str, str, bool]],  # (fd, SERVER_NAME, SERVER_PORT, is unix)
@@ -16,7 +21,7 @@ class Core:
         slot: int,
         errors: TextIO,
         app_error: Callable[[str, str, BaseException], None],  # ("GET /x", "127.0.0.1:5555", error)
-    ) -> None: ...
+    ) -> Self: ...
     def start(self) -> None:
         """Accept from here on."""
     def run_thread(self, index: int) -> None:
@@ -35,6 +40,29 @@ class Core:
         """Write what the logs have gathered."""
     def close(self) -> None:
         """Flush, and close descriptors; after stop() and the threads' end."""
+
+@final
+class Input:
+    """`wsgi.input`: a request body that is whole, in memory or in a temporary file."""
+
+    def read(self, size: int | None = None, /) -> bytes: ...
+    def readline(self, size: int | None = None, /) -> bytes: ...
+    def readlines(self, hint: int | None = None, /) -> list[bytes]: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> bytes: ...
+    def close(self) -> None: ...
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+@final
+class FileWrapper:
+    """`wsgi.file_wrapper`: returned as the response, a regular file is sent by the kernel."""
+
+    def __new__(cls, filelike: _Readable, blksize: int = 8192, /) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> bytes: ...
+    def close(self) -> None: ...
 
 def scoreboard_layout() -> dict[str, tuple[int, int]]:
     """Field of a scoreboard slot -> (offset, size)."""

@@ -60,7 +60,7 @@ def test_small_processes_stay_small(root: Path, module: str) -> None:
 
 def imports(path: Path, package: Path) -> set[str]:
     """Absolute names of what a file imports, wherever in the file it does."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
