@@ -6,6 +6,7 @@ from ostler.config.units import digits
 
 __all__ = ["Address", "DescriptorAddress", "TcpAddress", "UnixAddress", "parse_address"]
 
+_LONGEST = 300  # characters: a host name has at most 253
 _PATH_MAX = 107  # bytes: sockaddr_un.sun_path holds 108 on Linux (104 on macOS), one of them NUL
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 
@@ -54,6 +55,8 @@ Address = TcpAddress | UnixAddress | DescriptorAddress
 def parse_address(text: str) -> Address:
     """Read one address; the ValueError for anything else says what is wrong with it, or nothing."""
     text = text.strip()
+    if len(text) > _LONGEST:
+        raise ValueError
     if text.startswith("fd://"):
         return DescriptorAddress(_number(text[5:], 2**31 - 1, "a descriptor is a whole number"))
     if text.startswith("unix:"):

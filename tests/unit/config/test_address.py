@@ -39,6 +39,7 @@ def test_forms(text: str, address: Address, shown: str) -> None:
         ("1.2.3.4", "the port is missing - 1.2.3.4:8000"),
         ("", ""),
         ("two words", ""),
+        ("x" * 301, ""),
         ("::1:8000", "an IPv6 address needs brackets - [::1]:8000"),
         ("[::1]", "an IPv6 address with its port looks like [::1]:8000"),
         ("[::1]8000", "an IPv6 address with its port looks like [::1]:8000"),

@@ -79,10 +79,10 @@ def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("line", "environ", "toml", "complaint"),
     [
-        ("", {"OSTLER_WORKERS": "many"}, None, 'OSTLER_WORKERS: "many" is not a whole number >= 1'),
-        ("-w 2", {}, "workers = 0", "ostler.toml:1: workers: 0 is not a whole number >= 1"),
-        ("-w x", {}, None, '--workers: "x" is not a whole number >= 1'),
-        ("", {"WEB_CONCURRENCY": "auto"}, None, 'WEB_CONCURRENCY: "auto" is not a whole number >= 1'),
+        ("", {"OSTLER_WORKERS": "many"}, None, 'OSTLER_WORKERS: "many" is not a whole number from 1 to 1000'),
+        ("-w 2", {}, "workers = 0", "ostler.toml:1: workers: 0 is not a whole number from 1 to 1000"),
+        ("-w x", {}, None, '--workers: "x" is not a whole number from 1 to 1000'),
+        ("", {"WEB_CONCURRENCY": "auto"}, None, 'WEB_CONCURRENCY: "auto" is not a whole number from 1 to 1000'),
         ("", {"PORT": "x"}, None, 'PORT: "0.0.0.0:x" is not an address: a port is a whole number from 0 to 65535'),
         ("", {}, "[[app]]\ntarget = 'x'", "ostler.toml:1: app: an array is not an application such as"),
         ("-c gone.toml", {}, None, 'cannot read the configuration file "gone.toml"'),

@@ -118,7 +118,7 @@ def test_config_is_immutable() -> None:
 def test_ill_typed_value_names_its_source() -> None:
     """Even when a later source would win: it would come to light at a bad moment."""
     wrong = Assignment("workers", "many", "ostler.toml:3", "ostler.toml:3: workers")
-    with pytest.raises(ConfigError, match=r'^ostler\.toml:3: workers: "many" is not a whole number >= 1$'):
+    with pytest.raises(ConfigError, match=r'^ostler\.toml:3: workers: "many" is not a whole number from 1 to 1000$'):
         Config([wrong, assignment("workers", 2)])
 
 

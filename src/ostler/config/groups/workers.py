@@ -15,7 +15,7 @@ class Workers(Group):
     about = "How many requests run at once, and what happens to those that come when all threads are busy."
 
     workers = Option(
-        Whole(1),
+        Whole(1, 1000),  # a slip of the finger must not fork until the machine is out of memory
         1,
         "How many worker processes run the application. One more CPU needs one more worker; requests that "
         "only wait (for a database, for another service) need threads instead.",
