@@ -2,7 +2,7 @@
 //! Knows nothing of Python: a driver feeds it bytes.
 
 use super::output::{Output, Piece, Shared};
-use super::request::{Request, Token};
+use super::request::{Body, Request, Token};
 use super::Core;
 use crate::log::Stamp;
 use crate::sys;
@@ -101,6 +101,8 @@ pub struct Exchange {
     sent: u64,
     excess: bool,
     gone: bool,
+    /// The client waits for "100 Continue": unless its body is read, nobody knows whether it will still send it.
+    awaited: bool,
     /// Bytes of this answer wait in the reactor's hands: later ones go behind them.
     held: bool,
     pub stamp: Stamp,
@@ -131,6 +133,7 @@ impl Default for Exchange {
             sent: 0,
             excess: false,
             gone: false,
+            awaited: false,
             held: false,
             stamp: Stamp::default(),
         }
@@ -150,6 +153,7 @@ impl Exchange {
         self.sent = 0;
         self.excess = false;
         self.gone = false;
+        self.awaited = matches!(request.body, Body::Awaited);
         self.held = false;
         self.lines.clear();
     }
@@ -261,7 +265,10 @@ impl Exchange {
 
     /// Decides the framing and completes the head. `known`: the whole body's length, where that is known up front.
     fn complete_head(&mut self, core: &Core, known: Option<u64>) {
-        let keep_alive = self.keep_alive && !core.is_draining();
+        let mut keep_alive = self.keep_alive && core.settings.keepalive > 0 && !core.is_draining();
+        if self.awaited {
+            keep_alive &= !core.body_is_awaited(self.token);
+        }
         self.plan = plan(
             self.version,
             self.head_request,

@@ -367,6 +367,11 @@ impl Core {
         self.progress.notify_all();
     }
 
+    /// Whether the body of a running request has not been read.
+    pub(super) fn body_is_awaited(&self, token: Token) -> bool {
+        self.lock().conn(token).is_some_and(|conn| conn.late.is_some())
+    }
+
     /// Says "100 Continue" and waits until the body is there. Called by the app's thread, without the interpreter's lock.
     pub fn await_body(&self, token: Token) -> Result<Body, &'static str> {
         let mut state = self.lock();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// A line waits at most this long.
 const FLUSH_AFTER: Duration = Duration::from_millis(200);
 /// A batch this large is written without waiting.
-const BATCH: usize = 64 * 1024;
+const BATCH: usize = 128 * 1024;
 /// With this much waiting (the reader of a pipe has stopped) lines are dropped and counted.
 const MOST: usize = 8 * 1024 * 1024;
 

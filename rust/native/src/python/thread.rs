@@ -109,10 +109,10 @@ impl<'a> AppThread<'a> {
 
     /// Runs the app and sends what it says. An `Err` is ours, never the app's.
     fn answer(&mut self, py: Python<'_>, request: &mut Request) -> PyResult<Finished> {
-        self.reused.input.try_borrow_mut(py)?.attach(request, self.core);
         let responder = self.reused.responder.bind(py).clone();
         responder.try_borrow_mut()?.begin(request, self.reused.write.bind(py));
         let environ = self.environs.build(py, request, self.reused.input.bind(py).as_any())?;
+        self.reused.input.try_borrow_mut(py)?.attach(request, self.core);
         let returned = self.call(py, &environ);
         let mut outcome = match &returned {
             Ok(iterable) => result::send(self.core, &responder, iterable),
