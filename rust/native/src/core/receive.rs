@@ -156,8 +156,12 @@ impl Core {
             received: 0,
         });
         if request.head.expect_continue && request.buffer.len() == end {
-            conn.late = Some(Box::new(Late::Reading(upload)));
-            return self.enqueue(state, index, Body::Awaited, now);
+            if request.head.framing != Framing::Chunked {
+                conn.late = Some(Box::new(Late::Reading(upload)));
+                return self.enqueue(state, index, Body::Awaited, now);
+            }
+            // Its length must stand in the environ: apps such as Django read no further than CONTENT_LENGTH says.
+            go_on(conn);
         }
         conn.phase = Phase::Body;
         match upload.decoder.remaining() {
@@ -381,8 +385,7 @@ impl Core {
             Some(conn) => match conn.late.as_deref_mut() {
                 Some(Late::Reading(upload)) => {
                     upload.since = now;
-                    // 25 bytes fit into the empty send buffer of a client that has not been answered yet.
-                    let _ = sys::send(conn.socket.as_raw_fd(), b"HTTP/1.1 100 Continue\r\n\r\n");
+                    go_on(conn);
                     let interest = conn.interest.unwrap_or(0) | sys::READABLE;
                     self.watch(conn, token.index as usize, Some(interest));
                 }
@@ -413,6 +416,12 @@ impl Core {
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
+}
+
+/// Tells the client to send its body (RFC 9110 §10.1.1).
+fn go_on(conn: &Conn) {
+    // 25 bytes fit into the send buffer of a client whose request has not been answered yet.
+    let _ = sys::send(conn.socket.as_raw_fd(), b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 /// Whether the reactor reads in this phase.
