@@ -29,9 +29,12 @@ def serve(
     `ostler.errors.OstlerError` when an option is wrong or an address is taken.
     """
     from ostler.config import from_keywords, load
+    from ostler.errors import ConfigError
     from ostler.launcher import run
 
     if host is not None:
+        if "bind" in options:
+            raise ConfigError("serve(): give either host and port or bind")
         options["bind"] = _address(host, port)
     if isinstance(app, str):
         options["app"] = app

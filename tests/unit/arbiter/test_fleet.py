@@ -1,0 +1,452 @@
+"""The fleet's decisions: every pair of state and event, then whole stories, all with made-up times."""
+
+from __future__ import annotations
+
+import copy
+from signal import SIGKILL, SIGQUIT, SIGTERM, SIGUSR1
+from typing import Any
+
+import pytest
+
+from ostler.arbiter import actions as do
+from ostler.arbiter import events as ev
+from ostler.arbiter import fleet as module
+from ostler.arbiter.actions import Action
+from ostler.arbiter.fleet import (
+    BOOT_ATTEMPTS,
+    CUT_GRACE,
+    FAILED_GRACE,
+    FLEET,
+    ONE_STOP,
+    QUIT_GRACE,
+    WORKER,
+    Fleet,
+    FleetState,
+    ImpossibleEvent,
+    Timing,
+)
+from ostler.arbiter.handle import WorkerState
+from ostler.logs import DEBUG
+
+TIMING = Timing(graceful=30.0, boot=0.0, handshakes=0.1)
+TERM, QUIT = ev.Stop("SIGTERM"), ev.Quit("SIGQUIT")
+
+
+class Story:
+    """A fleet whose Spawn actions are answered at once, as the loop does it; pids count from 101."""
+
+    def __init__(self, slots: int = 1, timing: Timing = TIMING) -> None:
+        self.fleet = Fleet(slots, timing)
+        self.next_pid = 101
+
+    def on(self, event: ev.Event, now: float = 0.0) -> list[Action]:
+        """Feed one event; returns all actions, without the least important log lines."""
+        actions = self.fleet.on(event, now)
+        for action in list(actions):
+            if isinstance(action, do.Spawn):
+                actions += self.on(ev.Started(action.slot, self.next_pid), now)
+                self.next_pid += 1
+        return [action for action in actions if not (isinstance(action, do.Log) and action.level == DEBUG)]
+
+    def serving(self, now: float = 0.0) -> Story:
+        """Start, and all workers become ready."""
+        self.on(ev.Start(), now)
+        for worker in self.fleet.workers:
+            self.on(ev.Ready(worker.pid), now)
+        return self
+
+    def states(self) -> list[str]:
+        return [worker.state.value for worker in self.fleet.workers]
+
+
+def deeds(actions: list[Action]) -> list[Action]:
+    """The actions without log lines."""
+    return [action for action in actions if not isinstance(action, do.Log)]
+
+
+def logged(actions: list[Action]) -> str:
+    return "\n".join(action.text for action in actions if isinstance(action, do.Log))
+
+
+def snapshot(fleet: Fleet) -> Any:
+    """All that a fleet knows, comparable."""
+    workers = [{name: getattr(worker, name) for name in worker.__slots__} for worker in fleet.workers]
+    rest = {name: value for name, value in vars(fleet).items() if name != "workers"}
+    return copy.deepcopy((workers, rest))
+
+
+# --- The tables are whole ---
+
+EVENTS: list[Any] = [
+    ev.Start(), ev.Started(0, 7), ev.SpawnFailed(0, "why"), ev.Ready(7), ev.BootFailed(7, True, "why"),
+    ev.Exited(7, 0), TERM, QUIT, ev.Reopen(), ev.Tick(), ev.Due(), ev.Opened(), ev.GiveUp(3, "why"),
+]  # fmt: skip
+ABOUT_WORKERS = (ev.Started, ev.SpawnFailed, ev.Ready, ev.BootFailed, ev.Exited)
+
+
+def name(value: Any) -> str:
+    return value.value if isinstance(value, WorkerState | FleetState) else type(value).__name__
+
+
+@pytest.mark.parametrize(
+    ("state", "event"),
+    [(state, event) for state in WorkerState for event in EVENTS if (state, type(event)) not in WORKER],
+    ids=name,
+)
+def test_unknown_pair_of_worker_raises_and_changes_nothing(state: WorkerState, event: Any) -> None:
+    fleet = Fleet(1, TIMING)
+    fleet.state = FleetState.SERVING
+    fleet.workers[0].state = state
+    fleet.workers[0].pid = 7
+    before = snapshot(fleet)
+    with pytest.raises(ImpossibleEvent, match=f"while worker 0 .*is {state.value}"):
+        fleet._step_worker(fleet.workers[0], event, 1.0)
+    assert snapshot(fleet) == before
+
+
+@pytest.mark.parametrize(
+    ("state", "event"),
+    [
+        (state, event)
+        for state in FleetState
+        for event in EVENTS
+        if (state, type(event)) not in FLEET and not isinstance(event, ABOUT_WORKERS)
+    ],
+    ids=name,
+)
+def test_unknown_pair_of_fleet_raises_and_changes_nothing(state: FleetState, event: Any) -> None:
+    fleet = Fleet(1, TIMING)
+    fleet.state = state
+    before = snapshot(fleet)
+    with pytest.raises(ImpossibleEvent, match=f"while the fleet is {state.value}"):
+        fleet.on(event, 1.0)
+    assert snapshot(fleet) == before
+
+
+@pytest.mark.parametrize("event", [ev.Ready(5), ev.BootFailed(5, True, ""), ev.Exited(5, 0), ev.Started(3, 5)])
+def test_unknown_worker_raises_and_changes_nothing(event: ev.Event) -> None:
+    story = Story().serving()
+    before = snapshot(story.fleet)
+    with pytest.raises(ImpossibleEvent, match="no such worker"):
+        story.fleet.on(event, 1.0)
+    assert snapshot(story.fleet) == before
+
+
+def test_slots_without_a_process_are_not_found_by_pid_zero() -> None:
+    story = Story(2)
+    story.on(ev.Start())
+    story.on(ev.Exited(101, -9))
+    with pytest.raises(ImpossibleEvent, match="no such worker"):
+        story.fleet.on(ev.Exited(0, 0), 1.0)
+
+
+@pytest.mark.parametrize("state", WorkerState, ids=lambda state: state.value)
+def test_every_worker_can_be_told_to_quit(state: WorkerState) -> None:
+    assert (state, ev.Quit) in WORKER
+
+
+def test_every_worker_of_a_living_fleet_can_be_told_to_stop() -> None:
+    told = {WorkerState.CLOSING, WorkerState.DRAINING, WorkerState.KILLED, WorkerState.GONE}
+    assert {state for state in WorkerState if (state, ev.Stop) not in WORKER} == told
+
+
+# --- Start ---
+
+
+def test_start_spawns_every_slot() -> None:
+    story = Story(3)
+    assert deeds(story.on(ev.Start())) == [do.Spawn(0), do.Spawn(1), do.Spawn(2)]
+    assert story.states() == ["booting"] * 3
+    assert story.fleet.state is FleetState.STARTING
+    assert story.fleet.deadline() is None
+
+
+def test_announced_once_when_the_first_is_ready() -> None:
+    story = Story(2)
+    story.on(ev.Start())
+    assert story.on(ev.Ready(102)) == [do.Announce()]
+    assert story.on(ev.Ready(101)) == []
+    assert story.fleet.state is FleetState.SERVING
+    assert story.fleet.is_serving()
+
+
+def test_app_that_does_not_load_ends_the_start_with_4_and_is_printed_once() -> None:
+    story = Story(2)
+    story.on(ev.Start())
+    actions = story.on(ev.BootFailed(101, True, "cannot load: why"))
+    assert logged(actions) == "cannot load: why"
+    assert deeds(actions) == [
+        do.CloseListeners(), do.Signal(101, SIGQUIT), do.Signal(102, SIGQUIT),
+    ]  # fmt: skip
+    assert story.on(ev.BootFailed(102, True, "cannot load: why")) == []
+    assert story.on(ev.Exited(101, 4)) == []
+    assert deeds(story.on(ev.Exited(102, -SIGQUIT))) == [do.Exit(4)]
+    assert story.fleet.state is FleetState.ENDED
+
+
+def test_boot_failure_with_words_ends_the_start_with_3() -> None:
+    story = Story()
+    story.on(ev.Start())
+    story.on(ev.BootFailed(101, False, "no core"))
+    assert deeds(story.on(ev.Exited(101, 3))) == [do.Exit(3)]
+
+
+def test_silent_death_at_start_is_tried_again_with_growing_waits_then_3() -> None:
+    story = Story()
+    now = 0.0
+    story.on(ev.Start(), now)
+    waits = []
+    for attempt in range(BOOT_ATTEMPTS - 1):
+        actions = story.on(ev.Exited(101 + attempt, -11), now)
+        assert "was killed by SIGSEGV before it was ready" in logged(actions)
+        deadline = story.fleet.deadline()
+        waits.append(0.0 if deadline is None else deadline - now)
+        if deadline is not None:
+            now = deadline
+            assert deeds(story.on(ev.Tick(), now)) == [do.Spawn(0)]
+    assert waits == [0.0, 0.25, 0.5, 1.0]
+    actions = story.on(ev.Exited(100 + BOOT_ATTEMPTS, -11), now)
+    assert "giving up: no worker can boot" in logged(actions)
+    assert deeds(actions) == [do.CloseListeners(), do.Exit(3)]
+
+
+def test_attempts_count_for_each_slot_and_over_all_slots() -> None:
+    story = Story(2)
+    story.on(ev.Start())
+    now = 0.0
+    exits = 0
+    while story.fleet.state is FleetState.STARTING:
+        alive = [worker.pid for worker in story.fleet.workers if worker.pid]
+        for pid in alive:
+            if story.fleet.state is FleetState.STARTING:
+                story.on(ev.Exited(pid, 1), now)
+                exits += 1
+        now += 60.0
+        if story.fleet.state is FleetState.STARTING:
+            story.on(ev.Tick(), now)
+    assert exits == 2 * BOOT_ATTEMPTS
+
+
+def test_boot_timeout_kills_and_counts_as_a_failure() -> None:
+    story = Story(timing=Timing(boot=5.0))
+    story.on(ev.Start())
+    assert story.fleet.deadline() == 5.0
+    actions = story.on(ev.Tick(), 5.0)
+    assert deeds(actions) == [do.Signal(101, SIGKILL)]
+    assert "was not ready within boot_timeout (5s): killed" in logged(actions)
+    assert story.on(ev.Ready(101), 5.0) == []  # it was too late
+    assert deeds(story.on(ev.Exited(101, -9), 5.1)) == [do.Spawn(0)]
+    assert story.fleet.boot_failures == 1
+
+
+def test_fork_that_fails_is_tried_again_later_never_at_once() -> None:
+    story = Story()
+    assert story.fleet.on(ev.Start(), 0.0) == [do.Spawn(0)]
+    actions = story.on(ev.SpawnFailed(0, "Cannot allocate memory"), 0.0)
+    assert deeds(actions) == []
+    assert "worker 0 cannot be forked: Cannot allocate memory; next try in 0.25s" in logged(actions)
+    assert deeds(story.on(ev.Tick(), 0.25)) == [do.Spawn(0)]
+
+
+# --- Death and restart ---
+
+
+def test_dead_worker_is_replaced_at_once() -> None:
+    story = Story(2).serving()
+    actions = story.on(ev.Exited(101, -9), 100.0)
+    assert deeds(actions) == [do.Spawn(0)]
+    assert "worker 0 (pid 101) was killed by SIGKILL" in logged(actions)
+    assert story.states() == ["booting", "ready"]
+    assert "worker 0 (pid 103) is ready" in logged(story.on(ev.Ready(103), 100.2))
+
+
+def test_early_deaths_wait_longer_and_longer_and_a_long_life_is_forgiven() -> None:
+    story = Story().serving()
+    now, pid, waits = 0.0, 101, []
+    for _ in range(10):
+        story.on(ev.Exited(pid, 1), now)
+        deadline = story.fleet.deadline()
+        waits.append(0.0 if deadline is None else deadline - now)
+        now = now if deadline is None else deadline
+        if deadline is not None:
+            story.on(ev.Tick(), now)
+        pid += 1
+        story.on(ev.Ready(pid), now)
+    assert waits == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    story.on(ev.Exited(pid, 1), now + 1.0)
+    assert story.fleet.workers[0].streak == 0
+    assert story.states() == ["booting"]
+
+
+def test_app_that_breaks_while_others_serve_is_tried_for_ever_and_shown_once() -> None:
+    story = Story(2).serving()
+    now, pid = 100.0, 103
+    story.on(ev.Exited(101, 1), now)
+    texts = []
+    for _ in range(3 * BOOT_ATTEMPTS):
+        actions = story.on(ev.BootFailed(pid, True, "cannot load\ntraceback"), now)
+        texts.append(logged(actions).split("\nworker")[0])
+        assert story.fleet.deadline() == now + FAILED_GRACE
+        story.on(ev.Exited(pid, 4), now)
+        if (deadline := story.fleet.deadline()) is not None:
+            now = deadline
+            assert deeds(story.on(ev.Tick(), now)) == [do.Spawn(0)]
+        pid += 1
+    assert texts[0] == "cannot load\ntraceback"
+    assert set(texts[1:]) == {"cannot load (as before)"}
+    assert story.states() == ["booting", "ready"]
+    assert story.fleet.state is FleetState.SERVING
+
+
+def test_app_that_breaks_while_nobody_serves_is_given_up() -> None:
+    story = Story().serving()
+    now, pid = 100.0, 102
+    story.on(ev.Exited(101, 1), now)
+    for _ in range(BOOT_ATTEMPTS):
+        story.on(ev.BootFailed(pid, True, "cannot load"), now)
+        final = story.on(ev.Exited(pid, 4), now)
+        if (deadline := story.fleet.deadline()) is not None:
+            now = deadline
+            story.on(ev.Tick(), now)
+        pid += 1
+    assert deeds(final) == [do.Exit(4)]
+
+
+def test_failed_worker_that_does_not_end_is_killed() -> None:
+    story = Story(2).serving()
+    story.on(ev.Exited(101, 1), 100.0)
+    story.on(ev.BootFailed(103, True, "cannot load"), 100.0)
+    assert deeds(story.on(ev.Tick(), 100.0 + FAILED_GRACE)) == [do.Signal(103, SIGKILL)]
+    assert story.states()[0] == "failed"
+
+
+# --- Stop ---
+
+
+def test_stop_shuts_the_door_waits_for_handshakes_then_drains() -> None:
+    story = Story(2).serving()
+    actions = story.on(TERM, 10.0)
+    assert deeds(actions) == [do.RefuseNewcomers(), do.CloseListeners()]
+    assert "SIGTERM: stopping" in logged(actions)
+    assert story.states() == ["closing", "closing"]
+    assert story.fleet.deadline() == 10.1
+    assert deeds(story.on(ev.Tick(), 10.1)) == [do.Signal(101, SIGTERM), do.Signal(102, SIGTERM)]
+    assert story.on(ev.Exited(101, 0), 11.0) == []
+    assert deeds(story.on(ev.Exited(102, 0), 12.0)) == [do.Exit(0)]
+
+
+def test_without_handshakes_workers_drain_at_once() -> None:
+    story = Story(timing=Timing()).serving()
+    assert do.Signal(101, SIGTERM) in story.on(TERM, 10.0)
+
+
+def test_worker_that_does_not_drain_in_time_is_named_and_killed() -> None:
+    story = Story(timing=Timing(graceful=30.0)).serving()
+    story.on(TERM, 10.0)
+    assert story.fleet.deadline() == 40.0 + CUT_GRACE
+    actions = story.on(ev.Tick(), 40.0 + CUT_GRACE)
+    assert deeds(actions) == [do.NameCut(0), do.Signal(101, SIGKILL)]
+    assert story.fleet.deadline() is None
+    assert deeds(story.on(ev.Exited(101, -9), 41.1)) == [do.Exit(0)]
+
+
+def test_second_stop_is_quick() -> None:
+    story = Story().serving()
+    story.on(TERM, 10.0)
+    story.on(ev.Tick(), 10.1)
+    assert deeds(story.on(TERM, 10.0 + ONE_STOP)) == [do.CloseListeners(), do.Signal(101, SIGQUIT)]
+    assert story.fleet.deadline() == 10.0 + ONE_STOP + QUIT_GRACE
+    assert story.on(TERM, 11.0) == []
+
+
+def test_stop_that_comes_twice_at_once_is_one() -> None:
+    story = Story().serving()
+    story.on(TERM, 10.0)
+    assert story.on(TERM, 10.01) == []
+    assert story.states() == ["closing"]
+
+
+def test_quit_is_quick_and_has_a_deadline() -> None:
+    story = Story(2).serving()
+    actions = story.on(QUIT, 10.0)
+    assert deeds(actions) == [
+        do.CloseListeners(), do.Signal(101, SIGQUIT), do.Signal(102, SIGQUIT),
+    ]  # fmt: skip
+    story.on(ev.Exited(101, 0), 10.1)
+    assert deeds(story.on(ev.Tick(), 11.0)) == [do.NameCut(1), do.Signal(102, SIGKILL)]
+    assert deeds(story.on(ev.Exited(102, -9), 11.0)) == [do.Exit(0)]
+
+
+def test_stop_ends_what_waits_for_its_next_try() -> None:
+    story = Story().serving()
+    story.on(ev.Exited(101, 1), 0.0)
+    story.on(ev.Ready(102), 0.0)
+    story.on(ev.Exited(102, 1), 0.0)
+    assert story.states() == ["backoff"]
+    assert deeds(story.on(TERM, 0.1)) == [do.RefuseNewcomers(), do.CloseListeners(), do.Exit(0)]
+
+
+def test_stop_while_starting_ends_the_booting() -> None:
+    story = Story()
+    story.on(ev.Start())
+    assert deeds(story.on(TERM, 1.0)) == [
+        do.RefuseNewcomers(), do.CloseListeners(), do.Signal(101, SIGTERM),
+    ]  # fmt: skip
+    assert deeds(story.on(ev.Exited(101, -SIGTERM), 1.1)) == [do.Exit(0)]
+
+
+def test_words_that_cross_with_the_stop_are_heard_and_ignored() -> None:
+    story = Story(2)
+    story.on(ev.Start())
+    story.on(TERM, 1.0)
+    assert story.on(ev.Ready(101), 1.0) == []
+    assert story.on(ev.BootFailed(102, True, "cannot load"), 1.0) == []
+    assert story.on(ev.Exited(102, 4), 1.0) == []
+    assert deeds(story.on(ev.Exited(101, 0), 1.0)) == [do.Exit(0)]
+
+
+def test_worker_that_ends_by_itself_while_closing_is_not_replaced() -> None:
+    """systemd's KillMode=control-group, `timeout` and others signal the workers too."""
+    story = Story().serving()
+    story.on(TERM, 10.0)
+    assert deeds(story.on(ev.Exited(101, 0), 10.05)) == [do.Exit(0)]
+
+
+def test_crash_while_draining_is_told() -> None:
+    story = Story(timing=Timing()).serving()
+    story.on(TERM, 10.0)
+    assert "was killed by SIGSEGV while it was draining" in logged(story.on(ev.Exited(101, -11), 11.0))
+
+
+# --- The rest ---
+
+
+def test_reopen_goes_to_every_process() -> None:
+    story = Story(2).serving()
+    assert story.on(ev.Reopen()) == [
+        do.ReopenLogs(), do.Signal(101, SIGUSR1), do.Signal(102, SIGUSR1),
+    ]  # fmt: skip
+
+
+def test_deadline_is_the_earliest() -> None:
+    story = Story(2, Timing(boot=5.0))
+    story.fleet.on(ev.Start(), 0.0)
+    story.fleet.on(ev.Started(0, 101), 0.0)
+    story.fleet.on(ev.Started(1, 102), 2.0)
+    assert story.fleet.deadline() == 5.0
+    story.fleet.on(ev.Ready(101), 3.0)
+    assert story.fleet.deadline() == 7.0
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0, "has ended"),
+        (7, "ended with exit code 7"),
+        (-9, "was killed by SIGKILL (kill -9, or the kernel for want of memory)"),
+        (-11, "was killed by SIGSEGV"),
+        (-40, "was killed by signal 40"),
+    ],
+)
+def test_exit_codes_in_words(code: int, words: str) -> None:
+    assert module._how(code) == words

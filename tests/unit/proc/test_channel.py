@@ -1,0 +1,104 @@
+"""The channel: whole messages, and the news that the other end is gone."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ostler.proc.channel import Channel
+from ostler.proc.fork import fork
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Channel, Channel]]:
+    ours, theirs = Channel.pair()
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def test_messages_stay_whole(ends: tuple[Channel, Channel]) -> None:
+    ours, theirs = ends
+    assert theirs.send("ready")
+    assert theirs.send("failed app\nline\nline é")
+    assert ours.receive() == ["ready", "failed app\nline\nline é"]
+    assert ours.receive() == []
+    assert ours.is_open
+
+
+def test_message_that_comes_in_pieces(ends: tuple[Channel, Channel]) -> None:
+    """Where the system has no packets, a message may be cut anywhere."""
+    ours, theirs = ends
+    theirs._sock.sendall(b"rea")
+    assert ours.receive() == []
+    theirs._sock.sendall(b"dy\0")
+    assert ours.receive() == ["ready"]
+
+
+def test_long_message_loses_its_middle(ends: tuple[Channel, Channel]) -> None:
+    ours, theirs = ends
+    theirs.send("a" * 50_000 + "\0" + "z" * 50_000)
+    [message] = ours.receive()
+    assert len(message) < 61_000
+    assert message.startswith("aaaa")
+    assert message.endswith("zzzz")
+    assert "\n[...]\n" in message
+
+
+def test_end_of_the_other_side_is_seen_after_its_last_words(ends: tuple[Channel, Channel]) -> None:
+    ours, theirs = ends
+    theirs.send("failed boot")
+    theirs.close()
+    assert ours.receive() == ["failed boot"]
+    assert not ours.is_open
+    assert ours.receive() == []
+
+
+def test_sending_to_nobody_is_no_error(ends: tuple[Channel, Channel]) -> None:
+    ours, theirs = ends
+    ours.close()
+    assert not theirs.send("ready")
+
+
+def test_end_of_the_other_side_ends_a_poll(ends: tuple[Channel, Channel]) -> None:
+    ours, theirs = ends
+    poll = select.poll()
+    poll.register(theirs, select.POLLIN)
+    assert poll.poll(0) == []
+    ours.close()
+    assert poll.poll(5000)
+
+
+def test_ends_are_not_inherited_by_programs(ends: tuple[Channel, Channel]) -> None:
+    assert not any(os.get_inheritable(end.fileno()) for end in ends)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SIGIO on unix sockets")
+@pytest.mark.parametrize("wanted", [True, False])
+def test_process_dies_with_its_peer(wanted: bool) -> None:
+    """With nobody polling: the child sleeps, and the kernel ends it."""
+    ours, theirs = Channel.pair()
+
+    def main() -> int:
+        ours.close()
+        theirs.die_with_peer(True)
+        theirs.die_with_peer(wanted)
+        os.write(writer, b"x")
+        time.sleep(60 if wanted else 0.2)
+        return 5
+
+    reader, writer = os.pipe()
+    pid = fork(lambda: None, main, ())
+    os.read(reader, 1)
+    theirs.close()
+    ours.close()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code == (-signal.SIGIO if wanted else 5)
+    os.close(reader)
+    os.close(writer)

@@ -1,0 +1,126 @@
+"""Children: what is held back for them, how they end, and that they never run the parent's code."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ostler.proc.fork import finish, fork, leave
+from ostler.proc.reap import reap
+
+
+def wait(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def run(main: Callable[[], int], prepare: Callable[[], None] = lambda: None) -> int:
+    return wait(fork(prepare, main, ()))
+
+
+def test_exit_code_is_what_main_returns() -> None:
+    assert run(lambda: 7) == 7
+
+
+def test_exception_is_shown_and_ends_the_child(capfd: pytest.CaptureFixture[str]) -> None:
+    def main() -> int:
+        sys.excepthook = sys.__excepthook__  # pytest's own may be there
+        raise RuntimeError("a fault")
+
+    assert run(main) == 1
+    assert "RuntimeError: a fault" in capfd.readouterr().err
+
+
+def test_parent_code_does_not_run_in_the_child(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    try:
+        pid = fork(lambda: None, lambda: 0, ())
+    finally:
+        with mark.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+    wait(pid)
+    assert mark.read_text() == f"{os.getpid()}\n"
+
+
+def test_signals_are_held_until_the_child_is_prepared(tmp_path: Path) -> None:
+    """Without it the signal would find the parent's handler, or none, in the child."""
+    seen = tmp_path / "seen"
+
+    def prepare() -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)  # as if the parent had sent it already
+        time.sleep(0.05)
+        signal.signal(signal.SIGUSR1, lambda number, frame: seen.write_text("by the child's handler"))
+
+    assert wait(fork(prepare, lambda: 0, [signal.SIGUSR1])) == 0
+    assert seen.read_text() == "by the child's handler"
+    assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_fork_that_fails_leaves_the_mask_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    with pytest.raises(BlockingIOError):
+        fork(lambda: None, lambda: 0, [signal.SIGUSR1])
+    assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_finish_waits_for_threads_and_runs_atexit(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def say(word: str) -> None:
+        with out.open("a") as file:
+            file.write(word)
+
+    def slow() -> None:
+        time.sleep(0.1)
+        say("thread ")
+
+    def main() -> int:
+        atexit._clear()
+        atexit.register(say, "atexit")
+        threading.Thread(target=slow).start()
+        finish(5)
+
+    assert run(main) == 5
+    assert out.read_text() == "thread atexit"
+
+
+def test_leave_waits_for_nothing() -> None:
+    def main() -> int:
+        threading.Thread(target=time.sleep, args=(60,)).start()
+        leave(6)
+
+    assert run(main) == 6
+
+
+def test_reap_collects_every_child() -> None:
+    def killed() -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    children = {0: lambda: 0, 3: lambda: 3, -9: killed}
+    expected = {fork(lambda: None, main, ()): code for code, main in children.items()}
+    found: dict[int, int] = {}
+    deadline = time.monotonic() + 10
+    while len(found) < 3 and time.monotonic() < deadline:
+        found.update(reap())
+    assert found == expected
+    assert list(reap()) == []
+
+
+def test_reap_leaves_the_living_alone() -> None:
+    reader, writer = os.pipe()
+    pid = fork(lambda: os.close(writer), lambda: len(os.read(reader, 1)), ())
+    assert list(reap()) == []
+    os.close(writer)
+    os.close(reader)
+    assert wait(pid) == 0

@@ -1,0 +1,74 @@
+"""Signals become entries of a queue, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from ostler.proc.signals import SignalQueue, block, name_of, unblock
+
+
+@pytest.fixture
+def queue() -> Iterator[SignalQueue]:
+    made = SignalQueue((signal.SIGUSR1, signal.SIGUSR2))
+    yield made
+    made.close()
+
+
+def test_signals_come_out_in_their_order(queue: SignalQueue) -> None:
+    for number in (signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(os.getpid(), number)
+    assert queue.take() == [signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2]
+    assert queue.take() == []
+
+
+def test_a_signal_ends_a_poll(queue: SignalQueue) -> None:
+    poll = select.poll()
+    poll.register(queue, select.POLLIN)
+    assert poll.poll(0) == []
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert [fd for fd, _ in poll.poll(5000)] == [queue.fileno()]
+
+
+def test_signals_of_others_are_left_out(queue: SignalQueue) -> None:
+    """A script that calls serve() may have handlers; they write to the same pipe."""
+    old = signal.signal(signal.SIGWINCH, lambda number, frame: None)
+    os.kill(os.getpid(), signal.SIGWINCH)
+    signal.signal(signal.SIGWINCH, old)
+    assert queue.take() == []
+
+
+def test_a_flood_of_signals_does_not_block(queue: SignalQueue) -> None:
+    for _ in range(100_000):
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert signal.SIGUSR1 in queue.take()
+
+
+def test_close_gives_the_handlers_back() -> None:
+    def mine(number: int, frame: object) -> None:
+        pass
+
+    old = signal.signal(signal.SIGUSR1, mine)
+    queue = SignalQueue([signal.SIGUSR1])
+    assert signal.getsignal(signal.SIGUSR1) is not mine
+    queue.close()
+    assert signal.getsignal(signal.SIGUSR1) is mine
+    assert signal.set_wakeup_fd(-1) == -1
+    signal.signal(signal.SIGUSR1, old)
+
+
+def test_blocked_signals_come_later(queue: SignalQueue) -> None:
+    mask = block([signal.SIGUSR1])
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert queue.take() == []
+    unblock(mask)
+    assert queue.take() == [signal.SIGUSR1]
+
+
+def test_names() -> None:
+    assert name_of(15) == "SIGTERM"
+    assert name_of(signal.SIGRTMIN + 5) == f"signal {signal.SIGRTMIN + 5}"

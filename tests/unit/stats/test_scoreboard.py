@@ -1,0 +1,114 @@
+"""The scoreboard: its layout in both languages, and what readers see."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from itertools import pairwise
+
+import pytest
+
+from ostler.proc.fork import fork
+from ostler.stats import scoreboard as module
+from ostler.stats.scoreboard import BOOTING, EMPTY, LAYOUT, READY, Scoreboard, Snapshot
+
+
+def test_layout_is_the_native_one() -> None:
+    from ostler.native import scoreboard_layout
+
+    assert scoreboard_layout() == {**LAYOUT, "slot_size": (0, module._SLOT_SIZE)}
+
+
+def test_layout_has_no_overlap() -> None:
+    fields = sorted(LAYOUT.values())
+    assert all(offset + size <= following for (offset, size), (following, _) in pairwise(fields))
+    assert module._SLOT_SIZE == 17088
+    assert module._SLOT_SIZE % 64 == 0
+
+
+def test_snapshot_has_the_layouts_fields() -> None:
+    assert [*Snapshot._fields, "records"] == list(LAYOUT)
+
+
+@pytest.mark.parametrize("field", [name for name in LAYOUT if name not in ("latency", "records")])
+def test_each_field_is_read_where_the_layout_says(field: str) -> None:
+    board = Scoreboard(3)
+    offset, size = LAYOUT[field]
+    value = 2 ** (8 * size) - 5
+    struct.pack_into({4: "<I", 8: "<Q"}[size], board.mapping, 64 + 17088 + offset, value)
+    assert getattr(board.read(1), field) == value
+    assert board.read(0) == board.read(2) == Snapshot._make((*[0] * 24, (0,) * 64))
+
+
+def test_latency() -> None:
+    board = Scoreboard(1)
+    struct.pack_into("<64Q", board.mapping, 64 + LAYOUT["latency"][0], *range(64))
+    assert board.read(0).latency == tuple(range(64))
+
+
+def test_header() -> None:
+    header = struct.unpack_from("<QIII", Scoreboard(5).mapping)
+    assert header == (int.from_bytes(b"OSTLER01", "big"), 1, 5, 17088)
+
+
+def test_begin_forgets_the_last_worker() -> None:
+    board = Scoreboard(2)
+    board.mapping[64:] = b"\xff" * (len(board.mapping) - 64)
+    before = time.monotonic_ns()
+    board.begin(0, 77)
+    slot = board.read(0)
+    assert (slot.state, slot.pid, slot.requests, slot.latency) == (BOOTING, 77, 0, (0,) * 64)
+    assert before <= slot.started_ns <= time.monotonic_ns()
+    assert board.in_flight(0) == []
+    assert board.read(1).requests == 2**64 - 1
+
+
+def test_children_write_and_the_parent_reads() -> None:
+    board = Scoreboard(1)
+    assert board.read(0).state == EMPTY
+
+    def main() -> int:
+        board.set_state(0, READY)
+        return 0
+
+    os.waitpid(fork(lambda: None, main, ()), 0)
+    assert board.read(0).state == READY
+
+
+@pytest.mark.parametrize("slot", [-1, 2])
+def test_slot_that_is_not_there(slot: int) -> None:
+    with pytest.raises(IndexError, match=f"no slot {slot}"):
+        Scoreboard(2).read(slot)
+
+
+# --- Requests in flight ---
+
+
+def record(board: Scoreboard, index: int, seq: int, start_ns: int, method: bytes, path: bytes) -> None:
+    at = 64 + LAYOUT["records"][0] + index * 128
+    struct.pack_into("<IIQ16s96s", board.mapping, at, seq, 1000 + index, start_ns, method, path)
+
+
+def test_requests_come_oldest_first() -> None:
+    board = Scoreboard(1)
+    record(board, 0, 2, 300, b"GET", b"/new")
+    record(board, 5, 2, 0, b"GET", b"/ended")
+    record(board, 127, 4, 200, b"POST", "/é".encode("latin-1"))
+    assert [(request.tid, request.method, request.path) for request in board.in_flight(0)] == [
+        (1127, "POST", "/é"),
+        (1000, "GET", "/new"),
+    ]
+
+
+def test_long_path_fills_its_field() -> None:
+    board = Scoreboard(1)
+    record(board, 0, 2, 1, b"G" * 16, b"/" * 96)
+    [request] = board.in_flight(0)
+    assert (request.method, request.path) == ("G" * 16, "/" * 96)
+
+
+def test_record_that_was_being_written_when_its_worker_died() -> None:
+    board = Scoreboard(1)
+    record(board, 0, 3, 1, b"GET", b"/half")
+    assert [request.path for request in board.in_flight(0)] == ["/half"]

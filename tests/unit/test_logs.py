@@ -1,0 +1,188 @@
+"""The logs: one write a line, and nothing that happens to a log happens to the server."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ostler.errors import OstlerError
+from ostler.logs import DEBUG, ERROR, Logs, ensure_standard_streams, printable
+from ostler.proc.fork import fork
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "error.log"
+
+
+@pytest.fixture
+def logs(path: Path) -> Iterator[Logs]:
+    made = Logs(str(path))
+    yield made
+    made.close()
+
+
+def test_line(logs: Logs, path: Path) -> None:
+    logs.info("hello é")
+    assert re.fullmatch(
+        rf"\[\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{{4}}\] \[{os.getpid()}\] \[INFO\] hello é\n",
+        path.read_text(encoding="utf-8"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [(DEBUG, "DEBUG INFO WARNING ERROR"), (30, "WARNING ERROR"), (ERROR, "ERROR")]
+)
+def test_levels(path: Path, level: int, shown: str) -> None:
+    logs = Logs(str(path), level=level)
+    for write in (logs.debug, logs.info, logs.warning, logs.error):
+        write("x")
+    logs.close()
+    assert re.findall(r"\[([A-Z]+)\] x", path.read_text()) == shown.split()
+
+
+def test_each_line_is_one_write(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[bytes] = []
+    monkeypatch.setattr(os, "write", lambda fd, data: writes.append(bytes(data)))
+    logs.info("short")
+    logs.error("long\n" + "x" * 100_000)
+    logs.app_error("GET /", "127.0.0.1:5", ValueError("bad"))
+    stream = logs.errors_stream()
+    print("several", "words", file=stream)
+    stream.write("x" * 50_000 + "\n")
+    assert len(writes) == 5
+    assert all(data.endswith(b"\n") for data in writes)
+    assert writes[3] == b"several words\n"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EPIPE, errno.EAGAIN, errno.EBADF, errno.EIO])
+def test_log_that_cannot_be_written_is_no_error(
+    logs: Logs, path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fail(fd: int, data: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fail)
+        logs.info("lost")
+        stream = logs.errors_stream()
+        print("lost", file=stream)
+        stream.write("half a line")
+        stream.flush()
+    logs.info("found")
+    assert "found" in path.read_text()
+    assert "lost" not in path.read_text()
+
+
+def test_full_disk() -> None:
+    logs = Logs("/dev/full")
+    logs.error("lost")
+    print("lost", file=logs.errors_stream(), flush=True)
+    logs.close()
+
+
+def test_app_error_has_the_traceback_and_its_causes(logs: Logs, path: Path) -> None:
+    try:
+        try:
+            {}["key"]  # type: ignore[index]
+        except KeyError as error:
+            raise ValueError("bad") from error
+    except ValueError as error:
+        logs.app_error("GET /x\n[INFO] forged", "127.0.0.1:5", error)
+    text = path.read_text()
+    assert "[ERROR] GET /x\\n[INFO] forged from 127.0.0.1:5 failed in the app\nTraceback" in text
+    assert "KeyError: 'key'" in text
+    assert text.endswith("ValueError: bad\n")
+
+
+def test_errors_stream_is_what_wsgi_asks_for(logs: Logs, path: Path) -> None:
+    stream = logs.errors_stream()
+    stream.write("begun ")
+    assert path.read_text() == ""
+    stream.write("and ended\n")
+    assert path.read_text() == "begun and ended\n"
+    stream.writelines(["a\n", "b\udcff\n"])
+    stream.write("rest")
+    stream.flush()
+    assert path.read_text() == "begun and ended\na\nb\\udcff\nrest"
+    assert stream.writable()
+    assert stream.fileno() == logs.error_fd
+
+
+def test_reopen_follows_a_moved_file_on_the_same_descriptor(logs: Logs, path: Path) -> None:
+    fd = logs.error_fd
+    stream = logs.errors_stream()
+    logs.info("one")
+    path.rename(path.with_suffix(".1"))
+    logs.info("two")
+    logs.reopen()
+    logs.info("three")
+    print("four", file=stream)
+    assert logs.error_fd == fd
+    assert not os.get_inheritable(fd)
+    assert re.findall("one|two|three|four", path.with_suffix(".1").read_text()) == ["one", "two"]
+    assert re.findall("one|two|three|four", path.read_text()) == ["three", "four"]
+
+
+def test_reopen_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    logs = Logs(str(folder / "error.log"))
+    folder.rename(tmp_path / "moved")
+    logs.reopen()
+    logs.info("still here")
+    logs.close()
+    text = (tmp_path / "moved" / "error.log").read_text()
+    assert "cannot reopen" in text
+    assert "still here" in text
+
+
+def test_reopen_after_chdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    logs = Logs("error.log")
+    monkeypatch.chdir("/")
+    (tmp_path / "error.log").unlink()
+    logs.reopen()
+    logs.close()
+    assert (tmp_path / "error.log").exists()
+
+
+def test_standard_streams() -> None:
+    logs = Logs("-", "-")
+    assert (logs.error_fd, logs.access_fd) == (2, 1)
+    logs.reopen()
+    assert Logs().access_fd == -1
+
+
+def test_nothing_is_opened_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Logs().reopen()
+    assert os.listdir(tmp_path) == []
+
+
+def test_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(OstlerError, match=rf"^access_log {tmp_path}/no/x: No such file or directory$"):
+        Logs("-", str(tmp_path / "no" / "x"))
+
+
+def test_closed_standard_streams_are_filled() -> None:
+    """Else the first socket would be number 2, and the error log would go to its client."""
+
+    def main() -> int:
+        os.close(0)
+        os.close(2)
+        ensure_standard_streams()
+        return 0 if os.open("/dev/null", os.O_RDONLY) > 2 and os.get_inheritable(2) else 9
+
+    pid = fork(lambda: None, main, ())
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_printable() -> None:
+    assert printable("GET /é x") == "GET /é x"
+    assert printable("a\r\nb\x1b") == "a\\r\\nb\\x1b"

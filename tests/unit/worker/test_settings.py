@@ -1,0 +1,47 @@
+"""What the native core is told: every key, in plain types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ostler.config import Config
+from ostler.config.settings import Assignment
+from ostler.logs import Logs
+from ostler.worker.settings import core_settings
+
+KEYS = {
+    "threads": int, "workers": int, "limit_request_line": int, "limit_request_head": int,
+    "limit_request_fields": int, "limit_request_body": int, "body_memory": int, "temp_dir": type(None),
+    "response_buffer": int, "header_timeout": float, "body_timeout": float, "min_rate": int, "keepalive": float,
+    "write_timeout": float, "worker_connections": int, "queue_size": int, "server_header": str,
+    "access_log_fd": int, "access_log_format": str, "error_log_fd": int, "log_level": int, "retry_after": int,
+}  # fmt: skip
+
+
+def config(**options: object) -> Config:
+    return Config([Assignment(name, value, "test", "test") for name, value in options.items()])
+
+
+def test_every_key_has_a_plain_type() -> None:
+    settings = core_settings(config(), Logs())
+    assert {key: type(value) for key, value in settings.items()} == KEYS
+
+
+def test_values() -> None:
+    settings = core_settings(config(limit_request_line="1K", keepalive="2m", threads=3), Logs())
+    assert (settings["limit_request_line"], settings["keepalive"], settings["threads"]) == (1024, 120.0, 3)
+    assert (settings["access_log_fd"], settings["error_log_fd"], settings["log_level"]) == (-1, 2, 20)
+
+
+@pytest.mark.parametrize(("option", "value"), [("off", ""), ("shop", "shop")])
+def test_server_header(option: str, value: str) -> None:
+    assert core_settings(config(server_header=option), Logs())["server_header"] == value
+
+
+def test_log_files_are_descriptors(tmp_path: Path) -> None:
+    logs = Logs(str(tmp_path / "error"), str(tmp_path / "access"))
+    settings = core_settings(config(), logs)
+    assert (settings["error_log_fd"], settings["access_log_fd"]) == (logs.error_fd, logs.access_fd)
+    logs.close()
