@@ -8,7 +8,7 @@ use crate::score;
 use crate::sys;
 use ostler_wire::http1::{parse_head, BodyDecoder, Framing, Progress, Reject};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 /// Bytes read from one connection before the others have their turn.
 const TURN: usize = 256 * 1024;
@@ -161,7 +161,7 @@ impl Core {
                 return self.enqueue(state, index, Body::Awaited, now);
             }
             // Its length must stand in the environ: apps such as Django read no further than CONTENT_LENGTH says.
-            go_on(conn);
+            go_on(conn.socket.as_raw_fd());
         }
         conn.phase = Phase::Body;
         match upload.decoder.remaining() {
@@ -385,7 +385,7 @@ impl Core {
             Some(conn) => match conn.late.as_deref_mut() {
                 Some(Late::Reading(upload)) => {
                     upload.since = now;
-                    go_on(conn);
+                    go_on(conn.socket.as_raw_fd());
                     let interest = conn.interest.unwrap_or(0) | sys::READABLE;
                     self.watch(conn, token.index as usize, Some(interest));
                 }
@@ -419,9 +419,9 @@ impl Core {
 }
 
 /// Tells the client to send its body (RFC 9110 §10.1.1).
-fn go_on(conn: &Conn) {
+fn go_on(fd: RawFd) {
     // 25 bytes fit into the send buffer of a client whose request has not been answered yet.
-    let _ = sys::send(conn.socket.as_raw_fd(), b"HTTP/1.1 100 Continue\r\n\r\n");
+    let _ = sys::send(fd, b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 /// Whether the reactor reads in this phase.
@@ -440,7 +440,7 @@ fn set_aside(conn: &mut Conn, end: usize) {
     }
 }
 
-fn read_scratch(fd: std::os::fd::RawFd, scratch: &mut Vec<u8>) -> Got {
+fn read_scratch(fd: RawFd, scratch: &mut Vec<u8>) -> Got {
     scratch.clear();
     scratch.reserve(SCRATCH);
     sys::recv(fd, scratch, SCRATCH).into()
