@@ -4,12 +4,13 @@ use super::environ::{Environs, Facts};
 use super::input::Input;
 use super::responder::Responder;
 use super::result;
-use crate::core::{Core, Finished, Next, PollSpace, Request};
+use crate::core::{Core, Exchange, Finished, Next, PollSpace, Request};
 use crate::log::{Entry, Pending, Stamp};
 use crate::sys;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 /// What a driver needs of Python.
@@ -99,12 +100,51 @@ impl<'a> AppThread<'a> {
         }
     }
 
+    /// Serves one request, whatever happens: the connection gets an answer or is closed, and the thread lives on.
     fn serve(&mut self, py: Python<'_>, mut request: Box<Request>) -> PyResult<()> {
-        let done = self.answer(py, &mut request)?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.answer(py, &mut request)));
+        let done = match outcome {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => self.apologise(py, &request, &error.to_string())?,
+            Err(panic) => {
+                let said = panic.downcast_ref::<&str>().copied();
+                let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+                self.apologise(py, &request, said.unwrap_or("a panic"))?
+            }
+        };
         self.render_line(py, &request, &done);
         self.reused.renew(py, self.core)?;
         self.core.finish(self.me, request, &done, &mut self.line);
         Ok(())
+    }
+
+    /// A fault of ours: 500 if nothing was sent, and objects that nobody has seen half-changed for the next request.
+    fn apologise(&mut self, py: Python<'_>, request: &Request, fault: &str) -> PyResult<Finished> {
+        self.core.errors.error(format_args!(
+            "{}: a fault of ostler, please report it: {fault}",
+            describe(request)
+        ));
+        let sending = self
+            .reused
+            .responder
+            .try_borrow(py)
+            .map_or(true, |responder| responder.exchange.is_sending());
+        self.reused.input.try_borrow_mut(py)?.detach(true);
+        self.reused = Reused::new(py, self.core)?;
+        let mut exchange = Exchange::default();
+        exchange.reset(request);
+        let mut done = if sending {
+            Finished {
+                status: 500,
+                reset: true,
+                ..Finished::default()
+            }
+        } else {
+            internal_error(&mut exchange, self.core)
+        };
+        done.keep_alive = false;
+        done.app_error = true;
+        Ok(done)
     }
 
     /// Runs the app and sends what it says. An `Err` is ours, never the app's.
@@ -171,12 +211,7 @@ impl<'a> AppThread<'a> {
         let mut done = if exchange.is_sending() {
             exchange.abort()
         } else {
-            // These are constants; they cannot be refused.
-            let _ = exchange.start(b"500 Internal Server Error");
-            let _ = exchange.field(b"Content-Type", b"text/plain; charset=utf-8");
-            exchange.started(self.core);
-            exchange.send_whole(self.core, b"Internal Server Error\n", &mut None);
-            exchange.end(self.core)
+            internal_error(exchange, self.core)
         };
         done.app_error = true;
         Ok(done)
@@ -259,6 +294,16 @@ fn describe(request: &Request) -> String {
             .to_string()
     };
     format!("{} {}", part(request.method()), part(request.target()))
+}
+
+/// The answer to a request that failed before its head was sent.
+fn internal_error(exchange: &mut Exchange, core: &Core) -> Finished {
+    // These are constants; they cannot be refused.
+    let _ = exchange.start(b"500 Internal Server Error");
+    let _ = exchange.field(b"Content-Type", b"text/plain; charset=utf-8");
+    exchange.started(core);
+    exchange.send_whole(core, b"Internal Server Error\n", &mut None);
+    exchange.end(core)
 }
 
 fn started(responder: &Responder) -> PyResult<()> {
