@@ -133,6 +133,10 @@ fuzz: ## Fuzz each target for SECONDS_EACH seconds (default 600)
 	fuzz/run http1 $(SECONDS_EACH)
 	fuzz/run connection $(SECONDS_EACH)
 
+.PHONY: soak
+soak: setup ## Mixed and malicious load for SECONDS_EACH seconds: answers stay right, memory stays where it is
+	$(BIN)/python -m tests.soak $(SECONDS_EACH)
+
 .PHONY: clean
 clean: ## Remove everything that was built, and the environments
 	rm -rf target .venv .venv-* dist build fuzz/target bench/.build bench/.venv* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
