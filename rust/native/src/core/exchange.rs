@@ -7,7 +7,7 @@ use super::Core;
 use crate::log::Stamp;
 use crate::sys;
 use ostler_wire::http1::response::{
-    chunk_header, is_field_value, is_hop_by_hop, is_token, parse_length, plan, BodyFraming, Plan,
+    chunk_header, has_body, is_field_value, is_hop_by_hop, is_token, parse_length, plan, BodyFraming, Plan,
 };
 use ostler_wire::http1::Version;
 use std::io::ErrorKind;
@@ -97,6 +97,7 @@ pub struct Exchange {
     declared: Option<u64>,
     has_date: bool,
     has_server: bool,
+    /// How the body is framed; `None` where no body follows, whatever the head announces.
     plan: Plan,
     sent: u64,
     excess: bool,
@@ -278,12 +279,6 @@ impl Exchange {
             keep_alive,
         );
         self.phase = Phase::Sending;
-        let announced = match self.plan.framing {
-            BodyFraming::Length(length) => Some(length),
-            // HEAD and 304 may say what GET would have had (RFC 9110 §8.6); 204 must not.
-            BodyFraming::None if self.status != 204 => self.declared.or(known.filter(|_| self.head_request)),
-            _ => None,
-        };
         let head = &mut self.head;
         if !self.has_date {
             self.stamp.refresh();
@@ -296,12 +291,14 @@ impl Exchange {
             head.extend_from_slice(&core.settings.server_header);
             head.extend_from_slice(b"\r\n");
         }
-        if let Some(length) = announced {
-            head.extend_from_slice(b"Content-Length: ");
-            head.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-            head.extend_from_slice(b"\r\n");
-        } else if matches!(self.plan.framing, BodyFraming::Chunked) {
-            head.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        match self.plan.framing {
+            BodyFraming::Length(length) => {
+                head.extend_from_slice(b"Content-Length: ");
+                head.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+                head.extend_from_slice(b"\r\n");
+            }
+            BodyFraming::Chunked => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            BodyFraming::None | BodyFraming::UntilClose => {}
         }
         match (self.plan.keep_alive, self.version) {
             (false, _) => head.extend_from_slice(b"Connection: close\r\n"),
@@ -309,6 +306,9 @@ impl Exchange {
             (true, Version::Http11) => {}
         }
         head.extend_from_slice(b"\r\n");
+        if !has_body(self.head_request, self.status) {
+            self.plan.framing = BodyFraming::None; // announced, but no byte of it may follow
+        }
     }
 
     /// Sends the whole body at once, with its length if the app gave none. `owner`: see [`Owner`].
