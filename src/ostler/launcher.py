@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from ostler import __version__
 from ostler.arbiter.arbiter import Arbiter
 from ostler.arbiter.fleet import Fleet, Timing
 from ostler.arbiter.listeners import open_listeners
+from ostler.errors import OstlerError
 from ostler.logs import Logs, ensure_standard_streams
 from ostler.proc.limits import raise_open_files
 from ostler.proc.pidfile import Pidfile
@@ -29,6 +31,9 @@ _HANDSHAKES = 0.1
 
 def run(config: Config, app: Callable[..., Any] | None = None) -> int:
     """Serve `app` (None: the one that `config` names) until a signal ends it; returns the exit code."""
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.current_thread() is not threading.main_thread():
+        raise OstlerError("a server can be started by the main thread only: signals come to no other")
     ensure_standard_streams()
     if config.chdir is not None:
         os.chdir(config.chdir)

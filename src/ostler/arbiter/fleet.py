@@ -236,13 +236,13 @@ def _count_failure(fleet: Fleet, worker: WorkerHandle, code: int, text: str, now
     is_hopeless = fleet.boot_failures >= BOOT_ATTEMPTS * len(fleet.workers)
     if is_trying and is_hopeless and not fleet.is_serving():
         return fleet._step(ev.GiveUp(code, f"{text}\ngiving up: no worker can boot"), now)
+    is_news = text != fleet.last_failure or fleet.boot_failures == 1
+    fleet.last_failure = text
+    wait = f"next try in {delay(worker.streak):g}s"
+    if is_news:
+        return [do.Log(ERROR, text), do.Log(WARNING, f"worker {worker.slot}: {wait}")]
     headline = text.partition("\n")[0]
-    is_news, fleet.last_failure = text != fleet.last_failure, text
-    shown = text if is_news or fleet.boot_failures == 1 else f"{headline} (as before)"
-    return [
-        do.Log(ERROR, shown),
-        do.Log(WARNING, f"worker {worker.slot}: next try in {delay(worker.streak):g}s"),
-    ]
+    return [do.Log(ERROR, f"{headline} (as before); {wait}")]
 
 
 def _await_restart(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:

@@ -1,4 +1,4 @@
-"""A worker's life, in order: signals, parent's death, the app, the core, its threads, ready; then drain and end.
+"""A worker's life, in order: parent's death, the app, signals, the core, its threads, ready; then drain and end.
 
 The main thread never runs the app: it waits for signals, for the arbiter's end and for the drain. So whatever
 the app's threads do, the worker can be told to stop, and can say which requests it cuts.
@@ -70,6 +70,7 @@ class Worker:
         self._prepare_boot()
         try:
             app = self._load()
+            self._take_signals()
             self._core = self._open_core(app)
             self._start()
         except (AppLoadError, BootError) as error:
@@ -99,6 +100,10 @@ class Worker:
             return loading.check(self._app, "the app")
         return loading.load(self._config.app)
 
+    def _take_signals(self) -> None:
+        """Before anything is accepted: from here on TERM drains. What the app's import set is overruled."""
+        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, *_IGNORED))
+
     def _open_core(self, app: Callable[..., Any]) -> Core:
         try:
             from ostler.native import Core
@@ -119,9 +124,7 @@ class Worker:
         try:
             self._core.start()
             for index in range(self._config.threads):
-                thread = threading.Thread(
-                    target=self._run_thread, args=(index,), name=f"ostler-app-{index}", daemon=True
-                )
+                thread = threading.Thread(target=self._run_thread, args=(index,), name=f"ostler-app-{index}")
                 thread.start()
                 self._threads.append(thread)
         except (OSError, RuntimeError) as error:  # RuntimeError: no more threads
@@ -141,8 +144,6 @@ class Worker:
         return error.exit_code
 
     def _announce(self) -> None:
-        """From here on signals are polled for. What the app's import did to their handlers is undone."""
-        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, *_IGNORED))
         self._channel.die_with_peer(False)
         self._board.set_state(self._slot, READY)
         self._channel.send("ready")

@@ -31,12 +31,13 @@ class Serve:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
+        python: Sequence[str] = ("-m", "ostler", "serve"),
         ready: bool = True,
     ) -> Server:
         """Start `ostler serve APP --bind BIND OPTIONS…` and wait until it listens (unless not `ready`).
 
         It runs in `cwd`, or else in the test's own directory, where `source()` puts modules.
-        Without `app` the server looks for one there.
+        Without `app` the server looks for one there. `python` starts something else, such as a script.
         """
         binds = [bind] if isinstance(bind, str) else list(bind)
         args = [app] if app is not None else []
@@ -48,6 +49,7 @@ class Serve:
             cwd=cwd or self.directory,
             env=env,
             pass_fds=pass_fds,
+            python=python,
         )
         self.servers.append(server)
         if ready:

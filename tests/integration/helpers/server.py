@@ -34,8 +34,8 @@ class ServerError(AssertionError):
 class Server:
     """One `ostler serve` process with its workers, in a process group of its own.
 
-    `args` are what follows `ostler serve`. The log (stdout and stderr together) goes to a file, so
-    that no reader can block the server.
+    `args` are what follows `ostler serve`, or follows what `python` names in its place. The log (stdout and
+    stderr together) goes to a file, so that no reader can block the server.
     """
 
     def __init__(
@@ -46,11 +46,12 @@ class Server:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
+        python: Sequence[str] = ("-m", "ostler", "serve"),
     ) -> None:
         self.log_path = log_path
         with log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ostler", "serve", *args],
+                [sys.executable, *python, *args],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,1 +1,0 @@
-"""Stand-ins for the parts that a test is not about."""
