@@ -1,0 +1,138 @@
+"""What is measured on one started server. Each probe returns its numbers by name; SI units, times in microseconds."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.crowd import IdleConnections
+from bench.load import Load, Request, drive, visit
+from bench.procs import PROC, Server, machine_cpu
+
+
+class ProbeFailed(Exception):
+    """The server did not do what the scenario asks; the row does not count."""
+
+
+class Effort(NamedTuple):
+    """How long and how hard to measure."""
+
+    seconds: float = 3
+    warmup: float = 1  # seconds of load that are not counted
+    crowd: int = 10_000  # idle connections
+    idle_seconds: float = 10
+
+
+class Run(NamedTuple):
+    """One started server, ready to be measured."""
+
+    server: Server
+    port: int
+    request: Request
+    reused: bool  # it keeps connections
+    cores: tuple[int, ...]  # the server's
+    load_cores: tuple[int, ...]
+    scripts: Path
+    effort: Effort
+
+    @property
+    def shared_cores(self) -> bool:
+        """Whether the load generator takes time from the server's cores."""
+        return bool(set(self.cores) & set(self.load_cores))
+
+
+def under_load(run: Run) -> dict[str, float]:
+    """Processor time per request, throughput and waiting times while wrk asks as fast as it can."""
+    if run.effort.warmup:
+        _drive(run, run.effort.warmup)
+    machine, before = _machine_cpu(), run.server.cpu()
+    load = _drive(run, run.effort.seconds)
+    after, all_of_it = run.server.cpu(), _machine_cpu() - machine
+    if before.pids != after.pids:
+        raise ProbeFailed(f"processes came or went under load: {len(before.pids)} before, {len(after.pids)} after")
+    generator = load.generator_cpu / load.seconds
+    rate = load.requests / load.seconds
+    left = len(run.cores) - (generator if run.shared_cores else 0)
+    return {
+        "requests": load.requests,
+        "cpu": (after.total - before.total) / load.requests * 1e6,
+        "user": (after.user - before.user) / load.requests * 1e6,
+        "system": (after.system - before.system) / load.requests * 1e6,
+        "rate": rate,
+        "rate_aside": rate / left * len(run.cores),  # as if the generator took nothing from the server's cores
+        "p50": load.p50 * 1e6,
+        "p99": load.p99 * 1e6,
+        "busy": (after.total - before.total) / load.seconds,
+        "generator": generator,
+        "others": max(0.0, (all_of_it - (after.total - before.total) - load.generator_cpu) / load.seconds),
+    }
+
+
+def at_rest(run: Run) -> dict[str, float]:
+    """Memory of the process tree after a thousand requests."""
+    visit(run.port, run.request, 1000)
+    time.sleep(0.5)
+    memory = run.server.memory()
+    return {
+        "pss": memory.pss,
+        "uss": memory.uss,
+        "rss": memory.rss,
+        "processes": len(run.server.cpu().pids),
+    }
+
+
+def with_idle_crowd(run: Run) -> dict[str, float]:
+    """What thousands of connections cost that asked once and then only wait."""
+    if not run.reused:
+        raise ProbeFailed("closes each connection: there is nothing to hold")
+    visit(run.port, run.request, 1000)
+    without = under_load(run)
+    time.sleep(0.5)
+    memory, kernel = run.server.memory(), _kernel_memory()
+    crowd = IdleConnections(run.port, run.effort.crowd, run.request.expect)
+    try:
+        time.sleep(1)
+        more, more_kernel = run.server.memory(), _kernel_memory()
+        start, used = time.monotonic(), run.server.cpu().total
+        time.sleep(run.effort.idle_seconds)
+        idle = (run.server.cpu().total - used) / (time.monotonic() - start)
+        beside = under_load(run)
+        lost = run.effort.crowd - crowd.still_open()
+    finally:
+        crowd.close()
+    if lost:
+        raise ProbeFailed(f"closed {lost} of {run.effort.crowd} idle connections")
+    return {
+        "pss_each": (more.pss - memory.pss) / run.effort.crowd,
+        "rss_each": (more.rss - memory.rss) / run.effort.crowd,
+        "kernel_each": (more_kernel - kernel) / run.effort.crowd,
+        "idle_cpu": idle,
+        "cpu_without": without["cpu"],
+        "cpu_beside": beside["cpu"],
+        "p99_without": without["p99"],
+        "p99_beside": beside["p99"],
+        "others": max(without["others"], beside["others"]),
+    }
+
+
+def _drive(run: Run, seconds: float) -> Load:
+    load = drive(run.port, run.request, seconds, run.scripts, run.load_cores)
+    if load.errors:
+        raise ProbeFailed(load.errors)
+    return load
+
+
+def _machine_cpu() -> float:
+    return machine_cpu((PROC / "stat").read_text())
+
+
+def _kernel_memory() -> int:
+    """Bytes in the kernel's own objects and socket buffers; both ends of each connection are on this machine."""
+    slab = sum(
+        int(line.split()[1]) * 1024
+        for line in (PROC / "meminfo").read_text().splitlines()
+        if line.startswith(("Slab:", "Percpu:"))
+    )
+    tcp = next(line for line in (PROC / "net" / "sockstat").read_text().splitlines() if line.startswith("TCP:"))
+    return slab + int(tcp.split()[-1]) * 4096

@@ -1,0 +1,162 @@
+"""The scenarios: which app, which request, which servers, and what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bench.adapters import Peer
+from bench.load import Request
+from bench.probes import Run, at_rest, under_load, with_idle_crowd
+
+FILE_SIZE = 262_144
+CLOSE = "Connection: close"
+HELLO = Request(b"Hello, World!")
+COOKIES = (
+    "csrftoken=Yk2nq0r4N8h1Vd7sTfXwJbE3mLcAzUgo; sessionid=f6m2v9x4c7b1n8k3j5h0g2d4s6a8p1o3; theme=dark; "
+    "_ga=GA1.1.1873465920.1719834502; consent=necessary%3Dtrue%26statistics%3Dfalse"
+)
+HORSES = Request(b"<td>Horse &lt;05&gt;</td>", whole=False)
+BROWSER = Request(
+    b"Hello, World!",
+    headers=(
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+        "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+        "Accept-Language: en-GB,en;q=0.7,de;q=0.3",
+        "Accept-Encoding: gzip, deflate, br, zstd",
+        "Referer: http://localhost/stable/horses?page=2&order=name",
+        f"Cookie: {COOKIES}",
+        "Upgrade-Insecure-Requests: 1",
+        "Sec-Fetch-Dest: document",
+        "Sec-Fetch-Mode: navigate",
+        "Sec-Fetch-Site: same-origin",
+    ),
+)
+
+
+class Case(NamedTuple):
+    """One way to start the server in a scenario; a scenario with two compares them on the same server."""
+
+    name: str = "one"
+    workers: int = 1
+    cores: int = 1
+    logged: bool = False
+
+
+class Scenario(NamedTuple):
+    """One question."""
+
+    name: str
+    title: str
+    app: str
+    request: Request
+    raw: str = ""  # the raw server's mode; empty: it has no part in this scenario
+    cases: tuple[Case, ...] = (Case(),)
+    probe: Callable[[Run], dict[str, float]] = under_load
+    table: str = "load"  # how report.py lays it out
+    variants: bool = False  # every variant of every server, not only the best ones
+    suits: Callable[[Peer], bool] = lambda peer: True
+    rounds: int = 100  # at most, where one round takes long and varies little
+
+    def takes(self, peer: Peer, variants: bool) -> bool:
+        """Whether this server has a part in the scenario; `variants`: also with other than its best settings."""
+        if peer.name == "raw":
+            return bool(self.raw)
+        return (peer.primary or self.variants or variants) and self.suits(peer)
+
+
+_LOG_CASES = (Case("off"), Case("on", logged=True))
+_SCALE_CASES = (Case("one"), Case("two", workers=2, cores=2))
+
+SCENARIOS = (
+    Scenario("hello", "Hello: 13 bytes, 64 keep-alive connections", "hello:app", HELLO, raw="hello", variants=True),
+    Scenario("flask", "Flask's hello", "flask_hello:app", HELLO),
+    Scenario("django", "Django page: sessions, CSRF, one query, two templates", "pages.wsgi:app", HORSES),
+    Scenario(
+        "post64k",
+        "POST of 64 KB, read whole by the app",
+        "upload:app",
+        Request(b"65536", script="post64k.lua", body_size=65536),
+        raw="post 65536",
+    ),
+    Scenario(
+        "big1m",
+        "Response of 1 MB from memory",
+        "big:app",
+        Request(b"x", whole=False, size=1_048_576, connections=16),
+        raw="big 1048576",
+    ),
+    Scenario(
+        "file",
+        "File of 256 KB by wsgi.file_wrapper",
+        "download:app",
+        Request(b"\0", whole=False, size=FILE_SIZE, connections=16),
+        raw="file download.bin",
+    ),
+    Scenario("browser", "Hello to a browser: 10 header lines with cookies", "hello:app", BROWSER, raw="hello"),
+    Scenario(
+        "close",
+        "Hello, a new connection for each request",
+        "hello:app",
+        HELLO._replace(headers=(CLOSE,)),
+        raw="close",
+    ),
+    Scenario(
+        "log",
+        "Hello with an access log to a file, against the same without",
+        "hello:app",
+        HELLO,
+        cases=_LOG_CASES,
+        table="log",
+        suits=lambda peer: bool(peer.log),
+    ),
+    Scenario(
+        "scale-hello",
+        "Hello: two workers on two cores, against one on one",
+        "hello:app",
+        HELLO,
+        cases=_SCALE_CASES,
+        table="scale",
+        suits=lambda peer: peer.workers,
+    ),
+    Scenario(
+        "scale-django",
+        "Django page: two workers on two cores, against one on one",
+        "pages.wsgi:app",
+        HORSES,
+        cases=_SCALE_CASES,
+        table="scale",
+        suits=lambda peer: peer.workers,
+    ),
+    Scenario(
+        "memory",
+        "Memory of the process tree, hello, one worker, after 1,000 requests",
+        "hello:app",
+        HELLO,
+        probe=at_rest,
+        table="memory",
+    ),
+    Scenario(
+        "idle",
+        "Idle keep-alive connections",
+        "hello:app",
+        HELLO,
+        raw="hello",
+        probe=with_idle_crowd,
+        table="idle",
+        rounds=2,
+    ),
+)
+
+
+class UnknownScenario(Exception):
+    """A name that fits no scenario."""
+
+
+def choose(names: list[str]) -> list[Scenario]:
+    """The scenarios with these names, in the table's order; all of them for no names."""
+    known = [scenario.name for scenario in SCENARIOS]
+    for name in names:
+        if name not in known:
+            raise UnknownScenario(f"no scenario {name!r}; there are: {', '.join(known)}")
+    return [scenario for scenario in SCENARIOS if not names or scenario.name in names]

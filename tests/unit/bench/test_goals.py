@@ -1,0 +1,41 @@
+"""Goals compare ostler's value with the best rival's."""
+
+from __future__ import annotations
+
+from bench.adapters import PEERS
+from bench.goals import C_SERVERS, GRANIAN, GTHREAD, OTHERS, UWSGI, Goal, against_best, goals
+from bench.results import Report, Result, Row
+
+
+def report(scenario: str, sample: str, **values: float) -> Report:
+    return Report({}, [Result(scenario, [Row(peer, "", "", {sample: [value]}) for peer, value in values.items()])])
+
+
+def test_the_best_rival_is_the_one_that_counts() -> None:
+    measured = report("hello", "one.cpu", ostler=6.0, bjoern=8.0, fastpysgi=7.5)
+    assert against_best(measured, "hello", "one.cpu", C_SERVERS) == 0.8
+
+
+def test_without_ostler_or_rivals_nothing_is_said() -> None:
+    assert against_best(report("hello", "one.cpu", bjoern=8.0), "hello", "one.cpu", C_SERVERS) is None
+    assert against_best(report("hello", "one.cpu", ostler=8.0), "hello", "one.cpu", C_SERVERS) is None
+
+
+def test_a_goal_is_met_up_to_its_limit() -> None:
+    assert Goal("", 1.0, 1.0).met is True
+    assert Goal("", 1.0, 1.01).met is False
+    assert Goal("", 1.0, None).met is None
+    assert Goal("reported only", 0, 1.9).met is None
+
+
+def test_idle_connections_are_judged_in_kilobytes() -> None:
+    found = {goal.text: goal for goal in goals(report("idle", "one.pss_each", ostler=3072.0))}
+    assert found["memory of an idle connection"].found == 3.0
+    assert found["memory of an idle connection"].met is False
+
+
+def test_rivals_are_servers_that_exist() -> None:
+    names = {peer.name for peer in PEERS}
+    assert {*C_SERVERS, *GRANIAN, *UWSGI, *GTHREAD, *OTHERS, "gunicorn-sync", "raw", "ostler"} <= names
+    assert "raw" not in OTHERS
+    assert not any(name.startswith("ostler") for name in OTHERS)

@@ -1,0 +1,76 @@
+"""The table of scenarios is sound, and chooses who takes part."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.adapters import PEERS
+from bench.cli import main
+from bench.harness import share
+from bench.report import TABLES
+from bench.scenarios import SCENARIOS, Scenario, UnknownScenario, choose
+
+ALL = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+def takes(name: str, variants: bool = False) -> set[str]:
+    return {peer.name for peer in PEERS if ALL[name].takes(peer, variants)}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_scenario_is_measured_by_someone_and_has_a_table(scenario: Scenario) -> None:
+    assert {"ostler", "gunicorn-gthread"} <= takes(scenario.name)
+    assert scenario.table in TABLES
+
+
+def test_hello_takes_every_variant_the_others_only_the_best() -> None:
+    assert takes("hello") == {peer.name for peer in PEERS}
+    assert "granian-mt" not in takes("flask")
+    assert "granian-mt" in takes("flask", variants=True)
+
+
+def test_raw_takes_part_where_it_has_a_mode() -> None:
+    assert {name for name in ALL if "raw" in takes(name)} == {
+        "hello", "post64k", "big1m", "file", "browser", "close", "idle",
+    }  # fmt: skip
+
+
+def test_only_servers_that_log_are_asked_to() -> None:
+    assert "ostler" in takes("log")
+    assert not {"bjoern", "fastpysgi", "raw"} & takes("log")
+
+
+def test_choosing_keeps_the_tables_order() -> None:
+    assert [scenario.name for scenario in choose(["file", "hello"])] == ["hello", "file"]
+    assert choose([]) == list(SCENARIOS)
+    with pytest.raises(UnknownScenario, match="no scenario 'helo'; there are: hello, flask"):
+        choose(["helo"])
+
+
+@pytest.mark.parametrize(
+    ("cores", "wanted", "server", "load"),
+    [
+        ((0, 1), 1, (0,), (1,)),
+        ((0, 1), 2, (0, 1), (0, 1)),
+        ((0, 1, 2, 3), 2, (0, 1), (3,)),
+        ((5,), 1, (5,), (5,)),
+    ],
+)
+def test_cores_are_shared_out(
+    cores: tuple[int, ...], wanted: int, server: tuple[int, ...], load: tuple[int, ...]
+) -> None:
+    assert share(cores, wanted) == (server, load)
+
+
+def test_the_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    printed = capsys.readouterr().out.split()
+    assert {*ALL, *(peer.name for peer in PEERS)} <= set(printed)
+
+
+@pytest.mark.parametrize("arguments", [["helo"], ["--peers", "nobody", "hello"]])
+def test_a_wrong_name_stops_before_anything_is_installed(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith("bench: no ")
