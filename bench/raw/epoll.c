@@ -107,6 +107,7 @@ static int listen_on(int port) {
     struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* what is accepted inherits it */
     if (bind(listener, (struct sockaddr *)&address, sizeof address)) fail("bind");
     if (listen(listener, 4096)) fail("listen");
     return listener;
@@ -117,18 +118,15 @@ static void watch(int fd, int operation, unsigned events) {
     if (epoll_ctl(poller, operation, fd, &event)) fail("epoll_ctl");
 }
 
-static void accept_all(int listener) {
-    for (;;) {
-        int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) return;
-        if (fd >= MAX_CONNECTIONS) {
-            close(fd);
-            continue;
-        }
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        connections[fd] = (struct connection){.file = -1};
-        watch(fd, EPOLL_CTL_ADD, EPOLLIN);
+static void accept_one(int listener) {
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) return;
+    if (fd >= MAX_CONNECTIONS) {
+        close(fd);
+        return;
     }
+    connections[fd] = (struct connection){.file = -1};
+    watch(fd, EPOLL_CTL_ADD, EPOLLIN);
 }
 
 static void hang_up(int fd) {
@@ -225,7 +223,7 @@ int main(int count, char **arguments) {
         write_date();
         for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
-            if (fd == listener) accept_all(listener);
+            if (fd == listener) accept_one(listener);
             else if (connections[fd].waiting) respond(fd);
             else receive(fd);
         }
