@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 
 from ostler.cli.command import report
@@ -51,7 +50,7 @@ def _load_app(config: Config) -> int:
 
     if config.chdir is not None:
         os.chdir(config.chdir)
-    sys.path[:0] = [os.getcwd(), *map(os.path.abspath, config.pythonpath)]
+    loading.extend_path(config.pythonpath)
     try:
         app = loading.load(config.app)
         name = config.app or f"the Django project of {discovery.find_settings()}"

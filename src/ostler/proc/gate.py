@@ -15,7 +15,8 @@ from array import array
 
 __all__ = ["refuse_newcomers"]
 
-_SO_ATTACH_FILTER = 26  # asm-generic/socket.h; alpha, mips, parisc and sparc differ and are not served
+# asm-generic/socket.h; alpha, mips, parisc and sparc differ and are not served.
+_SO_ATTACH_FILTER: int | None = 26 if sys.platform == "linux" else None
 
 # struct sock_filter { u16 code; u8 jt; u8 jf; u32 k; }: classic BPF over the packet from its TCP header on.
 _SYN_WITHOUT_ACK = (
@@ -29,7 +30,7 @@ _SYN_WITHOUT_ACK = (
 
 def refuse_newcomers(listener: socket.socket) -> bool:
     """Let no new TCP connection begin on `listener`; False where the system has no such thing."""
-    if sys.platform != "linux" or listener.family not in (socket.AF_INET, socket.AF_INET6):
+    if _SO_ATTACH_FILTER is None or listener.family not in (socket.AF_INET, socket.AF_INET6):
         return False
     program = array("B", b"".join(struct.pack("=HBBI", *step) for step in _SYN_WITHOUT_ACK))
     address, _ = program.buffer_info()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType, ModuleType, TracebackType
 from typing import Any
 
@@ -13,13 +13,18 @@ from ostler.errors import AppLoadError
 from ostler.worker.discovery import find_settings
 from ostler.worker.target import Target
 
-__all__ = ["check", "load"]
+__all__ = ["check", "extend_path", "load"]
 
 _USUAL = ("application", "app")
 _CO_VARARGS, _CO_COROUTINE = 0x04, 0x80  # flags of code objects; `inspect` names them, and is large
 _LISTED = 6  # names in a hint
 # Frames of importing that say nothing about the app.
 _PLUMBING = (os.path.dirname(os.path.dirname(__file__)) + os.sep, os.path.dirname(importlib.__file__) + os.sep)
+
+
+def extend_path(folders: Sequence[str]) -> None:
+    """Put the current directory, and after it `folders`, in front of Python's module path."""
+    sys.path[:0] = [os.getcwd(), *map(os.path.abspath, folders)]
 
 
 def load(text: str | None) -> Callable[..., Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -37,8 +36,6 @@ _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal
 # From the arbiter's death to ours: the drain, then everything.
 _ORPHAN_DRAIN = 0.7
 _ORPHAN_END = 0.9
-# How long threads that have nothing to do may take to return.
-_JOIN = 1.0
 
 
 class Worker:
@@ -91,11 +88,12 @@ class Worker:
             signal.signal(number, lambda number, frame: None)
         signal.signal(signal.SIGUSR1, lambda number, frame: self._logs.reopen())
         self._channel.die_with_peer(True)
+        self._channel.receive()
+        if not self._channel.is_open:  # it died before we asked
+            leave(0)
 
     def _load(self) -> Callable[..., Any]:
-        for path in reversed(self._config.pythonpath):
-            sys.path.insert(0, os.path.abspath(path))
-        sys.path.insert(0, os.getcwd())
+        loading.extend_path(self._config.pythonpath)
         if self._app is not None:
             return loading.check(self._app, "the app")
         return loading.load(self._config.app)
@@ -205,12 +203,11 @@ class Worker:
         if not is_drained:
             self._cut()
         self._core.stop()
-        deadline = time.monotonic() + _JOIN
+        # A thread may still be in the app though its client has all: in close(), or because the client left.
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            thread.join(max(0.0, (self._deadline or 0.0) - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
-            self._core.flush_logs()
-            leave(0)
+            self._cut()
         self._core.close()
         finish(0)
 
