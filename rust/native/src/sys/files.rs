@@ -73,6 +73,17 @@ pub fn duplicate(fd: RawFd) -> Option<std::os::fd::OwnedFd> {
     (copy >= 0).then(|| unsafe { std::os::fd::OwnedFd::from_raw_fd(copy) })
 }
 
+/// Whether a short line (up to 4096 bytes, pipe(7)) can be written without waiting.
+pub fn takes_a_line(fd: RawFd) -> bool {
+    let mut ready = libc::pollfd {
+        fd,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: one valid pollfd.
+    unsafe { libc::poll(&mut ready, 1, 0) > 0 }
+}
+
 /// Writes all of `bytes` to a log's descriptor, waiting where it blocks.
 pub fn append(fd: RawFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
