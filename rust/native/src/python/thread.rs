@@ -235,11 +235,13 @@ impl<'a> AppThread<'a> {
 
     /// Logs an exception of the app.
     fn report(&self, py: Python<'_>, request: &Request, error: PyErr) {
+        // Before 3.12 an exception and its traceback are two things; into_value() puts them together.
+        let raised = error.clone_ref(py).into_value(py);
         let logged = self
             .app
             .log_error
             .bind(py)
-            .call1((describe(request), request.peer.to_string(), error.value(py)));
+            .call1((describe(request), request.peer.to_string(), raised));
         if let Err(failure) = logged {
             self.core.errors.error(format_args!(
                 "{}: {error}; logging it failed: {failure}",
