@@ -1,15 +1,17 @@
 """The two log files: errors (for people) and access (written by the native core).
 
 Every line is one write() of its own, so lines of several processes never mix. A log that cannot be written
-(full disk, closed pipe) loses lines and nothing else. On USR1 each process opens the same paths again and
-puts them onto the same descriptor numbers, so whoever holds a number needs no news. The `logging` module is
-the app's, and is not used.
+(full disk, closed pipe, a reader that has stalled) loses lines and nothing else. On USR1 each process opens
+the same paths again and puts them onto the same descriptor numbers, so whoever holds a number needs no news.
+The `logging` module is the app's, and is not used.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import select
+import stat
 import time
 from typing import TYPE_CHECKING, TextIO
 
@@ -23,6 +25,8 @@ __all__ = ["DEBUG", "ERROR", "INFO", "WARNING", "Logs", "ensure_standard_streams
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 _NAMES = {DEBUG: "DEBUG", INFO: "INFO", WARNING: "WARNING", ERROR: "ERROR"}
 _STDOUT, _STDERR = 1, 2
+# How long the reader of a pipe may keep us waiting, in milliseconds: the arbiter has workers to look after.
+_READER_MS = 100
 
 
 class Logs:
@@ -139,10 +143,21 @@ def printable(text: str) -> str:
 
 
 def _write(fd: int, data: Buffer) -> None:
+    """One write() to a file. To anything that may have a reader: no more at once than the kernel keeps whole anyway."""
+    rest = memoryview(data)
     try:
-        os.write(fd, data)
+        step = len(rest) if stat.S_ISREG(os.fstat(fd).st_mode) else select.PIPE_BUF
+        while rest and _takes(fd):
+            rest = rest[os.write(fd, rest[:step]) :]
     except OSError:  # ENOSPC, EPIPE, EBADF, EAGAIN: a log is not worth a request
         pass
+
+
+def _takes(fd: int) -> bool:
+    """Whether a write would not block; the reader of a pipe has a moment to catch up."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(_READER_MS))
 
 
 def _open_file(path: str) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import select
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +50,13 @@ def test_levels(path: Path, level: int, shown: str) -> None:
 
 def test_each_line_is_one_write(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
     writes: list[bytes] = []
-    monkeypatch.setattr(os, "write", lambda fd, data: writes.append(bytes(data)))
+    real = os.write
+
+    def write(fd: int, data: bytes) -> int:
+        writes.append(bytes(data))
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", write)
     logs.info("short")
     logs.error("long\n" + "x" * 100_000)
     logs.app_error("GET /", "127.0.0.1:5", ValueError("bad"))
@@ -77,6 +85,27 @@ def test_log_that_cannot_be_written_is_no_error(
     logs.info("found")
     assert "found" in path.read_text()
     assert "lost" not in path.read_text()
+
+
+def test_reader_that_has_stalled_costs_lines_and_no_time() -> None:
+    reader, writer = os.pipe()
+    logs = Logs()
+    logs.error_fd = writer
+    started = time.monotonic()
+    for number in range(3):
+        logs.info(f"line {number} " + "x" * 50_000)
+    assert time.monotonic() - started < 5.0
+    text = b""
+    while select.select([reader], [], [], 0)[0]:
+        text += os.read(reader, 1 << 16)
+    assert b"line 0" in text
+    assert b"line 2" not in text
+    logs.info("after")
+    assert os.read(reader, 1 << 16).endswith(b"[INFO] after\n")
+    os.close(reader)
+    logs.info("to nobody")
+    os.close(writer)
+    logs.info("to nothing")
 
 
 def test_full_disk() -> None:
