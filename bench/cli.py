@@ -23,6 +23,7 @@ from bench.results import Report
 
 QUICK_PEERS = "raw,ostler,bjoern,gunicorn-gthread"
 SPARE_DESCRIPTORS = 2000
+OURS = tuple(peer.name for peer in adapters.PEERS if peer.distribution == "ostler")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run; the exit code is 0 when every row was measured, 1 when one failed, 2 when nothing could start."""
+    """Run; the exit code is 1 when a row of ostler could not be measured, 2 when nothing could start."""
     options = parser().parse_args(arguments)
     if options.quick:
         options.rounds, options.seconds, options.no_write = 1, 1, True
@@ -81,8 +82,7 @@ def run(
             if not options.no_write:
                 write(report, HERE / "results" / (options.name or f"{datetime.date.today()}"))
     print(to_markdown(report))
-    failed = any(row.error for result in report.results for row in result.rows)
-    return 1 if failed else 0
+    return 1 if any(row.error for result in report.results for row in result.rows if row.peer in OURS) else 0
 
 
 def write(report: Report, path: Path) -> None:

@@ -76,11 +76,12 @@ def _environment() -> None:
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
     say("installing the peers")
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=False).returncode:
-        for line in wanted.splitlines():
-            if line and not line.startswith("#") and subprocess.run([*pip, line], check=False).returncode:
-                say(f"not installed, and so not measured: {line}")
-    stamp.write_text(wanted)
+    if subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=False).returncode == 0:
+        stamp.write_text(wanted)  # otherwise the next run tries again
+        return
+    for line in wanted.splitlines():
+        if line and not line.startswith("#") and subprocess.run([*pip, line], check=False).returncode:
+            say(f"not installed, and so not measured: {line}")
 
 
 def _raw_server() -> None:

@@ -33,7 +33,7 @@ class Table(NamedTuple):
 
 def to_markdown(report: Report) -> str:
     """The whole page."""
-    parts = ["# Benchmark", _about(report), "## Goals", _goals(report)]
+    parts = ["# Benchmark", _about(report), _goals(report)]
     for scenario in SCENARIOS:
         result = report.result(scenario.name)
         if result and result.rows:
@@ -57,7 +57,7 @@ def _goals(report: Report) -> str:
         verdict = "" if goal.met is None else "yes" if goal.met else "**no**"
         found = "not measured" if goal.found is None else f"{goal.found:.2f}{goal.unit}"
         rows.append([goal.text, f"≤ {goal.limit:.2f}{goal.unit}" if goal.limit else "reported", found, verdict])
-    return grid(["goal", "limit", "measured", "met"], rows)
+    return "## Goals\n\n" + grid(["goal", "limit", "measured", "met"], rows) if rows else ""
 
 
 def _table(scenario: Scenario, result: Result) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.adapters import PEERS
 from bench.goals import C_SERVERS, GRANIAN, GTHREAD, OTHERS, UWSGI, Goal, against_best, goals
 from bench.results import Report, Result, Row
+from bench.scenarios import SCENARIOS
 
 
 def report(scenario: str, sample: str, **values: float) -> Report:
@@ -22,16 +23,28 @@ def test_without_ostler_or_rivals_nothing_is_said() -> None:
 
 
 def test_a_goal_is_met_up_to_its_limit() -> None:
-    assert Goal("", 1.0, 1.0).met is True
-    assert Goal("", 1.0, 1.01).met is False
-    assert Goal("", 1.0, None).met is None
-    assert Goal("reported only", 0, 1.9).met is None
+    assert Goal("", "", 1.0, 1.0).met is True
+    assert Goal("", "", 1.0, 1.01).met is False
+    assert Goal("", "", 1.0, None).met is None
+    assert Goal("", "reported only", 0, 1.9).met is None
 
 
 def test_idle_connections_are_judged_in_kilobytes() -> None:
     found = {goal.text: goal for goal in goals(report("idle", "one.pss_each", ostler=3072.0))}
     assert found["memory of an idle connection"].found == 3.0
     assert found["memory of an idle connection"].met is False
+
+
+def test_only_goals_of_measured_scenarios_are_listed() -> None:
+    assert {goal.scenario for goal in goals(report("hello", "one.cpu", bjoern=8.0))} == {"hello"}
+    assert goals(Report({})) == []
+
+
+def test_every_goal_belongs_to_a_scenario() -> None:
+    everything = Report({}, [Result(scenario.name) for scenario in SCENARIOS])
+    listed = goals(everything)
+    assert len(listed) == 15
+    assert all(goal.found is None for goal in listed)
 
 
 def test_rivals_are_servers_that_exist() -> None:
