@@ -112,10 +112,16 @@ def _first_answer(server: Server, attempt: Callable[[], Answer]) -> Answer:
             return attempt()
         except (OSError, http.client.HTTPException) as error:
             if server.ended() is not None:
-                raise ProbeFailed(f"ended with {server.ended()} at start: {server.output()}") from error
+                raise ProbeFailed(f"ended with {server.ended()} at start: {last_words(server.output())}") from error
             if time.monotonic() > deadline:
-                raise ProbeFailed(f"no answer after {BOOT_PATIENCE:.0f} s: {server.output()}") from error
+                raise ProbeFailed(f"no answer after {BOOT_PATIENCE:.0f} s: {last_words(server.output())}") from error
             time.sleep(0.05)
+
+
+def last_words(output: str) -> str:
+    """The last line first, where Python puts the reason, then all of it."""
+    lines = output.strip().splitlines()
+    return "\n".join([lines[-1], *lines]) if lines else "it printed nothing"
 
 
 def _summary(row: Row) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from bench.adapters import PEERS
 from bench.cli import main
-from bench.harness import share
+from bench.harness import last_words, share
 from bench.report import TABLES
 from bench.scenarios import SCENARIOS, Scenario, UnknownScenario, choose
 
@@ -60,6 +60,13 @@ def test_cores_are_shared_out(
     cores: tuple[int, ...], wanted: int, server: tuple[int, ...], load: tuple[int, ...]
 ) -> None:
     assert share(cores, wanted) == (server, load)
+
+
+def test_the_reason_of_a_failed_start_stands_first() -> None:
+    assert (
+        last_words("Traceback:\n  File x\nImportError: y\n") == "ImportError: y\nTraceback:\n  File x\nImportError: y"
+    )
+    assert last_words("\n") == "it printed nothing"
 
 
 def test_the_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
