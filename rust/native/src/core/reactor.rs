@@ -15,8 +15,9 @@ pub(super) const KICK: u64 = 1 << 62;
 /// Generations stay below the bits above.
 pub(super) const GENERATIONS: u32 = (1 << 30) - 1;
 
-/// Connections taken from one listener before other events have their turn.
-const ACCEPTS: usize = 32;
+/// Connections taken from one listener before other events have their turn: few, or the worker that wakes first would
+/// take a whole burst and leave nothing to its siblings (seen: 64 connections of 64).
+const ACCEPTS: usize = 4;
 /// Events taken at once.
 const EVENTS: usize = 64;
 /// A busy worker, which never waits, looks at its deadlines this often.

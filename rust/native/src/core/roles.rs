@@ -42,6 +42,9 @@ pub(super) struct Roles {
     /// How many of the recent requests waited instead of computing: a moving average of 0..=1024.
     waits: u32,
     pub monitor_asleep: bool,
+    /// The process computed while the monitor last looked: threads that seem to wait may wait for the interpreter's lock,
+    /// and more of them would only fight for it.
+    pub computing: bool,
 }
 
 /// What an app thread does next.
@@ -65,6 +68,7 @@ impl Roles {
             cpu: vec![0; threads],
             waits: 0,
             monitor_asleep: false,
+            computing: false,
         }
     }
 
@@ -89,7 +93,7 @@ impl Roles {
         self.waits -= self.waits / 8;
         if duration > STALL {
             let cpu = sys::thread_cpu_ns();
-            let waited = cpu.saturating_sub(self.cpu[thread]) < duration / 2;
+            let waited = cpu.saturating_sub(self.cpu[thread]) < duration / 2 && !self.computing;
             self.cpu[thread] = cpu;
             self.waits += if waited { 128 } else { 0 };
         }
@@ -97,7 +101,14 @@ impl Roles {
 
     /// Recent requests mostly waited: threads are worth waking at once.
     fn mostly_waits(&self) -> bool {
-        self.waits > MOSTLY
+        self.waits > MOSTLY && !self.computing
+    }
+
+    /// Some thread has begun a request lately: the queue moves, and that thread will poll when it is empty.
+    pub fn is_moving(&self, now: u64) -> bool {
+        self.running()
+            .flatten()
+            .any(|(_, started)| now.saturating_sub(started) <= STALL)
     }
 }
 

@@ -44,6 +44,11 @@ pub fn thread_cpu_ns() -> u64 {
     nanoseconds(read(libc::CLOCK_THREAD_CPUTIME_ID))
 }
 
+/// CPU time that all threads of the process have used. A system call.
+pub fn process_cpu_ns() -> u64 {
+    nanoseconds(read(libc::CLOCK_PROCESS_CPUTIME_ID))
+}
+
 /// The kernel's number of the calling thread, as `ps -T` and py-spy show it.
 pub fn thread_id() -> u32 {
     #[cfg(target_os = "linux")]

@@ -8,7 +8,7 @@ mod epoll;
 mod files;
 mod sockets;
 
-pub use clock::{local_time, monotonic_ns, realtime_seconds, thread_cpu_ns, thread_id, LocalTime};
+pub use clock::{local_time, monotonic_ns, process_cpu_ns, realtime_seconds, thread_cpu_ns, thread_id, LocalTime};
 pub use epoll::{wait_either, Epoll, Event, Wake, ERROR, HANGUP, READABLE, WRITABLE};
 pub use files::{append, duplicate, read_at, regular_file_size, takes_a_line, temporary_file, write_all_at};
 pub use sockets::{
