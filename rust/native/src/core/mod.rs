@@ -137,6 +137,11 @@ impl Core {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.lock().conns.len()
+    }
+
     /// Whether a drain has begun: responses say `Connection: close`.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)

@@ -5,9 +5,9 @@ use super::request::Token;
 use super::timers::{self, tick_after};
 use super::{Core, State};
 use crate::score;
-use crate::sys::{self, Event, NoConnection};
+use crate::sys::{self, Event, NoConnection, Peer};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Epoll keys: a listener's number, the kick, or a connection's token (whose generation keeps below these bits).
 pub(super) const LISTENER: u64 = 1 << 63;
@@ -172,20 +172,7 @@ impl Core {
     pub(super) fn accept_one(&self, listener: usize, now: u64) -> bool {
         match sys::accept(self.listeners[listener].fd) {
             Ok((socket, peer)) => {
-                let mut state = self.lock();
-                state.next_generation = (state.next_generation + 1) & GENERATIONS;
-                let generation = state.next_generation;
-                let index = state.conns.insert(Conn::new(socket, peer, listener as u8, generation));
-                score::add(&self.score.accepted, 1);
-                score::set(&self.score.connections, state.conns.len());
-                if state.conns.len() > self.settings.connections {
-                    self.refuse(&mut state, index, 503, "worker_connections reached", now);
-                    return true;
-                }
-                state.set_deadline(index, tick_after(now, self.settings.header_timeout));
-                let conn = &mut state.conns[index];
-                conn.since = now;
-                self.watch(conn, index, Some(sys::READABLE));
+                self.adopt(socket, peer, listener, now);
                 true
             }
             Err(NoConnection::Lost) => true,
@@ -195,6 +182,27 @@ impl Core {
                 false
             }
         }
+    }
+
+    /// Makes a connected, non-blocking socket one of this worker's connections, as if `listener` had given it.
+    pub fn adopt(&self, socket: OwnedFd, peer: Peer, listener: usize, now: u64) {
+        let mut state = self.lock();
+        let most = self.settings.connections;
+        if state.conns.len() > most + most / 8 + 64 {
+            return; // so many are being refused that another would only add to them: it is closed
+        }
+        state.next_generation = (state.next_generation + 1) & GENERATIONS;
+        let generation = state.next_generation;
+        let index = state.conns.insert(Conn::new(socket, peer, listener as u8, generation));
+        score::add(&self.score.accepted, 1);
+        score::set(&self.score.connections, state.conns.len());
+        if state.conns.len() > most {
+            return self.refuse(&mut state, index, 503, "worker_connections reached", now);
+        }
+        state.set_deadline(index, tick_after(now, self.settings.header_timeout));
+        let conn = &mut state.conns[index];
+        conn.since = now;
+        self.watch(conn, index, Some(sys::READABLE));
     }
 
     fn rest_from_accepting(&self, error: &io::Error, now: u64) {
