@@ -38,7 +38,8 @@ pub enum Flushed {
 pub struct Output {
     pieces: VecDeque<Piece>,
     offset: usize,
-    /// Bytes that are held in memory for this client alone (counts against `response_buffer`).
+    /// Bytes in memory that the client has not taken, also those of shared pieces: a stream makes new ones as long as
+    /// nobody stops it (counts against `response_buffer`).
     pub held: usize,
     /// Bytes sent since the last look by the timer: a client that takes too few is given up.
     pub progress: u64,
@@ -58,6 +59,7 @@ impl Output {
 
     /// Adds `owner`'s bytes `start..end`, uncopied.
     pub fn push_shared(&mut self, owner: Box<dyn Shared>, start: usize, end: usize) {
+        self.held += end - start;
         self.pieces.push_back(Piece::Shared(owner, start, end));
     }
 
@@ -87,17 +89,16 @@ impl Output {
             Some(Piece::File { left, .. }) => *left == 0,
             None => false,
         };
+        if !matches!(self.pieces.front(), Some(Piece::File { .. })) {
+            self.held -= count;
+            self.offset += count;
+        }
         if !done {
-            if !matches!(self.pieces.front(), Some(Piece::File { .. })) {
-                self.offset += count;
-            }
             return;
         }
         self.offset = 0;
-        match self.pieces.pop_front() {
-            Some(Piece::Bytes(bytes)) => self.held -= bytes.len(),
-            Some(Piece::Shared(shared, ..)) => spent.push(shared),
-            _ => {}
+        if let Some(Piece::Shared(shared, ..)) = self.pieces.pop_front() {
+            spent.push(shared);
         }
     }
 

@@ -56,7 +56,8 @@ impl Core {
     fn log_refusal(&self, state: &State, index: usize, status: u16, bytes: u64, now: u64) {
         let Some((access, writer)) = &self.access else { return };
         let conn = &state.conns[index];
-        let understood = |request: &&super::Request| request.head.len > 0 && request.buffer.len() >= request.head.len;
+        // The path is what the request line is checked for last: a line without it was not understood.
+        let understood = |request: &&super::Request| request.head.len > 0 && !request.head.path.is_empty();
         let entry = Entry {
             request: conn.incoming.as_deref().filter(understood),
             peer: conn.peer,

@@ -1,7 +1,9 @@
 //! `wsgi.file_wrapper` (PEP 3333, optional platform-specific file handling).
 
 use pyo3::exceptions::PyStopIteration;
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyString};
 use std::os::fd::RawFd;
 
 /// Wraps a file-like object. Returned as the response, a regular file is sent by the kernel; anything else is read in
@@ -20,11 +22,11 @@ pub struct Rest {
 }
 
 impl FileWrapper {
-    /// The descriptor, position and remaining length, when the file-like object is a regular file.
+    /// The descriptor, position and remaining length, when the file-like object gives the bytes of a regular file.
     pub fn rest(&self, py: Python<'_>) -> Option<Rest> {
-        let file = self.filelike.bind(py);
-        let fd: RawFd = file.call_method0("fileno").ok()?.extract().ok()?;
-        let offset: u64 = file.call_method0("tell").ok()?.extract().ok()?;
+        let file = plain_file(self.filelike.bind(py))?;
+        let fd: RawFd = file.call_method0(intern!(py, "fileno")).ok()?.extract().ok()?;
+        let offset: u64 = file.call_method0(intern!(py, "tell")).ok()?.extract().ok()?;
         let size = crate::sys::regular_file_size(fd)?;
         Some(Rest {
             fd,
@@ -32,6 +34,32 @@ impl FileWrapper {
             length: size.saturating_sub(offset),
         })
     }
+}
+
+/// The object of `io` whose bytes `filelike.read()` gives: itself for what open() returns, the inner one for a proxy such
+/// as tempfile's or Django's. None for all that read differently from what lies on the disk: a gzip.GzipFile has a
+/// fileno() too, and that of the compressed file.
+fn plain_file<'py>(filelike: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let py = filelike.py();
+    let mut read = filelike.getattr(intern!(py, "read")).ok()?;
+    if let Some(wrapped) = read.getattr_opt(intern!(py, "__wrapped__")).ok()? {
+        read = wrapped;
+    }
+    if !read.is_instance_of::<PyCFunction>() {
+        return None;
+    }
+    let file = read.getattr(intern!(py, "__self__")).ok()?;
+    let io = py.import(intern!(py, "io")).ok()?;
+    let is_exact = |object: &Bound<'py, PyAny>, kind: &Bound<'py, PyString>| {
+        io.getattr(kind).is_ok_and(|kind| object.get_type().as_any().is(&kind))
+    };
+    let buffered = is_exact(&file, intern!(py, "BufferedReader")) || is_exact(&file, intern!(py, "BufferedRandom"));
+    let raw = if buffered {
+        file.getattr(intern!(py, "raw")).ok()?
+    } else {
+        file.clone()
+    };
+    is_exact(&raw, intern!(py, "FileIO")).then_some(file)
 }
 
 #[pymethods]
