@@ -177,6 +177,11 @@ impl Exchange {
         self.gone || self.phase == Phase::Sending && matches!(self.plan.framing, BodyFraming::None)
     }
 
+    /// The whole of a counted body has been given: the thread need not wait for a slow client, nothing more will come.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.plan.framing, BodyFraming::Length(length) if self.sent == length)
+    }
+
     /// The request method was HEAD.
     pub fn is_head(&self) -> bool {
         self.head_request

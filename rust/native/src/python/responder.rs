@@ -106,7 +106,7 @@ impl Responder {
             drop(rest);
             room
         };
-        if room == Room::Full {
+        if room == Room::Full && !self.exchange.is_complete() {
             let token = self.exchange.token();
             py.detach(|| self.core.wait_for_room(token));
         }
