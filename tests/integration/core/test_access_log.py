@@ -1,0 +1,137 @@
+"""The access log: what each line says, when it is there, and that it never stands in the way."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import Serve, Server
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+APP = """
+    def application(environ, start_response):
+        environ["my.variable"] = "mine"
+        start_response("200 OK", [("Content-Type", "text/plain"), ("X-Out", "out")])
+        if environ["PATH_INFO"] == "/endless":
+            return iter(lambda: b"x" * 65536, b"")
+        if environ["PATH_INFO"] == "/large":
+            return [b"x" * 50_000_000]
+        return [b"hello"]
+"""
+REQUEST = (
+    b'GET /a%20b?c=d HTTP/1.1\r\nHost: h\r\nReferer: http://r/\r\nUser-Agent: me "q" \\ \xff\r\n'
+    b"Authorization: Basic YWxhZGRpbjpzZXNhbWU=\r\nX-In: in\r\n\r\n"
+)
+
+
+def logged(serve: Serve, log_format: str) -> tuple[Server, Path]:
+    path = serve.directory / "access.log"
+    return serve(serve.source(APP), "--access-log", str(path), "--access-log-format", log_format), path
+
+
+def wait_lines(server: Server, path: Path, count: int) -> list[str]:
+    def lines() -> list[str] | None:
+        found = path.read_text().splitlines() if path.exists() else []
+        return found if len(found) >= count else None
+
+    return server.wait_for(lines, f"{count} lines in {path.name}")
+
+
+@pytest.mark.parametrize(
+    ("atoms", "expected"),
+    [
+        ("%(h)s %(l)s %(u)s", r"127\.0\.0\.1 - aladdin"),
+        ("%(t)s", r"\[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"),
+        ("%(r)s", r"GET /a%20b\?c=d HTTP/1\.1"),
+        ("%(m)s|%(U)s|%(q)s|%(H)s", r"GET\|/a%20b\|c=d\|HTTP/1\.1"),
+        ("%(s)s %(B)s %(b)s", "200 5 5"),
+        ("%(f)s", "http://r/"),
+        ("%(a)s", r'me \\"q\\" \\\\ \\xff'),
+        ("%(T)s %(M)s %(D)s %(L)s %(Q)s", r"0 \d+ \d+ 0\.\d{6} 0\.\d{6}"),
+        ("%(p)s", r"<\d+>"),
+        ("%({x-in}i)s %({X-Out}o)s %({my.variable}e)s %({none}i)s", "in out mine -"),
+        ("100%% literal", "100% literal"),
+    ],
+)
+def test_atoms(serve: Serve, atoms: str, expected: str) -> None:
+    server, path = logged(serve, atoms)
+    with server.connect() as connection:
+        connection.request(REQUEST)
+    [line] = wait_lines(server, path, 1)
+    assert re.fullmatch(expected, line), line
+
+
+def test_json_lines(serve: Serve) -> None:
+    server, path = logged(serve, "json")
+    with server.connect() as connection:
+        connection.request(REQUEST)
+        connection.request(b"nonsense\r\n\r\n")
+    first, second = (json.loads(line) for line in wait_lines(server, path, 2))
+    assert (first["method"], first["path"], first["query"], first["status"]) == ("GET", "/a%20b", "c=d", 200)
+    assert first["user_agent"] == 'me "q" \\ \ufffd'
+    assert (second["status"], second["remote_addr"]) == (400, "127.0.0.1")
+
+
+def test_lines_are_there_soon(serve: Serve) -> None:
+    server, path = logged(serve, "%(s)s")
+    with server.connect() as connection:
+        for count in range(1, 4):
+            connection.request(GET)
+            began = time.monotonic()
+            wait_lines(server, path, count)
+            assert time.monotonic() - began < 1
+
+
+def test_the_last_lines_are_there_at_the_end(serve: Serve) -> None:
+    server, path = logged(serve, "%(s)s")
+    with server.connect() as connection:
+        for _ in range(50):
+            connection.request(GET)
+    server.stop()
+    assert path.read_text() == "200\n" * 50
+
+
+def test_usr1_reopens(serve: Serve) -> None:
+    server, path = logged(serve, "%(U)s")
+    with server.connect() as connection:
+        connection.request(GET)
+        wait_lines(server, path, 1)
+        path.rename(path.with_suffix(".1"))
+        server.kill(signal.SIGUSR1)
+        server.wait_for(path.exists, "a new file")
+        [worker] = server.children()
+        fds = Path(f"/proc/{worker}/fd")
+        server.wait_for(lambda: str(path) in {str(fd.readlink()) for fd in fds.iterdir()}, "the worker's new file")
+        connection.request(GET)
+    assert wait_lines(server, path, 1) == ["/"]
+
+
+@pytest.mark.parametrize("target", ["/endless", "/large"])
+def test_a_client_that_leaves_is_a_499(serve: Serve, target: str) -> None:
+    server, path = logged(serve, "%(U)s %(s)s")
+    with server.connect() as connection:
+        connection.send(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.sock.recv(100_000)
+        connection.reset()
+    assert wait_lines(server, path, 1) == [f"{target} 499"]
+    assert "Traceback" not in server.log
+
+
+def test_refusals_are_logged(serve: Serve) -> None:
+    server, path = logged(serve, "%(r)s %(s)s")
+    with server.connect() as connection:
+        connection.request(b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n")
+    assert wait_lines(server, path, 1) == ["POST /p HTTP/1.1 413"]
+
+
+def test_a_full_disk_loses_lines_and_no_request(serve: Serve) -> None:
+    server = serve(serve.source(APP), "--access-log", "/dev/full")
+    with server.connect() as connection:
+        for _ in range(100):
+            assert connection.request(GET).status == 200
+    server.wait_log(r"\[ERROR\] the access log cannot be written, lines are lost: No space left")
