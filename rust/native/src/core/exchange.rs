@@ -1,7 +1,7 @@
 //! One answer: the app's status and fields are checked and written, its body framed and counted, straight to the socket.
 //! Knows nothing of Python: a driver feeds it bytes.
 
-use super::output::{Output, Piece, Shared};
+use super::output::{turn_of, Output, Piece, Shared};
 use super::request::{Body, Request, Token};
 use super::Core;
 use crate::log::Stamp;
@@ -389,7 +389,9 @@ impl Exchange {
         }
         let mut at = 0;
         if self.may_send(core) {
-            match self.count(sys::send_parts(self.fd, [head, body, tail])) {
+            let turn = turn_of(body);
+            let end = if turn.len() == body.len() { tail } else { b"" };
+            match self.count(sys::send_parts(self.fd, [head, turn, end])) {
                 Some(count) if count == head.len() + body.len() + tail.len() => return Room::Direct,
                 Some(count) => at = count,
                 None => return Room::Gone,
@@ -455,6 +457,9 @@ impl Exchange {
             BodyFraming::Length(declared) => length.min(declared),
             BodyFraming::Chunked | BodyFraming::UntilClose => length,
         };
+        if left == 0 {
+            return self.write_head_buffer(core); // MSG_MORE would keep it for 200 ms (tcp(7)), waiting for what never comes
+        }
         let sent = sys::send_before_more(self.fd, &self.head);
         let Some(count) = self.count(sent) else {
             return Room::Gone;

@@ -5,6 +5,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+/// Bytes of one body that go into the kernel at a time. A whole large body for each of many clients would fill memory
+/// that no cache holds; what the first has read meanwhile is warm for the next.
+const TURN: usize = 256 * 1024;
+
 /// Bytes owned elsewhere (a Python object). Dropping one may need the interpreter's lock, so spent ones are collected
 /// and dropped by a thread that holds it.
 pub trait Shared: Send {
@@ -67,12 +71,19 @@ impl Output {
     pub fn flush(&mut self, fd: RawFd, spent: &mut Vec<Box<dyn Shared>>) -> Flushed {
         while let Some(piece) = self.pieces.front_mut() {
             let result = match piece {
-                Piece::Bytes(bytes) => sys::send(fd, &bytes[self.offset..]),
-                Piece::Shared(shared, start, end) => sys::send(fd, &shared.bytes()[*start + self.offset..*end]),
+                Piece::Bytes(bytes) => sys::send(fd, turn_of(&bytes[self.offset..])),
+                Piece::Shared(shared, start, end) => {
+                    sys::send(fd, turn_of(&shared.bytes()[*start + self.offset..*end]))
+                }
                 Piece::File { file, offset, left } => send_file_part(fd, file, offset, left),
             };
             match result {
-                Ok(count) => self.advance(count, spent),
+                Ok(count) => {
+                    self.advance(count, spent);
+                    if count == TURN && !self.pieces.is_empty() {
+                        return Flushed::Blocked; // the others' turn; epoll says at once that there is room
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flushed::Blocked,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Flushed::Broken,
@@ -112,6 +123,11 @@ impl Output {
         self.held = 0;
         self.offset = 0;
     }
+}
+
+/// The part of a large body that is sent before other connections have their turn.
+pub fn turn_of(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(TURN)]
 }
 
 /// A file that ends before the promised length breaks the response: the client must be able to tell.

@@ -405,7 +405,8 @@ impl Core {
                     conn.late = Some(Box::new(Late::Failed(reason)));
                     return Err(reason);
                 }
-                reading => conn.late = reading.map(Box::new),
+                Some(reading) => conn.late = Some(Box::new(reading)),
+                None => return Err("the request is over"), // a thread of the app's own, later than its answer
             }
             if conn.gone {
                 return Err("the client left");

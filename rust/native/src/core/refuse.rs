@@ -80,7 +80,9 @@ impl Core {
         let conn = &mut state.conns[index];
         conn.phase = Phase::Lingering;
         conn.upload = None;
-        conn.late = None;
+        if conn.late.take().is_some() {
+            self.progress.notify_all();
+        }
         conn.leftover = Vec::new();
         sys::shutdown_write(conn.socket.as_raw_fd());
         self.watch(conn, index, Some(sys::READABLE));

@@ -40,10 +40,18 @@ impl Reused {
         })
     }
 
+    /// Lets go of the request's buffer. An input that a thread of the app's own reads right now, which gives the
+    /// interpreter's lock away only for a file or an awaited body, has nothing of that buffer.
+    fn detach_input(&self, py: Python<'_>, kept: bool) {
+        if let Ok(mut input) = self.input.try_borrow_mut(py) {
+            input.detach(kept);
+        }
+    }
+
     /// Replaces what somebody else still refers to.
     fn renew(&mut self, py: Python<'_>, core: &Arc<Core>) -> PyResult<()> {
         let input_kept = is_shared(&self.input);
-        self.input.try_borrow_mut(py)?.detach(input_kept);
+        self.detach_input(py, input_kept);
         if is_shared(&self.start_response) || is_shared(&self.write) {
             *self = Self::new(py, core)?;
         } else if input_kept {
@@ -124,12 +132,11 @@ impl<'a> AppThread<'a> {
             "{}: a fault of ostler, please report it: {fault}",
             describe(request)
         ));
-        let sending = self
-            .reused
-            .responder
-            .try_borrow(py)
-            .map_or(true, |responder| responder.exchange.is_sending());
-        self.reused.input.try_borrow_mut(py)?.detach(true);
+        let sending = self.reused.responder.try_borrow_mut(py).map_or(true, |mut responder| {
+            responder.finish(); // the app may have kept it
+            responder.exchange.is_sending()
+        });
+        self.reused.detach_input(py, true);
         self.reused = Reused::new(py, self.core)?;
         let mut exchange = Exchange::default();
         exchange.reset(request);
