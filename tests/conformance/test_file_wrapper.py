@@ -1,0 +1,105 @@
+"""`wsgi.file_wrapper` with everything that can be wrapped: the bytes that read() gives, each file closed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.apps.files import CONTENT, KINDS
+from tests.integration.helpers import Connection, Response, Serve, Server
+
+# By what is not all of CONTENT.
+EXPECTED = {
+    "read-before": CONTENT[1000:],
+    "raw-sought": CONTENT[1000:],
+    "at-its-end": b"",
+    "beyond-its-end": b"",
+    "changing": CONTENT.replace(b"a", b"A"),
+    "pipe": CONTENT[:5000],
+}
+GOOD = [name for name in KINDS if name not in ("broken", "text")]
+WITHOUT_CLOSE = ("reader", "lying")
+# The kernel sends these, so their length is known; all others are read in blocks.
+SENT_BY_THE_KERNEL = {
+    *("buffered", "raw", "raw-sought", "read-before", "random", "unnamed", "named"),
+    *("at-its-end", "beyond-its-end"),
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("files")
+    serve = Serve(directory)
+    server = serve("files:application", "--pythonpath", str(Path(__file__).parent / "apps"))
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def connection(server: Server) -> Iterator[Connection]:
+    with server.connect() as connection:
+        yield connection
+
+
+def ask(connection: Connection, target: str, method: str = "GET") -> Response:
+    message = f"{method} /{target} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    return connection.request(message, head=method == "HEAD")
+
+
+def count_closed(connection: Connection, name: str) -> int:
+    return ask(connection, "closed").body.split().count(name.encode())
+
+
+def wait_closed(server: Server, connection: Connection, name: str, count: int) -> None:
+    if name not in WITHOUT_CLOSE:
+        server.wait_for(lambda: count_closed(connection, name) >= count, f"close() of {name}")
+        assert count_closed(connection, name) == count
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_the_client_gets_what_read_gives(server: Server, connection: Connection, name: str) -> None:
+    before = count_closed(connection, name)
+    response = ask(connection, name)
+    expected = EXPECTED.get(name, CONTENT)
+    assert response.body == expected
+    length = str(len(expected)) if name in SENT_BY_THE_KERNEL else None
+    assert response.header("Content-Length") == length
+    assert ask(connection, name, "HEAD").status == 200
+    wait_closed(server, connection, name, before + 2)
+
+
+@pytest.mark.parametrize("name", ["buffered", "memory", "gzip", "read-before", "pipe"])
+def test_content_length_cuts(server: Server, connection: Connection, name: str) -> None:
+    before = count_closed(connection, name)
+    response = ask(connection, f"{name}?1001")
+    assert response.header("Content-Length") == "1001"
+    assert response.body == EXPECTED.get(name, CONTENT)[:1001]
+    wait_closed(server, connection, name, before + 1)
+
+
+@pytest.mark.parametrize("name", ["buffered", "memory"])
+def test_a_file_shorter_than_declared_ends_the_connection(server: Server, name: str) -> None:
+    with server.connect() as connection:
+        connection.send(f"GET /{name}?{len(CONTENT) + 1} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head, _, body = connection.read_all().partition(b"\r\n\r\n")
+    assert b"Content-Length: 256001" in head
+    assert body == CONTENT
+    server.wait_log(f"GET /{name}.* sent 1 bytes less than its Content-Length")
+
+
+def test_a_reader_that_fails_breaks_the_answer(server: Server) -> None:
+    with server.connect() as connection:
+        connection.send(b"GET /broken HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = connection.read_all()
+    assert not received.endswith(b"0\r\n\r\n")
+    assert CONTENT[:4000] in received
+    server.wait_log("OSError: the disk broke")
+
+
+def test_text_is_refused(server: Server, connection: Connection) -> None:
+    before = count_closed(connection, "text")
+    assert ask(connection, "text").status == 500
+    server.wait_log("TypeError: a response part must be bytes, not str")
+    wait_closed(server, connection, "text", before + 1)
