@@ -129,6 +129,56 @@ def test_refusals_are_logged(serve: Serve) -> None:
     assert wait_lines(server, path, 1) == ["POST /p HTTP/1.1 413"]
 
 
+def test_what_was_not_understood_has_no_words_of_an_earlier_request(serve: Serve) -> None:
+    server, path = logged(serve, "%(r)s|%(m)s|%(U)s|%(s)s")
+    refused = (
+        b"GET /a-secret HTTP/1.1\nHost: x\r\n\r\n" + b"x" * 100,
+        b"x" * 300 + b"\r\n\r\n",
+        b"GET /too-new HTTP/2.0\r\nHost: x\r\n\r\n",
+        b"GET /known HTTP/1.1\r\nHost: x\r\nBad name: 1\r\n\r\n",
+    )
+    for message in refused:
+        with server.connect() as connection:
+            connection.request(GET)
+            connection.request(message)
+    lines = [line for line in wait_lines(server, path, 8) if not line.endswith("200")]
+    assert sorted(lines) == ["-|-|-|400", "-|-|-|501", "-|-|-|505", "GET /known HTTP/1.1|GET|/known|400"]
+
+
+@pytest.mark.parametrize("log_format", ["json", "%(r)s %({x-evil}i)s %(a)s"])
+def test_no_client_can_forge_a_line(serve: Serve, log_format: str) -> None:
+    server, path = logged(serve, log_format)
+    odd = bytes(range(0x80, 0x100)) + b'\t"\\{}%s%n' + "\u2028".encode()
+    message = b'GET /"\\\xff%0a?' + bytes(range(0x80, 0x100))
+    message += b" HTTP/1.1\r\nHost: x\r\nX-Evil: " + odd + b"\r\nUser-Agent: " + odd + b"\r\n\r\n"
+    with server.connect() as connection:
+        for _ in range(3):
+            assert connection.request(message).status == 200
+    server.stop()
+    raw = path.read_bytes()
+    assert raw.count(b"\n") == 3
+    assert not [byte for byte in raw if byte < 0x20 and byte != 0x0A]
+    for line in raw.decode().split("\n")[:-1]:
+        if log_format == "json":
+            assert json.loads(line)["user_agent"]
+        else:
+            assert line.isascii()
+
+
+def test_lines_of_several_workers_stay_whole(serve: Serve) -> None:
+    server, path = logged(serve, "%(p)s %(U)s %(p)s")
+    server.stop()
+    server = serve("app:application", "--workers", "2", "--access-log", str(path), "--access-log-format", "%(U)s=%(U)s")
+    for _ in range(20):
+        with server.connect() as connection:
+            connection.send(b"".join(b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"x" * size) for size in range(50)))
+            assert all(connection.response().status == 200 for _ in range(50))
+    server.stop()
+    lines = path.read_text().splitlines()
+    assert len(lines) == 1000
+    assert all(re.fullmatch(r"(/x*)=\1", line) for line in lines)
+
+
 def test_a_full_disk_loses_lines_and_no_request(serve: Serve) -> None:
     server = serve(serve.source(APP), "--access-log", "/dev/full")
     with server.connect() as connection:
