@@ -397,7 +397,7 @@ impl Core {
         self.kick.signal(); // whoever polls must learn of the new deadline
         loop {
             let Some(conn) = state.conn(token) else {
-                return Err("the client left");
+                return Err("the request is over");
             };
             match conn.late.take().map(|late| *late) {
                 Some(Late::Done(body)) => return Ok(body),
