@@ -64,6 +64,11 @@ def test_exc_info_replaces_a_head_that_was_not_sent(server: Server) -> None:
     assert response.header("X-First") is None
 
 
+def test_arguments_have_the_usual_names(server: Server) -> None:
+    response = get(server, "/replaced-by-name")
+    assert (response.status, response.body) == (503, b"sorry")
+
+
 def test_exc_info_is_raised_again_when_the_head_was_sent(server: Server) -> None:
     with server.connect() as connection:
         data = _everything(connection, "/too-late")

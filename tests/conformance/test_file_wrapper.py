@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,13 @@ def test_the_client_gets_what_read_gives(server: Server, connection: Connection,
     assert response.header("Content-Length") == length
     assert ask(connection, name, "HEAD").status == 200
     wait_closed(server, connection, name, before + 2)
+
+
+def test_an_empty_file_is_answered_at_once(connection: Connection) -> None:
+    began = time.monotonic()
+    for _ in range(5):
+        assert ask(connection, "at-its-end").body == b""
+    assert time.monotonic() - began < 0.8, "the kernel waits 200 ms for what is to follow a head sent with MSG_MORE"
 
 
 @pytest.mark.parametrize("name", ["buffered", "memory", "gzip", "read-before", "pipe"])

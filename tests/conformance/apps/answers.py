@@ -78,6 +78,16 @@ def replaced(environ: Environ, start: Start) -> list[bytes]:
     return [b"sorry"]
 
 
+def replaced_by_name(environ: Environ, start: Start) -> list[bytes]:
+    """PEP 3333 wants positional arguments; wsgiref and gunicorn take these names too."""
+    start("200 OK", headers=PLAIN)
+    try:
+        raise ValueError("found out late")
+    except ValueError:
+        start(status="503 Sorry", headers=PLAIN, exc_info=sys.exc_info())
+    return [b"sorry"]
+
+
 def too_late(environ: Environ, start: Start) -> Iterator[bytes]:
     start("200 OK", PLAIN)
     yield b"first"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import time
@@ -177,6 +178,24 @@ def test_lines_of_several_workers_stay_whole(serve: Serve) -> None:
     lines = path.read_text().splitlines()
     assert len(lines) == 1000
     assert all(re.fullmatch(r"(/x*)=\1", line) for line in lines)
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_reader_that_has_stopped_keeps_nobody(serve: Serve, end: signal.Signals) -> None:
+    pipe = serve.directory / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        server = serve(serve.source(APP), "--access-log", str(pipe), "--access-log-format", "%(s)s " + "x" * 1000)
+        with server.connect() as connection:
+            for _ in range(300):
+                assert connection.request(GET).status == 200
+        began = time.monotonic()
+        server.stop(end)
+        assert time.monotonic() - began < 4
+        server.wait_log("bytes of the access log are not waited for: its reader is too slow")
+    finally:
+        os.close(reader)
 
 
 def test_a_full_disk_loses_lines_and_no_request(serve: Serve) -> None:

@@ -34,11 +34,6 @@ impl Core {
             line.client_left();
         }
         if conn.gone || done.client_gone || done.reset {
-            if conn.gone && waiting && !done.client_gone {
-                // It left between the app's last part and now: the reactor saw it, the app's thread did not.
-                line.client_left();
-                score::add(&self.score.client_gone, 1);
-            }
             self.put_line(line);
             return self.close(&mut state, index);
         }

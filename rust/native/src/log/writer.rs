@@ -13,23 +13,31 @@ const FLUSH_AFTER: Duration = Duration::from_millis(200);
 const BATCH: usize = 128 * 1024;
 /// With this much waiting (the reader of a pipe has stopped) lines are dropped and counted.
 const MOST: usize = 8 * 1024 * 1024;
+/// Who ends waits this long for the last lines: a reader that has stopped must not keep the worker.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Buffer {
     bytes: Vec<u8>,
+    /// Bytes that were put here, and that have left for the file since. Invariant: `gone <= come`.
+    come: u64,
+    gone: u64,
     /// Lines that found no room.
     dropped: u64,
     /// The thread waits for a first line.
     asleep: bool,
+    /// Somebody waits for the batch.
+    hurry: bool,
     closing: bool,
 }
 
 struct Shared {
     fd: RawFd,
     buffer: Mutex<Buffer>,
+    /// For the thread: there is something to do.
     changed: Condvar,
-    /// Held while a batch is written: batches keep their order.
-    writing: Mutex<Vec<u8>>,
+    /// For those who wait for it: a batch has gone.
+    settled: Condvar,
     errors: Arc<ErrorLog>,
 }
 
@@ -46,7 +54,7 @@ impl Writer {
             fd,
             buffer: Mutex::default(),
             changed: Condvar::new(),
-            writing: Mutex::default(),
+            settled: Condvar::new(),
             errors,
         });
         let theirs = Arc::clone(&shared);
@@ -69,6 +77,7 @@ impl Writer {
         }
         let before = buffer.bytes.len();
         buffer.bytes.extend_from_slice(line);
+        buffer.come += line.len() as u64;
         let full = before < BATCH && buffer.bytes.len() >= BATCH;
         if buffer.asleep || full {
             buffer.asleep = false;
@@ -77,20 +86,42 @@ impl Writer {
         }
     }
 
-    /// Writes what has gathered, now.
-    pub fn flush(&self) {
-        self.shared.write_batch();
+    /// Waits until what has gathered is written. False: the log's reader (of a pipe) does not take it in time.
+    pub fn flush(&self) -> bool {
+        let mut buffer = self.shared.buffer();
+        let all = buffer.come;
+        buffer.hurry = true;
+        self.shared.changed.notify_one();
+        let due = Instant::now() + PATIENCE;
+        while buffer.gone < all {
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let waiting = all - buffer.gone;
+                drop(buffer);
+                self.shared.errors.error(format_args!(
+                    "{waiting} bytes of the access log are not waited for: its reader is too slow"
+                ));
+                return false;
+            }
+            buffer = self
+                .shared
+                .settled
+                .wait_timeout(buffer, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        true
     }
 
-    /// Writes the rest and ends the thread.
+    /// Writes the rest and ends the thread, unless the reader keeps it.
     pub fn close(&self) {
         self.shared.buffer().closing = true;
-        self.shared.changed.notify_all();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
+        if self.flush() {
+            let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(thread) = thread {
+                let _ = thread.join();
+            }
         }
-        self.flush();
     }
 }
 
@@ -100,20 +131,31 @@ impl Shared {
     }
 
     fn run(&self) {
-        while self.gather() {
-            self.write_batch();
+        let mut batch = Vec::new();
+        while let Some(dropped) = self.gather(&mut batch) {
+            self.write(&batch, dropped);
+            self.buffer().gone += batch.len() as u64;
+            self.settled.notify_all();
+            batch.clear();
+            if batch.capacity() > 4 * BATCH {
+                batch = Vec::new();
+            }
         }
     }
 
-    /// Waits for a first line, then for a full batch or the time; false at the end.
-    fn gather(&self) -> bool {
+    /// Waits for a first line, then for a full batch, the time or somebody in a hurry, and takes what there is. The
+    /// number of lines that were dropped meanwhile; none at the end.
+    fn gather(&self, batch: &mut Vec<u8>) -> Option<u64> {
         let mut buffer = self.buffer();
         while buffer.bytes.is_empty() && !buffer.closing {
             buffer.asleep = true;
             buffer = self.changed.wait(buffer).unwrap_or_else(PoisonError::into_inner);
         }
+        if buffer.bytes.is_empty() {
+            return None;
+        }
         let due = Instant::now() + FLUSH_AFTER;
-        while buffer.bytes.len() < BATCH && !buffer.closing {
+        while buffer.bytes.len() < BATCH && !buffer.closing && !buffer.hurry {
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -124,17 +166,13 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        !buffer.closing
+        buffer.hurry = false;
+        std::mem::swap(&mut buffer.bytes, batch);
+        Some(std::mem::take(&mut buffer.dropped))
     }
 
-    fn write_batch(&self) {
-        let mut batch = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let dropped = {
-            let mut buffer = self.buffer();
-            std::mem::swap(&mut buffer.bytes, &mut batch);
-            std::mem::take(&mut buffer.dropped)
-        };
-        if let Err(error) = sys::append(self.fd, &batch) {
+    fn write(&self, batch: &[u8], dropped: u64) {
+        if let Err(error) = sys::append(self.fd, batch) {
             self.errors.error(format_args!(
                 "the access log cannot be written, lines are lost: {error}"
             ));
@@ -143,10 +181,6 @@ impl Shared {
             self.errors.error(format_args!(
                 "{dropped} access log lines were dropped: the log's reader is too slow"
             ));
-        }
-        batch.clear();
-        if batch.capacity() > 4 * BATCH {
-            *batch = Vec::new();
         }
     }
 }

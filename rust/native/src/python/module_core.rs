@@ -181,7 +181,7 @@ impl Core {
     /// Writes access log lines that still wait in memory.
     fn flush_logs(&self, py: Python<'_>) {
         if let Some((_, writer)) = &self.core.access {
-            py.detach(|| writer.flush());
+            py.detach(|| writer.flush()); // what it cannot write, it says itself
         }
     }
 

@@ -165,8 +165,9 @@ fn refused(error: &HeadError, what: &Bound<'_, PyAny>) -> PyErr {
 
 #[pymethods]
 impl Responder {
-    /// PEP 3333 `start_response(status, headers, exc_info=None)`; returns `write`.
-    #[pyo3(signature = (status, headers, exc_info=None, /))]
+    /// PEP 3333 `start_response(status, headers, exc_info=None)`; returns `write`. The names are wsgiref's and gunicorn's:
+    /// PEP 3333 wants positional arguments, and apps write `exc_info=` all the same.
+    #[pyo3(signature = (status, headers, exc_info=None))]
     fn start_response<'py>(
         &mut self,
         py: Python<'py>,

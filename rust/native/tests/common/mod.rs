@@ -1,21 +1,25 @@
 //! Drives a whole connection through the real core, one step at a time, and holds it to what the bytes demand.
 //!
-//! The client's bytes go through a socket in pieces; an app made of random choices answers; what comes back must be one
-//! response for each whole request, in order and framed right, at most one refusal, and nothing after the end. Used by the
-//! tests of this crate and by the fuzz target.
+//! The client's bytes go through a socket in pieces; an app answers in one of many ways; what comes back must be one
+//! response for each whole request, in order and framed right, at most one refusal, and nothing after the end. A script
+//! makes every choice: the cuts, the answers, when the client reads and how it leaves. Used by the tests of this crate
+//! and by the fuzz target.
 
 mod oracle;
 
-use _native::core::{Body, Core, Exchange, Finished, Next, PollSpace, Request};
+use _native::core::{Body, Core, Exchange, Finished, Next, Owner, PollSpace, Request, Shared};
 use _native::log::Pending;
 use _native::score::Score;
 use _native::settings::Settings;
-use _native::sys::{monotonic_ns, Peer};
-use oracle::{read_responses, requests, End, Expected};
+use _native::sys::{monotonic_ns, temporary_file, Peer};
+use oracle::{read_responses, requests, End, Expected, Wanted};
 use ostler_wire::http1::{Limits, Version};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Limits that fuzzed inputs can reach.
 pub const LIMITS: Limits = Limits {
@@ -50,19 +54,50 @@ pub fn settings(threads: usize) -> Settings {
     }
 }
 
-/// Small random numbers that depend on the seed alone (xorshift).
-pub struct Choices(u64);
+/// Bytes of a script. Beyond them it goes on with variations of itself.
+pub const SCRIPT: usize = 16;
+
+/// The longest body of an answer: more than a socket takes, so that output is held.
+const LARGE: usize = 300_000;
+
+/// Where the choices come from.
+struct Choices {
+    script: [u8; SCRIPT],
+    at: usize,
+}
 
 impl Choices {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    fn byte(&mut self) -> usize {
+        let round = (self.at / SCRIPT) as u8;
+        let byte = self.script[self.at % SCRIPT].wrapping_add(round.wrapping_mul(37));
+        self.at += 1;
+        usize::from(byte)
     }
 
-    pub fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) as usize % most
+    fn below(&mut self, most: usize) -> usize {
+        let low = self.byte();
+        let number = if most > 256 { low | self.byte() << 8 } else { low };
+        number % most
+    }
+
+    /// How many of `left` bytes the client sends at once.
+    fn piece(&mut self, left: usize) -> usize {
+        let wanted = match self.below(4) {
+            0 => left,
+            1 => 1,
+            2 => 1 + self.below(24),
+            _ => 1 + self.below(left),
+        };
+        wanted.min(left)
+    }
+}
+
+/// Body bytes that wait uncopied.
+struct Kept(Vec<u8>);
+
+impl Shared for Kept {
+    fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -72,61 +107,94 @@ pub struct Driver {
     space: PollSpace,
     exchange: Exchange,
     line: Pending,
+    /// As long as the longest body.
+    file: File,
+    /// The lowest descriptor that is free between two connections.
+    free: Option<RawFd>,
+    /// Descriptors are numbered for the whole process.
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Default for Driver {
     fn default() -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = temporary_file(&std::env::temp_dir().to_string_lossy()).expect("a file");
+        file.write_all(&[b'b'; LARGE]).expect("room for the file");
         Self {
             core: Core::new(settings(1), Vec::new(), Score::private()).expect("a core"),
             space: PollSpace::default(),
             exchange: Exchange::default(),
             line: Pending::default(),
+            file,
+            free: None,
+            _alone: alone,
         }
     }
 }
 
 impl Driver {
     /// Sends `stream` in pieces and checks all that comes back.
-    pub fn check(&mut self, seed: u64, stream: &[u8]) {
-        let choices = Choices::new(seed);
-        let (mut client, server) = UnixStream::pair().expect("a pair of sockets");
+    pub fn check(&mut self, script: [u8; SCRIPT], stream: &[u8]) {
+        let (client, server) = UnixStream::pair().expect("a pair of sockets");
+        let first = client.as_raw_fd();
+        assert_eq!(*self.free.get_or_insert(first), first, "no descriptor is left behind");
         client.set_nonblocking(true).expect("a socket");
         server.set_nonblocking(true).expect("a socket");
         self.core.adopt(server.into(), Peer::Unix, 0, monotonic_ns());
-        let (wanted, end) = requests(stream);
         let mut run = Run {
-            choices,
+            choices: Choices { script, at: 0 },
+            client: Some(client),
             served: Vec::new(),
             received: Vec::new(),
             closed: false,
         };
-        let mut rest = stream;
+        let (wanted, end) = requests(stream);
+        if run.choices.below(6) == 5 {
+            let leaves_at = run.choices.below(stream.len() + 1);
+            self.send(&mut run, &wanted, &stream[..leaves_at]);
+            run.client = None;
+            self.turn(&mut run, &wanted);
+        } else {
+            self.send(&mut run, &wanted, stream);
+            let _ = run.client.as_ref().map(|client| client.shutdown(Shutdown::Write));
+            for _ in 0..200 {
+                self.turn(&mut run, &wanted);
+                run.read();
+                if run.closed {
+                    break;
+                }
+            }
+            assert!(run.closed, "the server ends a connection whose client sends no more");
+            run.judge(&wanted, end);
+            drop(run);
+            self.core.poll(&mut self.space, 0);
+        }
+        drop(self.core.take_spent());
+        assert_eq!(self.core.connections(), 0, "no connection is left behind");
+    }
+
+    /// The client sends `rest` and reads now and then.
+    fn send(&mut self, run: &mut Run, wanted: &[Wanted], mut rest: &[u8]) {
+        let mut unread = 0;
         while !rest.is_empty() && !run.closed {
-            let piece = (1 + run.choices.below(1 + stream.len() / 2)).min(rest.len());
+            let piece = run.choices.piece(rest.len());
+            let Some(client) = run.client.as_mut() else { return };
             match client.write(&rest[..piece]) {
                 Ok(count) => rest = &rest[count..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => rest = &[], // refused and closed before all was sent
             }
-            self.turn(&mut run, &wanted);
-            run.read(&mut client);
-        }
-        let _ = client.shutdown(Shutdown::Write);
-        for _ in 0..200 {
-            self.turn(&mut run, &wanted);
-            run.read(&mut client);
-            if run.closed {
-                break;
+            self.turn(run, wanted);
+            unread += 1;
+            if unread > 3 || run.choices.below(3) > 0 {
+                run.read();
+                unread = 0;
             }
         }
-        assert!(run.closed, "the server ends a connection whose client sends no more");
-        drop(client);
-        self.turn(&mut run, &wanted);
-        assert_eq!(self.core.connections(), 0, "no connection is left behind");
-        run.judge(&wanted, end);
     }
 
-    fn turn(&mut self, run: &mut Run, wanted: &[oracle::Wanted]) {
+    fn turn(&mut self, run: &mut Run, wanted: &[Wanted]) {
         for _ in 0..4 {
             self.core.poll(&mut self.space, 0);
             while let Next::Run(request) = self.core.next(0, 1) {
@@ -137,7 +205,7 @@ impl Driver {
     }
 
     /// The app: compares the request with what was sent, and answers in one of many ways.
-    fn answer(&mut self, run: &mut Run, wanted: &[oracle::Wanted], request: Box<Request>) {
+    fn answer(&mut self, run: &mut Run, wanted: &[Wanted], request: Box<Request>) {
         let index = run.served.len();
         let sent = wanted.get(index).expect("no request that was not sent");
         assert_eq!(request.method(), sent.method);
@@ -146,80 +214,124 @@ impl Driver {
         if !awaited {
             assert_eq!(oracle::bytes_of(&request), sent.body, "the body arrives whole");
         }
-        let (expected, done) = self.respond(run, &request, index);
-        let closes = !expected.complete
+        let mut expected = self.start(run, &request, index);
+        let done = self.respond(run, &mut expected);
+        expected.reset = done.reset;
+        expected.closes = !expected.complete
             || !sent.keep_alive
             || awaited
             || expected.said_close
             || sent.version == Version::Http10 && expected.undeclared && !expected.is_head;
-        run.served.push(Expected { closes, ..expected });
+        run.served.push(expected);
         self.core.finish(0, request, &done, &mut self.line);
     }
 
-    fn respond(&mut self, run: &mut Run, request: &Request, index: usize) -> (Expected, Finished) {
-        let (core, exchange, choices) = (&self.core, &mut self.exchange, &mut run.choices);
+    /// Status and fields.
+    fn start(&mut self, run: &mut Run, request: &Request, index: usize) -> Expected {
+        let (exchange, choices) = (&mut self.exchange, &mut run.choices);
         exchange.reset(request);
+        if choices.below(8) == 7 {
+            // An error handler replaces what nobody has seen yet.
+            exchange.start(b"404 Not Here").expect("a valid status");
+            exchange.field(b"Content-Length", b"77").expect("a valid field");
+            exchange.field(b"X-Index", b"none").expect("a valid field");
+            exchange.started(&self.core);
+        }
         let status = ["200 OK", "204 No Content", "304 Not Modified", "500 Oh", "299"][choices.below(5)];
-        let no_body = request.method() == b"HEAD" || status.starts_with("204") || status.starts_with("304");
-        let length = [0, 1, 5, 300, 20_000, 300_000][choices.below(6)];
-        let body = vec![b'b'; length];
         exchange.start(status.as_bytes()).expect("a valid status");
         exchange
             .field(b"X-Index", index.to_string().as_bytes())
             .expect("a valid field");
-        let mut expected = Expected {
+        let said_close = choices.below(8) == 7;
+        if said_close {
+            exchange.field(b"Connection", b"close").expect("a valid field");
+        }
+        let is_head = request.method() == b"HEAD";
+        Expected {
             status: status[..3].parse().expect("digits"),
             index,
-            length: if no_body { 0 } else { length },
-            is_head: request.method() == b"HEAD",
+            is_head,
+            bodiless: is_head || status.starts_with("204") || status.starts_with("304"),
             complete: true,
+            said_close,
             ..Expected::default()
-        };
-        if choices.below(8) == 0 {
-            exchange.field(b"Connection", b"close").expect("a valid field");
-            expected.said_close = true;
         }
-        match choices.below(5) {
+    }
+
+    /// The body.
+    fn respond(&mut self, run: &mut Run, expected: &mut Expected) -> Finished {
+        let length = [0, 1, 5, 300, 20_000, LARGE][run.choices.below(6)];
+        let body = vec![b'b'; length];
+        expected.length = length;
+        match run.choices.below(8) {
             0 => {
-                exchange.started(core);
-                exchange.send_whole(core, &body, &mut None);
-                (expected, exchange.end(core))
+                self.exchange.started(&self.core);
+                let mut owner: Owner = Some(Box::new(Kept(body.clone())));
+                self.exchange.send_whole(&self.core, &body, &mut owner);
             }
             1 => {
-                exchange
-                    .field(b"Content-Length", length.to_string().as_bytes())
-                    .expect("a valid field");
-                exchange.started(core);
-                for part in body.chunks(7000) {
-                    exchange.send_part(core, part, &mut None);
-                }
-                (expected, exchange.end(core))
+                self.declare(length);
+                self.send_parts(run, &body, 7000);
             }
             2 => {
-                exchange.started(core);
-                for part in body.chunks(9000) {
-                    exchange.send_part(core, part, &mut None);
-                }
-                expected.undeclared = length > 0 && !no_body;
-                (expected, exchange.end(core))
+                self.exchange.started(&self.core);
+                self.send_parts(run, &body, 9000);
+                expected.undeclared = length > 0 && !matches!(expected.status, 204 | 304);
             }
             3 => {
+                self.exchange.started(&self.core);
+                let keep = || self.file.as_fd().try_clone_to_owned().ok();
+                self.exchange
+                    .send_file(&self.core, self.file.as_raw_fd(), 0, length as u64, keep);
+            }
+            4 => {
                 // Longer than declared: the excess is cut.
-                exchange.field(b"Content-Length", b"3").expect("a valid field");
-                exchange.started(core);
-                exchange.send_part(core, b"abcdefgh", &mut None);
-                expected.length = if no_body { 0 } else { 3 };
-                (expected, exchange.end(core))
+                self.declare(3);
+                self.send_parts(run, b"bbbbbbbb", 2);
+                expected.length = 3;
+            }
+            5 => {
+                // Shorter than declared: the client must be able to tell.
+                self.declare(length + 9);
+                self.send_parts(run, &body, 100_000);
+                expected.complete = expected.bodiless;
+            }
+            6 => {
+                // Breaks off, in a counted body.
+                self.declare(length + 9);
+                self.send_parts(run, b"bbb", 2);
+                (expected.length, expected.complete) = (3, false);
+                return self.exchange.abort();
             }
             _ => {
-                // Breaks off: the client must be able to tell.
-                exchange.field(b"Content-Length", b"9").expect("a valid field");
-                exchange.started(core);
-                exchange.send_part(core, b"abc", &mut None);
-                expected.length = if no_body { 0 } else { 3 };
-                expected.complete = no_body;
-                let done = if no_body { exchange.end(core) } else { exchange.abort() };
-                (expected, done)
+                // Breaks off, in a body without a length.
+                self.exchange.started(&self.core);
+                self.send_parts(run, b"bbbbb", 3);
+                (expected.length, expected.complete) = (5, false);
+                return self.exchange.abort();
+            }
+        }
+        self.exchange.end(&self.core)
+    }
+
+    fn declare(&mut self, length: usize) {
+        self.exchange
+            .field(b"Content-Length", length.to_string().as_bytes())
+            .expect("a valid field");
+        self.exchange.started(&self.core);
+    }
+
+    /// Parts, between which the world goes on.
+    fn send_parts(&mut self, run: &mut Run, body: &[u8], size: usize) {
+        for part in body.chunks(size) {
+            let mut owner: Owner = match run.choices.below(2) {
+                0 => None,
+                _ => Some(Box::new(Kept(part.to_vec()))),
+            };
+            self.exchange.send_part(&self.core, part, &mut owner);
+            if run.choices.below(8) == 7 {
+                run.read();
+                self.core.poll(&mut self.space, 0);
             }
         }
     }
@@ -228,13 +340,16 @@ impl Driver {
 /// One connection's life so far.
 struct Run {
     choices: Choices,
+    /// None: it has left.
+    client: Option<UnixStream>,
     served: Vec<Expected>,
     received: Vec<u8>,
     closed: bool,
 }
 
 impl Run {
-    fn read(&mut self, client: &mut UnixStream) {
+    fn read(&mut self) {
+        let Some(client) = self.client.as_mut() else { return };
         let mut part = [0u8; 65536];
         loop {
             match client.read(&mut part) {
@@ -247,7 +362,7 @@ impl Run {
     }
 
     /// As many answers as the bytes demand, and nothing else.
-    fn judge(&self, wanted: &[oracle::Wanted], end: End) {
+    fn judge(&self, wanted: &[Wanted], end: End) {
         let closing = self.served.iter().position(|answer| answer.closes);
         if let Some(last) = closing {
             assert_eq!(self.served.len(), last + 1, "nothing is served after the last answer");

@@ -31,7 +31,11 @@ pub struct Expected {
     pub index: usize,
     pub length: usize,
     pub is_head: bool,
+    /// HEAD, 204 or 304: no body follows.
+    pub bodiless: bool,
     pub complete: bool,
+    /// The connection was broken at once: what the socket had not taken is lost.
+    pub reset: bool,
     pub said_close: bool,
     pub undeclared: bool,
     pub closes: bool,
@@ -103,6 +107,9 @@ pub fn bytes_of(request: &Request) -> Vec<u8> {
 /// Reads the answers in order; returns the status of a refusal behind them.
 pub fn read_responses(mut rest: &[u8], expected: &[Expected]) -> Option<u16> {
     for answer in expected {
+        if answer.reset && !rest.windows(4).any(|four| four == b"\r\n\r\n") {
+            return None;
+        }
         let (status, fields, behind) = final_head(rest);
         assert_eq!(status, answer.status);
         let index = field(&fields, "x-index").expect("the app's field");
@@ -134,26 +141,30 @@ fn read_body<'a>(rest: &'a [u8], fields: &[(String, String)], answer: &Expected)
     let chunked = field(fields, "transfer-encoding").is_some();
     let length = field(fields, "content-length").map(|text| text.parse::<usize>().expect("a length"));
     assert!(!(chunked && length.is_some()), "one framing");
-    if answer.length == 0 && !chunked || answer.is_head {
-        return rest;
-    }
-    if matches!(answer.status, 204 | 304) {
+    assert!(
+        answer.status != 204 || !chunked && length.is_none(),
+        "204 has no framing"
+    );
+    if answer.bodiless {
         return rest;
     }
     if chunked {
-        return read_chunks(rest, answer.length);
+        return read_chunks(rest, answer);
     }
     match length {
         Some(length) if answer.complete => assert_eq!(length, answer.length),
         Some(length) => assert!(length > answer.length, "a broken answer is visibly short"),
         None => assert!(answer.closes, "a body without a length ends with the connection"),
     }
-    &rest[answer.length..]
+    let length = if answer.reset { rest.len() } else { answer.length };
+    let (body, rest) = rest.split_at(length);
+    assert!(body.len() <= answer.length && body.iter().all(|&byte| byte == b'b'));
+    rest
 }
 
-fn read_chunks(mut rest: &[u8], length: usize) -> &[u8] {
+fn read_chunks<'a>(mut rest: &'a [u8], answer: &Expected) -> &'a [u8] {
     let mut found = 0;
-    loop {
+    while answer.complete || !rest.is_empty() {
         let at = rest
             .windows(2)
             .position(|pair| pair == b"\r\n")
@@ -161,14 +172,17 @@ fn read_chunks(mut rest: &[u8], length: usize) -> &[u8] {
         let text = std::str::from_utf8(&rest[..at]).expect("a chunk's size");
         let size = usize::from_str_radix(text, 16).expect("a chunk's size");
         rest = &rest[at + 2..];
+        assert!(rest[..size].iter().all(|&byte| byte == b'b'));
         assert_eq!(&rest[size..size + 2], b"\r\n");
         rest = &rest[size + 2..];
         found += size;
         if size == 0 {
-            assert_eq!(found, length);
-            return rest;
+            assert!(answer.complete, "a broken answer has no last chunk");
+            break;
         }
     }
+    assert_eq!(found, answer.length);
+    rest
 }
 
 /// The next head that is not an interim one (100 Continue).
