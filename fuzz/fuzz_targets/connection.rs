@@ -1,5 +1,5 @@
-//! A whole connection through the real core: socket, reactor, queue, exchange. The first byte chooses how the bytes are
-//! cut and how the app answers; `Driver::check` holds what comes back to what the rest demands.
+//! A whole connection through the real core: socket, reactor, queue, exchange. The first bytes are the script that
+//! `Driver::check` follows; what comes back must be what the rest demands.
 
 #![no_main]
 
@@ -16,8 +16,8 @@ thread_local! {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let Some((seed, stream)) = input.split_first() else {
+    let Some((script, stream)) = input.split_first_chunk() else {
         return;
     };
-    DRIVER.with_borrow_mut(|driver| driver.check(u64::from(*seed), stream));
+    DRIVER.with_borrow_mut(|driver| driver.check(*script, stream));
 });
