@@ -57,9 +57,6 @@ pub fn settings(threads: usize) -> Settings {
 /// Bytes of a script. Beyond them it goes on with variations of itself.
 pub const SCRIPT: usize = 16;
 
-/// The longest body of an answer: more than a socket takes, so that output is held.
-const LARGE: usize = 300_000;
-
 /// Where the choices come from.
 struct Choices {
     script: [u8; SCRIPT],
@@ -120,7 +117,7 @@ impl Default for Driver {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = temporary_file(&std::env::temp_dir().to_string_lossy()).expect("a file");
-        file.write_all(&[b'b'; LARGE]).expect("room for the file");
+        file.write_all(&oracle::BODY).expect("room for the file");
         Self {
             core: Core::new(settings(1), Vec::new(), Score::private()).expect("a core"),
             space: PollSpace::default(),
@@ -260,22 +257,22 @@ impl Driver {
 
     /// The body.
     fn respond(&mut self, run: &mut Run, expected: &mut Expected) -> Finished {
-        let length = [0, 1, 5, 300, 20_000, LARGE][run.choices.below(6)];
-        let body = vec![b'b'; length];
+        let length = [0, 1, 5, 300, 20_000, oracle::LARGE][run.choices.below(6)];
+        let body = &oracle::BODY[..length];
         expected.length = length;
         match run.choices.below(8) {
             0 => {
                 self.exchange.started(&self.core);
-                let mut owner: Owner = Some(Box::new(Kept(body.clone())));
-                self.exchange.send_whole(&self.core, &body, &mut owner);
+                let mut owner: Owner = Some(Box::new(Kept(body.to_vec())));
+                self.exchange.send_whole(&self.core, body, &mut owner);
             }
             1 => {
                 self.declare(length);
-                self.send_parts(run, &body, 7000);
+                self.send_parts(run, body, 7000);
             }
             2 => {
                 self.exchange.started(&self.core);
-                self.send_parts(run, &body, 9000);
+                self.send_parts(run, body, 9000);
                 expected.undeclared = length > 0 && !matches!(expected.status, 204 | 304);
             }
             3 => {
@@ -287,26 +284,26 @@ impl Driver {
             4 => {
                 // Longer than declared: the excess is cut.
                 self.declare(3);
-                self.send_parts(run, b"bbbbbbbb", 2);
+                self.send_parts(run, &oracle::BODY[..8], 2);
                 expected.length = 3;
             }
             5 => {
                 // Shorter than declared: the client must be able to tell.
                 self.declare(length + 9);
-                self.send_parts(run, &body, 100_000);
+                self.send_parts(run, body, 100_000);
                 expected.complete = expected.bodiless;
             }
             6 => {
                 // Breaks off, in a counted body.
                 self.declare(length + 9);
-                self.send_parts(run, b"bbb", 2);
+                self.send_parts(run, &oracle::BODY[..3], 2);
                 (expected.length, expected.complete) = (3, false);
                 return self.exchange.abort();
             }
             _ => {
                 // Breaks off, in a body without a length.
                 self.exchange.started(&self.core);
-                self.send_parts(run, b"bbbbb", 3);
+                self.send_parts(run, &oracle::BODY[..5], 3);
                 (expected.length, expected.complete) = (5, false);
                 return self.exchange.abort();
             }
@@ -329,9 +326,14 @@ impl Driver {
                 _ => Some(Box::new(Kept(part.to_vec()))),
             };
             self.exchange.send_part(&self.core, part, &mut owner);
-            if run.choices.below(8) == 7 {
-                run.read();
-                self.core.poll(&mut self.space, 0);
+            match run.choices.below(8) {
+                5 => run.read(), // room that the core does not know of: what waits must still go first
+                6 => drop(self.core.poll(&mut self.space, 0)),
+                7 => {
+                    run.read();
+                    self.core.poll(&mut self.space, 0);
+                }
+                _ => {}
             }
         }
     }
