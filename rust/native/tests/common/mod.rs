@@ -318,22 +318,20 @@ impl Driver {
         self.exchange.started(&self.core);
     }
 
-    /// Parts, between which the world goes on.
+    /// Parts, between some of which the world goes on: seldom enough for the socket to fill.
     fn send_parts(&mut self, run: &mut Run, body: &[u8], size: usize) {
-        for part in body.chunks(size) {
-            let mut owner: Owner = match run.choices.below(2) {
-                0 => None,
-                _ => Some(Box::new(Kept(part.to_vec()))),
-            };
+        let (kept, happens, every) = (run.choices.below(2), run.choices.below(4), run.choices.below(50));
+        for (at, part) in body.chunks(size).enumerate() {
+            let mut owner: Owner = (kept == 1).then(|| Box::new(Kept(part.to_vec())) as Box<dyn Shared>);
             self.exchange.send_part(&self.core, part, &mut owner);
-            match run.choices.below(8) {
-                5 => run.read(), // room that the core does not know of: what waits must still go first
-                6 => drop(self.core.poll(&mut self.space, 0)),
-                7 => {
-                    run.read();
-                    self.core.poll(&mut self.space, 0);
-                }
-                _ => {}
+            if at % (every + 1) < every {
+                continue;
+            }
+            if happens & 1 != 0 {
+                run.read(); // alone, it makes room that the core does not know of: what waits must still go first
+            }
+            if happens & 2 != 0 {
+                self.core.poll(&mut self.space, 0);
             }
         }
     }
