@@ -22,7 +22,8 @@ def ask(connection: Connection, name: str) -> bytes:
     return response.body
 
 
-def test_a_thread_that_awaits_the_body_outlives_its_request(server: Server) -> None:
+def test_a_thread_that_awaits_the_body_outlives_its_request(server_of: ServerOf) -> None:
+    server = server_of("keepers", "--threads", "2")  # Of two threads one may await a body.
     head = b"POST /reads_beside HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     with server.connect() as connection:
         assert connection.request(head).status == 100

@@ -58,6 +58,8 @@ APP = """
             return meet(query)
         if path == "/call":
             return call(query, environ)
+        if path == "/read":
+            return environ["wsgi.input"].read().decode()
         if path == "/order":
             return " ".join(order)
         if path == "/most":
@@ -236,6 +238,23 @@ def test_waiting_requests_are_taken_in_their_order(start: Serve) -> None:
         held.let_go()
         assert all(connection.response().status == 200 for connection in waiting)
     assert ask(server, "/order").split()[1:] == [str(number).encode() for number in range(10)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_awaited_bodies_keep_half_of_the_threads_at_most(start: Serve, threads: int) -> None:
+    """Twice as many clients as there are threads expect "100 Continue", get it, and send nothing."""
+    server = start("app:application", "--threads", str(threads))
+    head = b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    with crowd(server, 2 * threads) as waiting:
+        for connection in waiting:
+            assert connection.request(head % b"read").status == 100
+        assert ask(server, "/") == b"ok"
+        for connection in waiting:
+            connection.send(b"abcde")
+            assert connection.response().body == b"abcde"
+    with server.connect() as connection:
+        response = connection.request(head % b"unread")
+        assert response.status == (100 if threads == 1 else 200)
 
 
 def test_an_app_may_call_its_own_server(start: Serve) -> None:

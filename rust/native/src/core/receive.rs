@@ -134,6 +134,7 @@ impl Core {
 
     /// The head is whole: does a body follow?
     fn begin_body(&self, state: &mut State, index: usize, now: u64) {
+        let may_await = self.may_await(state, index);
         let conn = &mut state.conns[index];
         let Some(request) = conn.incoming.as_deref_mut() else {
             return;
@@ -156,11 +157,10 @@ impl Core {
             received: 0,
         });
         if request.head.expect_continue && request.buffer.len() == end {
-            if request.head.framing != Framing::Chunked {
+            if may_await {
                 conn.late = Some(Box::new(Late::Reading(upload)));
                 return self.enqueue(state, index, Body::Awaited, now);
             }
-            // Its length must stand in the environ: apps such as Django read no further than CONTENT_LENGTH says.
             go_on(conn.socket.as_raw_fd());
         }
         conn.phase = Phase::Body;
@@ -182,6 +182,29 @@ impl Core {
                 self.body_progress(state, index, fed, now);
             }
         }
+    }
+
+    /// Whether the app may be called before this body is there, and its thread wait for the client when it reads.
+    ///
+    /// Not for chunks: the length must stand in the environ, apps such as Django read no further than CONTENT_LENGTH says.
+    /// And not for more than half of the threads: a few slow clients would have them all.
+    fn may_await(&self, state: &State, index: usize) -> bool {
+        let Some(head) = state.conns[index].incoming.as_deref().map(|request| &request.head) else {
+            return false;
+        };
+        if !head.expect_continue || head.framing == Framing::Chunked {
+            return false;
+        }
+        let is_awaited = |token: Token| {
+            let conn = state.conns.get(token.index as usize);
+            conn.is_some_and(|conn| conn.generation == token.generation && conn.late.is_some())
+        };
+        let running = state.roles.running().flatten().filter(|(token, _)| is_awaited(*token));
+        let queued = state
+            .queue
+            .iter()
+            .filter(|request| matches!(request.body, Body::Awaited));
+        running.count() + queued.count() < self.settings.threads / 2
     }
 
     /// One read of body bytes. Some(n): n bytes came and there may be more at once.
