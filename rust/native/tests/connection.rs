@@ -35,6 +35,18 @@ fn several_requests_behind_each_other() {
     }
 }
 
+#[test]
+fn a_body_that_was_asked_for_and_does_not_come_whole() {
+    let mut driver = Driver::default();
+    let counted = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nab".as_slice();
+    let chunked =
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n3\r\nab".as_slice();
+    for seed in 0..500 {
+        driver.check(script(seed), counted);
+        driver.check(script(seed), chunked);
+    }
+}
+
 /// A script that looks random (splitmix64).
 fn script(seed: u64) -> [u8; SCRIPT] {
     let mut state = seed;

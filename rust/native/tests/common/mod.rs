@@ -19,7 +19,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Limits that fuzzed inputs can reach.
 pub const LIMITS: Limits = Limits {
@@ -98,9 +98,12 @@ impl Shared for Kept {
     }
 }
 
-/// A core with one thread that is driven by hand.
+/// Cores whose first thread is driven by hand.
 pub struct Driver {
-    core: Core,
+    /// With one thread and with two: a single one does not wait for bodies that are sent on demand.
+    cores: [Arc<Core>; 2],
+    /// The one in use.
+    core: Arc<Core>,
     space: PollSpace,
     exchange: Exchange,
     line: Pending,
@@ -118,8 +121,11 @@ impl Default for Driver {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = temporary_file(&std::env::temp_dir().to_string_lossy()).expect("a file");
         file.write_all(&oracle::BODY).expect("room for the file");
+        let core = |threads| Arc::new(Core::new(settings(threads), Vec::new(), Score::private()).expect("a core"));
+        let cores = [core(1), core(2)];
         Self {
-            core: Core::new(settings(1), Vec::new(), Score::private()).expect("a core"),
+            core: Arc::clone(&cores[0]),
+            cores,
             space: PollSpace::default(),
             exchange: Exchange::default(),
             line: Pending::default(),
@@ -138,9 +144,11 @@ impl Driver {
         assert_eq!(*self.free.get_or_insert(first), first, "no descriptor is left behind");
         client.set_nonblocking(true).expect("a socket");
         server.set_nonblocking(true).expect("a socket");
+        let mut choices = Choices { script, at: 0 };
+        self.core = Arc::clone(&self.cores[choices.below(2)]);
         self.core.adopt(server.into(), Peer::Unix, 0, monotonic_ns());
         let mut run = Run {
-            choices: Choices { script, at: 0 },
+            choices,
             client: Some(client),
             served: Vec::new(),
             received: Vec::new(),

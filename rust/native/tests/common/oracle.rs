@@ -132,7 +132,7 @@ pub fn read_responses(mut rest: &[u8], expected: &[Expected]) -> Option<u16> {
             "the last answer says that it is the last"
         );
     }
-    if rest.is_empty() {
+    if behind_interim(rest).is_empty() {
         return None;
     }
     let (status, fields, behind) = final_head(rest);
@@ -192,27 +192,33 @@ fn read_chunks<'a>(mut rest: &'a [u8], answer: &Expected) -> &'a [u8] {
     rest
 }
 
-/// The next head that is not an interim one (100 Continue).
-fn final_head(mut rest: &[u8]) -> (u16, Vec<(String, String)>, &[u8]) {
-    loop {
-        let end = rest
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .expect("a whole head");
-        let text = String::from_utf8_lossy(&rest[..end]).into_owned();
-        rest = &rest[end + 4..];
-        let mut lines = text.split("\r\n");
-        let line = lines.next().expect("a status line");
-        assert!(line.starts_with("HTTP/1.1 ") && line.as_bytes()[12] == b' ', "{line}");
-        let status: u16 = line[9..12].parse().expect("a status");
-        if status >= 200 {
-            let split = |line: &str| {
-                line.split_once(": ")
-                    .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-            };
-            return (status, lines.map(|line| split(line).expect("a field")).collect(), rest);
-        }
+/// What stands behind interim responses.
+fn behind_interim(mut rest: &[u8]) -> &[u8] {
+    while let Some(behind) = rest.strip_prefix(b"HTTP/1.1 100 Continue\r\n\r\n") {
+        rest = behind;
     }
+    rest
+}
+
+/// The next head that is not an interim one (100 Continue).
+fn final_head(rest: &[u8]) -> (u16, Vec<(String, String)>, &[u8]) {
+    let rest = behind_interim(rest);
+    let end = rest
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .expect("a whole head");
+    let text = String::from_utf8_lossy(&rest[..end]);
+    let mut lines = text.split("\r\n");
+    let line = lines.next().expect("a status line");
+    assert!(line.starts_with("HTTP/1.1 ") && line.as_bytes()[12] == b' ', "{line}");
+    let status: u16 = line[9..12].parse().expect("a status");
+    assert!(status >= 200, "{line}");
+    let split = |line: &str| {
+        line.split_once(": ")
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+    };
+    let fields = lines.map(|line| split(line).expect("a field")).collect();
+    (status, fields, &rest[end + 4..])
 }
 
 fn field(fields: &[(String, String)], name: &str) -> Option<String> {
