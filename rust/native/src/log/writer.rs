@@ -14,7 +14,7 @@ const BATCH: usize = 128 * 1024;
 /// With this much waiting (the reader of a pipe has stopped) lines are dropped and counted.
 const MOST: usize = 8 * 1024 * 1024;
 /// Who ends waits this long for the last lines: a reader that has stopped must not keep the worker.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 struct Buffer {
