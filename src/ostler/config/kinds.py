@@ -18,6 +18,7 @@ from ostler.config.address import (
 from ostler.config.units import Duration, Mode, Size, digits
 
 __all__ = [
+    "AutoOr",
     "Choice",
     "HeaderText",
     "Kind",
@@ -29,6 +30,7 @@ __all__ = [
     "Permissions",
     "Span",
     "Text",
+    "UrlPath",
     "Volume",
     "Whole",
     "quote",
@@ -191,6 +193,24 @@ class Path(Text):
         return value
 
 
+class UrlPath(Text):
+    """A path of URLs, without its last slash: "" is the root."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("PATH", "a path such as /health")
+
+    def read(self, value: object) -> str:
+        text = super().read(value)
+        if not text.startswith("/") or not text.isascii() or set(text) & set(" ?#%"):
+            raise ValueError
+        return text.rstrip("/")
+
+    def show(self, value: str) -> str:
+        return value or "/"
+
+
 class HeaderText(Text):
     """The value of a header field: visible ASCII and spaces, so that it cannot split a response."""
 
@@ -279,6 +299,22 @@ class Maybe(Kind[T | None]):
     @property
     def off(self) -> str:
         return self.word
+
+
+class AutoOr(Kind[T | None]):
+    """Another kind, or `auto`: left to the server, which is None."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: Kind[T]) -> None:
+        super().__init__(inner.metavar, f'{inner.expects}, or "auto"')
+        self.inner = inner
+
+    def read(self, value: object) -> T | None:
+        return None if value is None or value == "auto" else self.inner.read(value)
+
+    def show(self, value: T | None) -> str:
+        return "auto" if value is None else self.inner.show(value)
 
 
 class Many(Kind[tuple[T, ...]]):

@@ -1,6 +1,6 @@
 """Options that say where connections come from."""
 
-from ostler.config.kinds import ListenAddress, Many, Permissions, Whole
+from ostler.config.kinds import ListenAddress, Many, Maybe, Permissions, UrlPath, Whole
 from ostler.config.option import Group, Option
 
 __all__ = ["Binding"]
@@ -39,4 +39,17 @@ class Binding(Group):
         "660",
         "The permissions of the unix sockets that are created: who may connect.",
         uwsgi="chmod_socket",
+    )
+    admin_bind = Option(
+        Many(ListenAddress()),
+        "none",
+        "Addresses that answer only /livez and /readyz, for a probe that must not share the public port; the "
+        "application is not served there. The forms are those of `bind`.",
+    )
+    health_path = Option(
+        Maybe(UrlPath(), word="off"),
+        "off",
+        "Answer the probes on the public addresses too, below this path: with /-, /-/livez (the process answers) and "
+        "/-/readyz (200, or 503 while the worker drains or its queue is half full). They need no thread: they answer "
+        "when every thread is stuck.",
     )

@@ -31,3 +31,9 @@ class Process(Group):
         gunicorn="pidfile pid",
         uwsgi="pidfile pidfile2",
     )
+    control = Option(
+        Maybe(Path("FILE", "a file"), word="off"),
+        "auto",
+        "The unix socket that `ostler stacks` talks to. auto: <pid>.sock in $XDG_RUNTIME_DIR/ostler, in /run/ostler "
+        "for root, or else in /tmp/ostler-<uid>. It is made again when somebody has deleted it.",
+    )

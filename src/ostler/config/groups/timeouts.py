@@ -49,6 +49,28 @@ class Timeouts(Group):
         "How long a client may take nothing of a response before the connection is closed.",
         uwsgi="so_write_timeout socket_write_timeout",
     )
+    request_timeout = Option(
+        Span("0"),
+        "0",
+        "How long the application may take for one request. Longer ones are logged with the Python stack of their "
+        "thread and answered 504 when nothing was sent yet; the worker is replaced, because a thread cannot be ended "
+        "from outside, and finishes its other requests. 0: no limit.",
+        gunicorn="timeout",
+        uwsgi="harakiri http_harakiri",
+    )
+    slow_request = Option(
+        Span("0"),
+        "10s",
+        "Requests that run longer than this are logged, once, with the Python stack of their thread; nothing else "
+        "happens to them. 0: never.",
+        uwsgi="log_slow",
+    )
+    worker_timeout = Option(
+        Span("0"),
+        "30s",
+        "How long a worker may be unable to run any Python code (native code keeps the interpreter's lock, the "
+        "process is stopped) before it is replaced and its requests are cut; 0: for ever.",
+    )
     graceful_timeout = Option(
         Span("0"),
         "30s",

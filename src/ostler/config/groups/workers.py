@@ -1,6 +1,6 @@
 """Options that say how many requests run at once, and how many wait."""
 
-from ostler.config.kinds import Whole
+from ostler.config.kinds import AutoOr, Choice, Span, Whole
 from ostler.config.option import Group, Option
 
 __all__ = ["Workers"]
@@ -25,14 +25,34 @@ class Workers(Group):
         uwsgi="processes workers p",
         uvicorn="workers",
     )
+    driver = Option(
+        Choice({"threads": "threads", "gevent": "gevent"}),
+        "threads",
+        "What runs the requests of a worker: threads, or gevent's greenlets for applications that are "
+        "monkey-patched already (needs ostler[gevent]).",
+        gunicorn="worker_class",
+        uwsgi="gevent",
+    )
     threads = Option(
-        Whole(1, 128),  # the scoreboard has 128 request records a worker
-        8,
-        "How many requests a worker runs at the same time. 1 is for applications that are not thread-safe: "
-        "a worker then runs its requests strictly one after the other.",
+        AutoOr(Whole(1, 128)),  # the scoreboard has 128 request records a worker
+        "auto",
+        "How many requests a worker runs at the same time. auto: one thread while requests are quick, more while "
+        "they wait, up to `max_threads`. 1 is for applications that are not thread-safe: a worker then runs its "
+        "requests strictly one after the other.",
         short="-t",
         gunicorn="threads",
         uwsgi="threads",
+    )
+    max_threads = Option(
+        Whole(1, 128),
+        128,
+        "The most threads of a worker when `threads` is auto, and the most greenlets with the gevent driver: "
+        "lower it to what the application's database can take.",
+    )
+    thread_idle = Option(
+        Span("1s"),
+        "20s",
+        "How long a thread may have nothing to do before it ends and its memory goes back; one always stays.",
     )
     worker_connections = Option(
         Whole(1, 1_000_000),
@@ -45,6 +65,12 @@ class Workers(Group):
         Whole(1, 1_000_000),
         1024,
         "How many requests, read whole, may wait in a worker for a thread. Those above it are answered 503.",
+    )
+    queue_timeout = Option(
+        Span("0"),
+        "30s",
+        "How long a request may wait for a thread; after it it is answered 503, and the application never sees it. "
+        "0 lets it wait for ever.",
     )
     retry_after = Option(
         Whole(1, 86400),
