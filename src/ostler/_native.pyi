@@ -2,11 +2,13 @@
 
 import mmap
 from collections.abc import Callable
-from typing import Any, Final, Protocol, Self, TextIO, final
+from typing import Any, Final, Protocol, Self, TextIO, TypeAlias, final
 
 __all__ = ["VERSION", "Core", "FileWrapper", "Input", "scoreboard_layout"]
 
 VERSION: Final[str]
+
+_Running: TypeAlias = tuple[str, str, str, float, int]  # method, path, client, age in seconds, the thread's native id
 
 @final
 class Core:
@@ -16,7 +18,7 @@ class Core:
         cls,
         app: Callable[..., Any],
         settings: dict[str, object],
-        listeners: list[tuple[int, str, str, bool]],  # (fd, SERVER_NAME, SERVER_PORT, is unix)
+        listeners: list[tuple[int, str, str, bool, bool]],  # (fd, SERVER_NAME, SERVER_PORT, is unix, is for probes)
         scoreboard: mmap.mmap,
         slot: int,
         errors: TextIO,
@@ -25,15 +27,29 @@ class Core:
     def start(self) -> None:
         """Accept from here on."""
     def run_thread(self, index: int) -> None:
-        """The body of app thread `index`; returns after stop()."""
+        """The body of app thread `index`; returns after stop(), or when it had nothing to do for thread_idle."""
+    def attention_fd(self) -> int:
+        """Readable when attend() has something."""
+    def attend(self) -> tuple[list[int], list[tuple[str, _Running | None]]]:
+        """The numbers of the threads to start, and notices: ("slow" | "timeout", request), ("standstill", None)."""
+    def call_attention(self) -> None:
+        """Make attention_fd() readable."""
+    def not_started(self, index: int) -> None:
+        """Thread `index` could not be started; none is asked for during the next second."""
+    def abandoned(self) -> int:
+        """Requests that timed out and whose threads are still in the app."""
+    def trim(self) -> None:
+        """Give freed memory back to the system."""
     def drain(self) -> None:
         """Accept what the kernel has queued, then nothing; close what is idle."""
     def drained_fd(self) -> int:
         """Readable when a drain has nothing left to do."""
     def is_drained(self) -> bool:
         """Whether a drain has nothing left to do."""
-    def in_flight(self) -> list[tuple[str, str, str, float]]:
-        """(method, path, client, age in seconds) of the requests that run."""
+    def in_flight(self) -> list[_Running]:
+        """The requests that run."""
+    def queued(self) -> list[tuple[str, str, str, int, float]]:
+        """(method, path, client's address, its port, age in seconds) of the first 16 that wait for a thread."""
     def stop(self) -> None:
         """Wake the app threads; each returns when its request has ended."""
     def flush_logs(self) -> None:

@@ -45,7 +45,9 @@ def run(config: Config, app: Callable[..., Any] | None = None) -> int:
         raise_open_files()
         if pidfile is not None:
             pidfile.write()
-        listeners += open_listeners(config.bind, backlog=config.backlog, unix_mode=config.unix_mode, logs=logs)
+        listeners += open_listeners(
+            config.bind, backlog=config.backlog, unix_mode=config.unix_mode, logs=logs, admin=config.admin_bind
+        )
         return _supervise(config, app, listeners, logs)
     finally:
         for listener in listeners:
@@ -72,6 +74,7 @@ def _supervise(config: Config, app: Callable[..., Any] | None, listeners: list[L
 
 
 def _size(config: Config) -> str:
-    """ "1 worker, 8 threads"."""
-    workers, threads = config.workers, config.threads
-    return f"{workers} worker{'s' * (workers > 1)}, {threads} thread{'s' * (threads > 1)}"
+    """ "1 worker, up to 256 threads"."""
+    workers, threads = config.workers, config.threads or config.max_threads
+    upto = "up to " if config.threads is None else ""
+    return f"{workers} worker{'s' * (workers > 1)}, {upto}{threads} thread{'s' * (threads > 1)}"

@@ -9,7 +9,7 @@ use std::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering
 /// Buckets of the latency histogram.
 pub const LATENCY_BUCKETS: usize = 64;
 /// Records of requests in flight: one for each app thread.
-pub const RECORDS: usize = 128;
+pub const RECORDS: usize = 256;
 const METHOD: usize = 16;
 const PATH: usize = 96;
 /// Bytes of the header before the first slot.
@@ -57,7 +57,7 @@ pub struct Slot {
 /// `state` of a worker that finishes what it has and takes nothing new.
 pub const DRAINING: u32 = 3;
 
-const _: () = assert!(size_of::<Record>() == 128 && size_of::<Slot>() == 17088);
+const _: () = assert!(size_of::<Record>() == 128 && size_of::<Slot>() == 704 + RECORDS * 128);
 
 /// Adds to a counter that only this worker writes, under the core's lock.
 pub fn add(counter: &AtomicU64, amount: u64) {

@@ -1,12 +1,19 @@
 //! What the operator chose, in base units. Python has checked every value before it comes here.
 
 use ostler_wire::http1::Limits;
+use std::time::Duration;
 
 /// The limits, waits and destinations of one worker.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// App threads.
+    /// App threads at most.
     pub threads: usize,
+    /// App threads from the start.
+    pub initial_threads: usize,
+    /// How long a thread may have nothing to do before it leaves; none: it stays.
+    pub thread_idle: Option<Duration>,
+    /// How many threads the interpreter runs at once: 1 where it has a lock.
+    pub cpus: usize,
     /// Limits of the request head and body.
     pub limits: Limits,
     /// Bytes of a request body that are kept in memory; a longer one goes to a temporary file.
@@ -23,6 +30,14 @@ pub struct Settings {
     pub min_rate: u64,
     /// Nanoseconds a connection may stay idle between requests.
     pub keepalive: u64,
+    /// Nanoseconds that a request may wait for a thread; 0: for ever.
+    pub queue_timeout: u64,
+    /// Nanoseconds after which a running request is reported; 0: never.
+    pub slow_request: u64,
+    /// Nanoseconds after which a running request is answered in the app's place; 0: never.
+    pub request_timeout: u64,
+    /// Where probes are answered on listeners of the app: before "/livez" and "/readyz".
+    pub health_path: Option<String>,
     /// Nanoseconds without progress after which a response is given up.
     pub write_timeout: u64,
     /// Connections at once.
@@ -38,4 +53,11 @@ pub struct Settings {
     pub error_log_fd: i32,
     /// 10 debug, 20 info, 30 warning, 40 error.
     pub log_level: u8,
+}
+
+impl Settings {
+    /// Whether somebody has to look at the ages of running requests.
+    pub fn watches(&self) -> bool {
+        self.slow_request > 0 || self.request_timeout > 0
+    }
 }

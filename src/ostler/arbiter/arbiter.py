@@ -147,7 +147,8 @@ class Arbiter:
                 self._logs.log(level, text)
             case do.Announce():
                 for listener in self._listeners:
-                    self._logs.info(self._welcome.format(url=listener.url))
+                    probes = "probes are answered on {url}"
+                    self._logs.info((probes if listener.is_admin else self._welcome).format(url=listener.url))
             case do.NameCut(slot):
                 self._name_cut(slot)
             case do.RefuseNewcomers():

@@ -19,8 +19,10 @@ _PATIENCE = 1.2
 _PAUSE = 0.05
 
 
-def open_listeners(addresses: Sequence[Address], *, backlog: int, unix_mode: int, logs: Logs) -> list[Listener]:
-    """Listen on all addresses, or raise BindError and listen on none."""
+def open_listeners(
+    addresses: Sequence[Address], *, backlog: int, unix_mode: int, logs: Logs, admin: Sequence[Address] = ()
+) -> list[Listener]:
+    """Listen on all addresses, or raise BindError and listen on none; `admin`: those for probes."""
     passed = sockets.passed_by_systemd(os.environ)
     if passed:
         logs.info(f"systemd passes {len(passed)} socket(s): they are used in place of bind")
@@ -29,6 +31,9 @@ def open_listeners(addresses: Sequence[Address], *, backlog: int, unix_mode: int
     try:
         for address in addresses:
             listeners += _open_patiently(address, addresses, backlog, unix_mode)
+        for address in admin:
+            opened = _open_patiently(address, admin, backlog, unix_mode)
+            listeners += (listener._replace(is_admin=True) for listener in opened)
     except BindError:
         for listener in listeners:
             listener.close()

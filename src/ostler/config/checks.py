@@ -21,11 +21,12 @@ def check_values(config: Config) -> None:
         problem = f"{config.body_memory} is more than {limit}: no body could be that large"
         raise config.complaint("body_memory", problem)
     seen: set[Address] = set()
-    for address in config.bind:
-        if address in seen:
-            raise config.complaint("bind", f"{address} is listed twice")
-        if not (isinstance(address, TcpAddress) and address.port == 0):
-            seen.add(address)
+    for name in ("bind", "admin_bind"):
+        for address in config.values[name]:
+            if address in seen:
+                raise config.complaint(name, f"{address} is listed twice")
+            if not (isinstance(address, TcpAddress) and address.port == 0):
+                seen.add(address)
 
 
 def check_directories(config: Config) -> None:
@@ -37,9 +38,10 @@ def check_directories(config: Config) -> None:
     if config.temp_dir is not None:
         _check_directory(config, "temp_dir", config.temp_dir, os.path.join(base, config.temp_dir))
     files = [(name, config.values[name]) for name in ("access_log", "error_log", "pidfile")]
-    for address in config.bind:
-        if isinstance(address, UnixAddress) and not address.is_abstract:
-            files.append(("bind", address.path))
+    for name in ("bind", "admin_bind"):
+        for address in config.values[name]:
+            if isinstance(address, UnixAddress) and not address.is_abstract:
+                files.append((name, address.path))
     for name, file in files:
         if file is not None and file != "-":
             directory = os.path.dirname(file) or "."

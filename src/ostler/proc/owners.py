@@ -1,14 +1,14 @@
-"""Who has it: processes by pid, and by the socket they listen on, as far as /proc tells (elsewhere: None)."""
+"""Who has it: processes by pid, and by the sockets they have, as far as /proc tells (elsewhere: None)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-__all__ = ["Owner", "started_at", "tcp_owner", "unix_owner"]
+__all__ = ["Owner", "client_owner", "is_sibling", "started_at", "tcp_owner", "unix_owner"]
 
-_LISTEN = "0A"  # TCP_LISTEN as /proc/net/tcp writes it
+_LISTEN, _ESTABLISHED = "0A", "01"  # TCP states as /proc/net/tcp writes them
 _COMMAND_MAX = 60
 
 
@@ -40,6 +40,31 @@ def unix_owner(path: str) -> Owner | None:
     return _holder({row[6] for row in rows if len(row) == 8 and row[7] == shown})
 
 
+def client_owner(address: str, port: int, server_ports: Collection[int]) -> Owner | None:
+    """The process of this machine that connected from `address`:`port` to one of our ports; loopback only."""
+    if not address.startswith("127.") and address != "::1":
+        return None
+    inodes = {
+        row[9]
+        for row in _tcp_rows()
+        if row[3] == _ESTABLISHED and _port(row[1]) == port and _port(row[2]) in server_ports
+    }
+    return _holder(inodes, first=os.getpid())
+
+
+def is_sibling(pid: int) -> bool:
+    """Whether a process has the same parent as this one."""
+    return _parent(pid) == os.getppid()
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def started_at(pid: int) -> float | None:
     """When a process started, in seconds since the epoch."""
     try:
@@ -52,21 +77,32 @@ def started_at(pid: int) -> float | None:
 
 
 def _listening_inodes(port: int) -> Iterator[str]:
-    suffix = f":{port:04X}"
+    return (row[9] for row in _tcp_rows() if row[3] == _LISTEN and _port(row[1]) == port)
+
+
+def _tcp_rows() -> Iterator[list[str]]:
+    """sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode"""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in _lines(table):
-            # sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode
             row = line.split()
-            if len(row) > 9 and row[1].endswith(suffix) and row[3] == _LISTEN:
-                yield row[9]
+            if len(row) > 9 and row[0] != "sl":
+                yield row
 
 
-def _holder(inodes: set[str]) -> Owner | None:
-    """The first process (the parent, when there are several) that has one of these sockets open."""
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
+
+
+def _holder(inodes: set[str], first: int = 0) -> Owner | None:
+    """The first process (the parent, when there are several) that has one of these sockets open.
+
+    `first` is looked at before the others.
+    """
     wanted = {f"socket:[{inode}]" for inode in inodes}
     if not wanted:
         return None
-    for pid in sorted(int(name) for name in _names("/proc") if name.isdigit()):
+    pids = sorted(int(name) for name in _names("/proc") if name.isdigit())
+    for pid in [first, *pids] if first else pids:
         for fd in _names(f"/proc/{pid}/fd"):
             try:
                 if os.readlink(f"/proc/{pid}/fd/{fd}") in wanted:

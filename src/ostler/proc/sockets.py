@@ -30,6 +30,7 @@ class Listener(NamedTuple):
     socket: socket.socket
     is_ours: bool  # False: whoever passed it on may go on listening when we end
     inode: tuple[int, int] | None = None  # (device, inode) of the file that we made for a unix socket
+    is_admin: bool = False  # for probes only
 
     @property
     def is_unix(self) -> bool:

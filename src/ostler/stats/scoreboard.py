@@ -23,7 +23,7 @@ _HEADER = struct.Struct("<QIII")  # magic, version, slots, slot_size
 _HEADER_SIZE = 64
 
 LATENCY_BUCKETS = 64
-RECORDS = 128
+RECORDS = 256
 _RECORD = struct.Struct("<IIQ16s96s")  # seq, tid, start_ns, method, path
 _RECORDS_AT = 704
 _SLOT_SIZE = _RECORDS_AT + RECORDS * _RECORD.size

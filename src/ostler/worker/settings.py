@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,20 +13,35 @@ if TYPE_CHECKING:
 __all__ = ["core_settings"]
 
 _SAME = (
-    "threads", "workers", "worker_connections", "queue_size", "retry_after",
+    "workers", "worker_connections", "queue_size", "retry_after",
     "limit_request_line", "limit_request_head", "limit_request_fields", "limit_request_body",
     "body_memory", "response_buffer", "min_rate", "log_level",
 )  # fmt: skip
-_SECONDS = ("header_timeout", "body_timeout", "keepalive", "write_timeout")
+_SECONDS = (
+    "header_timeout", "body_timeout", "keepalive", "write_timeout",
+    "queue_timeout", "slow_request", "request_timeout",
+)  # fmt: skip
 
 
 def core_settings(config: Config, logs: Logs) -> dict[str, object]:
     """What `Core` gets as its settings."""
     settings: dict[str, object] = {name: int(config.values[name]) for name in _SAME}
     settings.update((name, float(config.values[name])) for name in _SECONDS)
+    is_auto = config.threads is None
+    settings["threads"] = config.threads or config.max_threads
+    settings["initial_threads"] = config.threads or 1
+    settings["thread_idle"] = float(config.thread_idle) if is_auto else None
+    settings["cpus"] = parallel_threads()
+    settings["health_path"] = config.health_path
     settings["temp_dir"] = config.temp_dir
     settings["server_header"] = config.server_header or ""
     settings["access_log_fd"] = logs.access_fd
     settings["access_log_format"] = config.access_log_format
     settings["error_log_fd"] = logs.error_fd
     return settings
+
+
+def parallel_threads() -> int:
+    """How many threads can run Python code at the same time: 1, or without the interpreter's lock our CPUs."""
+    has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()  # PEP 703
+    return 1 if has_lock else len(os.sched_getaffinity(0))

@@ -22,6 +22,7 @@ from ostler.proc.signals import SignalQueue
 from ostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from ostler.worker import loading
 from ostler.worker.settings import core_settings
+from ostler.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from ostler.config import Config
@@ -36,6 +37,8 @@ _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal
 # From the arbiter's death to ours: the drain, then everything.
 _ORPHAN_DRAIN = 0.7
 _ORPHAN_END = 0.9
+# What threads that are through get to end, when others will not.
+_LAST_MOMENT = 0.2
 
 
 class Worker:
@@ -58,7 +61,8 @@ class Worker:
         self._channel = channel
         self._logs = logs
         self._app = app  # given by a script; None: to be imported
-        self._threads: list[threading.Thread] = []
+        self._threads: set[threading.Thread] = set()
+        self._leaving: list[threading.Thread] = []  # of these, those that have done their work
         self._deadline: float | None = None  # of the drain; None: serving
 
     def run(self) -> int:
@@ -72,6 +76,7 @@ class Worker:
             self._start()
         except (AppLoadError, BootError) as error:
             return self._report(error)
+        self._watchdog = Watchdog(self._config, self._core, self._logs, self._listeners, self._retire)
         self._announce()
         is_drained = self._serve()
         self._end(is_drained)
@@ -109,7 +114,7 @@ class Worker:
             return Core(
                 app,
                 core_settings(self._config, self._logs),
-                [(each.socket.fileno(), *each.host, each.is_unix) for each in self._listeners],
+                [(each.socket.fileno(), *each.host, each.is_unix, each.is_admin) for each in self._listeners],
                 self._board.mapping,
                 self._slot,
                 self._logs.errors_stream(),
@@ -121,12 +126,15 @@ class Worker:
     def _start(self) -> None:
         try:
             self._core.start()
-            for index in range(self._config.threads):
-                thread = threading.Thread(target=self._run_thread, args=(index,), name=f"ostler-app-{index}")
-                thread.start()
-                self._threads.append(thread)
+            for index in self._core.attend()[0]:
+                self._start_thread(index)
         except (OSError, RuntimeError) as error:  # RuntimeError: no more threads
             raise BootError(f"the worker does not start: {error}") from error
+
+    def _start_thread(self, index: int) -> None:
+        thread = threading.Thread(target=self._run_thread, args=(index,), name=f"ostler-app-{index}")
+        thread.start()
+        self._threads.add(thread)
 
     def _run_thread(self, index: int) -> None:
         try:
@@ -134,6 +142,9 @@ class Worker:
         except BaseException as error:  # a fault of the core: serve what is here, and be replaced
             self._logs.error(f"please report this fault of ostler: app thread {index}: {error!r}")
             os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            self._leaving.append(threading.current_thread())
+            self._core.call_attention()
 
     def _report(self, error: AppLoadError | BootError) -> int:
         what = "app" if isinstance(error, AppLoadError) else "boot"
@@ -151,12 +162,19 @@ class Worker:
     def _serve(self) -> bool:
         """Wait until the drain is over; False: it was not in time."""
         poll = select.poll()
-        for fd in (self._signals.fileno(), self._channel.fileno(), self._core.drained_fd()):
+        for fd in (
+            self._signals.fileno(),
+            self._channel.fileno(),
+            self._core.attention_fd(),
+            self._core.drained_fd(),
+        ):
             poll.register(fd, select.POLLIN)
         while True:
             ready = {fd for fd, _ in poll.poll(self._timeout())}
             for number in self._signals.take():
                 self._on_signal(number)
+            if self._core.attention_fd() in ready:
+                self._attend()
             if self._channel.fileno() in ready:
                 self._channel.receive()
                 if not self._channel.is_open:
@@ -166,6 +184,31 @@ class Worker:
                 return True
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 return False
+
+    def _attend(self) -> None:
+        """Do what the core wants of Python: start threads, bury those that left, say what takes long."""
+        wanted, notices = self._core.attend()
+        for index in wanted:
+            try:
+                self._start_thread(index)
+            except RuntimeError as error:  # no more threads: go on with those that are there
+                self._core.not_started(index)
+                self._logs.warning(f"no more threads than {len(self._threads)} can be started: {error}")
+        self._bury()
+        for kind, request in notices:
+            self._watchdog.hear(kind, request)
+
+    def _bury(self) -> None:
+        """Forget threads that left, and give their memory back when all but one have."""
+        leaving, self._leaving = self._leaving, []
+        for thread in leaving:
+            thread.join()  # it is past everything but the end of its thread-locals
+            self._threads.discard(thread)
+        if leaving and len(self._threads) == 1:
+            self._core.trim()
+
+    def _retire(self, reason: str) -> None:
+        self._channel.send(f"retire\n{reason}")
 
     def _timeout(self) -> int | None:
         if self._deadline is None:
@@ -203,9 +246,12 @@ class Worker:
         if not is_drained:
             self._cut()
         self._core.stop()
+        deadline = self._deadline or 0.0
+        if self._core.abandoned():  # their clients have their answers, and the others are through
+            deadline = min(deadline, time.monotonic() + _LAST_MOMENT)
         # A thread may still be in the app though its client has all: in close(), or because the client left.
         for thread in self._threads:
-            thread.join(max(0.0, (self._deadline or 0.0) - time.monotonic()))
+            thread.join(max(0.0, deadline - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
             self._cut()
         self._core.close()
@@ -213,7 +259,7 @@ class Worker:
 
     def _cut(self) -> None:
         """End at once, and say what that ends."""
-        for method, path, client, age in self._core.in_flight():
+        for method, path, client, age, _ in self._core.in_flight():
             self._logs.warning(f"cut {method} {path} from {client or '-'} after {age:.1f}s")
         self._core.flush_logs()
         leave(0)

@@ -29,9 +29,7 @@ impl Core {
             while self.accept_one(index, now) {}
         }
         self.sweep_idle(now);
-        if self.lock().conns.is_empty() {
-            self.drained.signal();
-        }
+        self.signal_if_drained(&self.lock());
         self.kick.signal();
     }
 
@@ -71,9 +69,14 @@ impl Core {
         self.kick.signal();
     }
 
+    /// Requests that were ended in the app's place and whose threads are still in the app.
+    pub fn abandoned(&self) -> usize {
+        self.lock().abandoned
+    }
+
     /// Whether a drain has nothing left to do.
     pub fn is_drained(&self) -> bool {
         let state = self.lock();
-        state.draining && state.conns.is_empty()
+        state.draining && state.conns.len() == state.abandoned
     }
 }

@@ -83,6 +83,7 @@ enum Phase {
 /// The answer under way. One lives in each app thread and is reset for each request, keeping its memory.
 pub struct Exchange {
     token: Token,
+    thread: usize,
     fd: RawFd,
     version: Version,
     head_request: bool,
@@ -116,6 +117,7 @@ impl Default for Exchange {
                 index: 0,
                 generation: 0,
             },
+            thread: 0,
             fd: -1,
             version: Version::Http11,
             head_request: false,
@@ -145,6 +147,7 @@ impl Exchange {
     /// Begins the answer to `request`.
     pub fn reset(&mut self, request: &Request) {
         self.token = request.token;
+        self.thread = request.thread;
         self.fd = request.fd;
         self.version = request.head.version;
         self.head_request = request.method() == b"HEAD";
@@ -284,6 +287,9 @@ impl Exchange {
             keep_alive,
         );
         self.phase = Phase::Sending;
+        if core.settings.request_timeout > 0 {
+            self.gone |= !core.claims[self.thread].for_app();
+        }
         let head = &mut self.head;
         if !self.has_date {
             self.stamp.refresh();
@@ -457,7 +463,7 @@ impl Exchange {
             BodyFraming::Length(declared) => length.min(declared),
             BodyFraming::Chunked | BodyFraming::UntilClose => length,
         };
-        if left == 0 {
+        if left == 0 || self.gone {
             return self.write_head_buffer(core); // MSG_MORE would keep it for 200 ms (tcp(7)), waiting for what never comes
         }
         let sent = sys::send_before_more(self.fd, &self.head);

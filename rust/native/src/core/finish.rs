@@ -18,8 +18,17 @@ impl Core {
         let index = token.index as usize;
         let duration = now.saturating_sub(request.started_ns);
         let mut state = self.lock();
-        self.count(&mut state, thread, &request, done, duration);
+        let timed_out = state.roles.has_timed_out(thread);
+        self.count(&mut state, thread, &request, done, duration, timed_out);
         state.give_back(request);
+        if timed_out {
+            // It was answered, counted and logged in the app's place.
+            state.abandoned -= 1;
+            if state.conn(token).is_some() {
+                self.close(&mut state, index);
+            }
+            return;
+        }
         let Some(conn) = state.conn(token) else {
             return self.put_line(line);
         };
@@ -54,16 +63,18 @@ impl Core {
         }
     }
 
-    fn count(&self, state: &mut State, thread: usize, request: &Request, done: &Finished, duration: u64) {
+    fn count(&self, state: &mut State, thread: usize, request: &Request, done: &Finished, duration: u64, known: bool) {
         state.roles.end(thread, duration);
         let score = &self.score;
-        score.finished(done.status, duration);
+        if !known {
+            score.finished(done.status, duration);
+        }
         score.record(thread).end();
         score::add(&score.bytes_out, done.bytes);
         score::add(&score.queue_ns, request.started_ns.saturating_sub(request.queued_ns));
         score::set(&score.threads_busy, state.roles.busy());
         score::set(&score.in_flight, state.roles.busy());
-        if done.client_gone {
+        if done.client_gone && !known {
             score::add(&score.client_gone, 1);
         }
         if done.app_error {

@@ -9,6 +9,8 @@ mod drain;
 mod exchange;
 mod finish;
 mod flush;
+mod growth;
+mod health;
 mod monitor;
 mod output;
 mod reactor;
@@ -17,12 +19,14 @@ mod refuse;
 mod request;
 mod roles;
 mod timers;
+mod watch;
 
 pub use exchange::{Exchange, Finished, HeadError, Owner, Room};
 pub use output::{Piece, Shared};
 pub use reactor::PollSpace;
 pub use request::{Body, Request, Token};
 pub use roles::Next;
+pub use watch::{Notice, Runner, Waiter};
 
 use crate::log::{AccessLog, ErrorLog, Writer};
 use crate::score::Score;
@@ -41,6 +45,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 pub struct Listener {
     pub fd: RawFd,
     pub unix: bool,
+    /// Only probes are answered here: see health.rs.
+    pub admin: bool,
 }
 
 /// Requests kept for reuse while the worker is busy.
@@ -59,6 +65,13 @@ pub(crate) struct State {
     /// Shared pieces that were sent; a thread with the interpreter's lock drops them.
     spent: Vec<Box<dyn Shared>>,
     roles: Roles,
+    /// For the worker's main thread: see watch.rs.
+    notices: Vec<Notice>,
+    /// When the running requests' ages were last looked at, and a standstill was last noticed (monotonic ns).
+    watched_ns: u64,
+    reminded_ns: u64,
+    /// Connections whose requests were ended in the app's place and whose threads have not let go of them.
+    abandoned: usize,
     draining: bool,
     stopping: bool,
     /// Until when no connection is accepted: the process is out of descriptors (monotonic ns; 0: accepting).
@@ -77,6 +90,8 @@ pub struct Core {
     kick: Wake,
     /// Wakes the monitor out of its own wait.
     nudge: Wake,
+    /// Readable when the worker's main thread has threads to start or notices to read.
+    pub attention: Wake,
     /// Readable when a drain is complete.
     pub drained: Wake,
     state: Mutex<State>,
@@ -85,6 +100,8 @@ pub struct Core {
     /// App threads wait here for room in an output or for a late body.
     progress: Condvar,
     parkers: Vec<Parker>,
+    /// Who answers the request of each thread; used where there is a `request_timeout`.
+    claims: Vec<watch::Claim>,
     /// Read without the lock when a response decides about keep-alive.
     draining: AtomicBool,
     /// Spent pieces wait (a hint that saves taking the lock).
@@ -105,7 +122,9 @@ impl Core {
         let kick = Wake::new()?;
         epoll.add(std::os::fd::AsRawFd::as_raw_fd(&kick), sys::READABLE, reactor::KICK)?;
         let parkers = (0..settings.threads).map(|_| Parker::default()).collect();
-        crate::score::set(&score.threads, settings.threads);
+        let claims = (0..settings.threads).map(|_| watch::Claim::default()).collect();
+        let attention = Wake::new()?;
+        attention.signal(); // the first threads are wanted
         Ok(Self {
             listeners,
             errors,
@@ -114,11 +133,13 @@ impl Core {
             epoll,
             kick,
             nudge: Wake::new()?,
+            attention,
             drained: Wake::new()?,
-            state: Mutex::new(State::new(settings.threads)),
+            state: Mutex::new(State::new(settings.initial_threads, settings.threads)),
             monitor_wake: Condvar::new(),
             progress: Condvar::new(),
             parkers,
+            claims,
             draining: AtomicBool::new(false),
             has_spent: AtomicBool::new(false),
             settings,
@@ -156,27 +177,16 @@ impl Core {
         std::mem::take(&mut self.lock().spent)
     }
 
-    /// Method, target, client and age in seconds of each running request.
-    pub fn in_flight(&self) -> Vec<(String, String, String, f64)> {
-        let now = sys::monotonic_ns();
-        let state = self.lock();
-        let described = state.roles.running().enumerate().filter_map(|(thread, run)| {
-            let (token, started) = run?;
-            let conn = state.conns.get(token.index as usize)?;
-            let (method, path) = self.score.record(thread).text();
-            Some((
-                method,
-                path,
-                conn.peer.to_string(),
-                now.saturating_sub(started) as f64 / 1e9,
-            ))
-        });
-        described.collect()
+    /// Says so when a drain has nothing left to do but to wait for threads that nobody answers for.
+    fn signal_if_drained(&self, state: &State) {
+        if state.draining && state.conns.len() == state.abandoned {
+            self.drained.signal();
+        }
     }
 }
 
 impl State {
-    fn new(threads: usize) -> Self {
+    fn new(initial: usize, threads: usize) -> Self {
         Self {
             conns: Slab::new(),
             next_generation: 0,
@@ -185,7 +195,11 @@ impl State {
             wheel: timers::Wheel::new(sys::monotonic_ns()),
             due: Vec::new(),
             spent: Vec::new(),
-            roles: Roles::new(threads),
+            roles: Roles::new(initial, threads),
+            notices: Vec::new(),
+            watched_ns: 0,
+            reminded_ns: 0,
+            abandoned: 0,
             draining: false,
             stopping: false,
             accept_after: 0,

@@ -1,20 +1,22 @@
 //! The monitor: a thread without Python that sleeps while nothing is in flight, looks every millisecond while something is,
 //! and polls when every app thread is busy. So accepting, reading, time-outs and refusals never wait for the app.
 
+use super::growth::{grow_now, grow_slowly, PATIENCE};
 use super::reactor::PollSpace;
 use super::roles::{Poller, STALL};
 use super::{Core, State};
 use crate::sys;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 const TICK: Duration = Duration::from_millis(1);
 /// Quiet looks in a row before the monitor sleeps.
 const QUIET: u32 = 2;
-/// How long events may wait while the threads get on with the queue (ns).
-const PATIENCE: u64 = 20_000_000;
+/// Between two looks while threads compute and the monitor polls for them.
+const SLOW_TICK: i32 = 5;
+/// Between two looks at the ages of running requests.
+const WATCH: Duration = Duration::from_millis(50);
 /// Requests kept for reuse while nothing is in flight: memory goes back.
 const SPARE_WHEN_QUIET: usize = 4;
 
@@ -29,15 +31,13 @@ impl Core {
             if state.stopping {
                 return;
             }
-            let busy = state.roles.busy() > 0 || !state.queue.is_empty();
+            // With somebody at the door and nobody in the queue there is nothing to help with.
+            let polled = matches!(state.roles.poller, Poller::Thread(_));
+            let busy = !state.queue.is_empty() || state.roles.busy() > 0 && !polled;
             quiet = if busy { 0 } else { quiet + 1 };
             if quiet > QUIET {
                 quiet = 0;
-                self.sleep(&mut state);
-                state.roles.monitor_asleep = true;
-                while state.roles.monitor_asleep && !state.stopping {
-                    state = self.monitor_wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
+                self.rest(state);
                 continue;
             }
             state = self
@@ -46,7 +46,8 @@ impl Core {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
             let now = sys::monotonic_ns();
-            self.score.heartbeat_ns.store(now, Relaxed);
+            self.watch_requests(&mut state, now);
+            self.shed(&mut state, now);
             if self.assess(&mut state, &mut pace, now) {
                 drop(state);
                 self.poll_in_their_place(&mut space, &mut pace);
@@ -54,10 +55,24 @@ impl Core {
         }
     }
 
-    fn sleep(&self, state: &mut State) {
+    /// Sleeps until a request is queued. While requests run it looks at their ages now and then.
+    fn rest(&self, mut state: MutexGuard<'_, State>) {
         state.spare.truncate(SPARE_WHEN_QUIET);
         state.spare.shrink_to(SPARE_WHEN_QUIET);
-        self.score.heartbeat_ns.store(sys::monotonic_ns(), Relaxed);
+        state.roles.monitor_asleep = true;
+        while state.roles.monitor_asleep && !state.stopping {
+            if state.roles.busy() == 0 || !self.settings.watches() {
+                state = self.monitor_wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            state = self
+                .monitor_wake
+                .wait_timeout(state, WATCH)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            self.watch_requests(&mut state, sys::monotonic_ns());
+        }
+        state.roles.monitor_asleep = false;
     }
 
     /// Looks whether requests or events wait for nobody; true: the monitor has taken the poller's role.
@@ -72,43 +87,78 @@ impl Core {
         let patience = if is_patient { PATIENCE } else { STALL };
         let older = |since: u64| now.saturating_sub(since) > patience;
         let events_wait = matches!(roles.poller, Poller::Nobody(since) if older(since));
-        let request_waits = state
-            .queue
-            .front()
-            .is_some_and(|request| older(request.queued_ns.max(pace.woken)));
+        let request_waits = state.queue.front().is_some_and(|request| older(request.queued_ns));
         if !events_wait && !request_waits {
             return false;
         }
-        let woken = self.wake_parked(state);
-        pace.woken = if is_patient { now } else { 0 };
-        if events_wait && !woken {
+        if request_waits {
+            self.help(state, now);
+        } else if self.has_idle_thread_for_events(state) {
+            return false;
+        }
+        // One that was just asked for comes to the role by itself; until then the monitor has it.
+        let free = matches!(state.roles.poller, Poller::Nobody(_));
+        if events_wait && free {
             state.roles.poller = Poller::Monitor;
         }
-        events_wait && !woken
+        events_wait && free
+    }
+
+    /// Wakes a parked thread to poll, unless that would only put one more to compute.
+    fn has_idle_thread_for_events(&self, state: &mut State) -> bool {
+        !state.roles.computing && self.wake_parked(state)
+    }
+
+    /// Puts more threads to work on the queue where that helps: see growth.rs.
+    fn help(&self, state: &mut State, now: u64) {
+        let queued = state.queue.len();
+        let situation = state.roles.situation(queued, self.settings.cpus, now);
+        let more = grow_now(&situation).max(usize::from(grow_slowly(&situation)));
+        if more > 0 {
+            self.put_to_work(state, more);
+        }
     }
 
     /// Polls until an app thread takes the role back, or gets on with the queue.
     fn poll_in_their_place(&self, space: &mut PollSpace, pace: &mut Pace) {
+        let mut look = TICK.as_millis() as i32;
         loop {
-            sys::wait_either(self.epoll.as_raw_fd(), self.nudge.as_raw_fd(), self.next_deadline(-1));
+            let most = self.next_deadline(look);
+            sys::wait_either(self.epoll.as_raw_fd(), self.nudge.as_raw_fd(), most);
             self.nudge.clear();
             self.poll(space, 0);
             let now = sys::monotonic_ns();
             self.expire(now);
-            self.score.heartbeat_ns.store(now, Relaxed);
             let mut state = self.lock();
             if state.stopping {
                 return;
             }
+            self.watch_requests(&mut state, now);
+            self.shed(&mut state, now);
             state.roles.computing = pace.computes(now);
-            self.find_runner(&mut state, Some(Poller::Monitor));
+            if !state.queue.is_empty() {
+                self.help(&mut state, now);
+            }
             if state.roles.poller == Poller::Monitor && state.roles.is_moving(now) {
                 state.roles.poller = Poller::Nobody(now);
             }
             if state.roles.poller != Poller::Monitor {
                 return;
             }
+            look = self.next_look(&state);
         }
+    }
+
+    /// Milliseconds after which there may be something to see that is no event (-1: nothing).
+    fn next_look(&self, state: &State) -> i32 {
+        if !state.queue.is_empty() && !(state.roles.is_full() && state.roles.parked.is_empty()) {
+            let tick = TICK.as_millis() as i32;
+            return if state.roles.computing { SLOW_TICK } else { tick };
+        }
+        if self.settings.watches() || !state.queue.is_empty() && self.settings.queue_timeout > 0 {
+            return WATCH.as_millis() as i32;
+        }
+        -1
     }
 }
 
@@ -119,8 +169,6 @@ struct Pace {
     looked: u64,
     cpu: u64,
     computes: bool,
-    /// When a thread was last woken to help one that computes: that is done slowly, for fairness only.
-    woken: u64,
 }
 
 impl Pace {

@@ -294,8 +294,6 @@ impl Core {
             state.give_back(request);
         }
         score::set(&self.score.connections, state.conns.len());
-        if state.conns.is_empty() && state.draining {
-            self.drained.signal();
-        }
+        self.signal_if_drained(state);
     }
 }

@@ -140,6 +140,9 @@ impl Core {
             return;
         };
         conn.keep_alive = request.head.keep_alive;
+        if let Some(probe) = self.probe(request, conn.listener) {
+            return self.answer_probe(state, index, probe, now);
+        }
         let end = request.head.len;
         if matches!(request.head.framing, Framing::None | Framing::Length(0)) {
             set_aside(conn, end);
@@ -199,7 +202,7 @@ impl Core {
             let conn = state.conns.get(token.index as usize);
             conn.is_some_and(|conn| conn.generation == token.generation && conn.late.is_some())
         };
-        let running = state.roles.running().flatten().filter(|(token, _)| is_awaited(*token));
+        let running = state.roles.running().filter(|(_, run, _)| is_awaited(run.token));
         let queued = state
             .queue
             .iter()

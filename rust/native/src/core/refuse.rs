@@ -32,7 +32,7 @@ impl Core {
         self.begin_linger(state, index, now);
     }
 
-    fn answer(&self, status: u16, reason: &str) -> Vec<u8> {
+    pub(super) fn answer(&self, status: u16, reason: &str) -> Vec<u8> {
         let mut stamp = Stamp::default();
         stamp.refresh();
         let mut out = Vec::with_capacity(256);

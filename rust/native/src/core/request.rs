@@ -70,6 +70,8 @@ pub struct Request {
     pub peer: Peer,
     /// Which listener took the connection.
     pub listener: usize,
+    /// Which thread runs it.
+    pub thread: usize,
     /// When the head was complete (monotonic ns).
     pub queued_ns: u64,
     /// When a thread took it.
@@ -89,6 +91,7 @@ impl Default for Request {
             body: Body::Empty,
             peer: Peer::Unix,
             listener: 0,
+            thread: 0,
             queued_ns: 0,
             started_ns: 0,
         }

@@ -10,13 +10,18 @@
 //! | nobody's | takes it | wakes a parked thread, or takes it when all are busy |
 //! | a thread's | parks | wakes a parked thread if requests wait |
 //! | the monitor's | takes it and wakes the monitor out of its wait | - |
+//!
+//! Threads come when requests wait for one (growth.rs) and leave when they were parked for `thread_idle`. The core asks for
+//! them by number; Python starts them, because they are `threading` threads, and says so with `enter`.
 
+use super::growth::Situation;
 use super::reactor::PollSpace;
 use super::request::{Request, Token};
 use super::{Core, State};
 use crate::score;
 use crate::sys;
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A request that has run longer than this is slow, and a role that was free for longer needs somebody (ns).
 pub(super) const STALL: u64 = 1_000_000;
@@ -31,14 +36,54 @@ pub(super) enum Poller {
     Monitor,
 }
 
+/// The request that a thread runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    pub token: Token,
+    /// When it began (monotonic ns).
+    pub started: u64,
+    /// What the watch has done about it: see watch.rs.
+    pub watched: Watched,
+}
+
+/// How far the watch has gone with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Watched {
+    Not,
+    /// It was reported as slow.
+    Slow,
+    /// It was answered in the app's place, or cut; nothing it says is heard any more.
+    TimedOut,
+}
+
+/// One place for an app thread.
+#[derive(Clone, Default)]
+struct Place {
+    run: Option<Run>,
+    /// Its kernel number and CPU clock; none while there is no thread.
+    thread: Option<(u32, sys::CpuClock)>,
+    /// Its CPU clock after its last slow request.
+    cpu: u64,
+    /// Its CPU clock when it was last seen to move, and when that was.
+    seen: (u64, u64),
+}
+
 /// The roles of the app threads. Invariant: a thread is running, parked (in `parked`), polling, or on its way between.
+/// Invariant: a place is in `free`, in `wanted`, being started, or has a thread: `alive + starting + free.len()` is their number.
 pub(super) struct Roles {
     pub poller: Poller,
     pub parked: Vec<usize>,
-    running: Vec<Option<(Token, u64)>>,
+    places: Vec<Place>,
     busy: usize,
-    /// Each thread's CPU clock after its last slow request.
-    cpu: Vec<u64>,
+    alive: usize,
+    /// Threads asked for that have not entered yet.
+    starting: usize,
+    /// Places without a thread.
+    free: Vec<usize>,
+    /// Places whose threads Python has not been told to start yet.
+    pub wanted: Vec<usize>,
+    /// Until when no thread is asked for: the system had none left (monotonic ns).
+    barren_until: u64,
     /// How many of the recent requests waited instead of computing: a moving average of 0..=1024.
     waits: u32,
     pub monitor_asleep: bool,
@@ -52,20 +97,31 @@ pub enum Next {
     Run(Box<Request>),
     /// Take part in the world: poll.
     Poll,
-    /// Another thread polls: sleep until woken.
+    /// Another thread polls: sleep until woken, or leave after a while.
     Park,
     /// The worker ends.
     Stop,
 }
 
+/// No thread is asked for this long after one could not be started (ns).
+const BARREN: u64 = 1_000_000_000;
+/// A thread whose CPU clock has stood still for so long waits, and not for the interpreter's lock alone: its turn would have
+/// come (ns).
+const STILL: u64 = 50_000_000;
+
 impl Roles {
-    pub fn new(threads: usize) -> Self {
+    /// Places for `most` threads; the first `initial` of them are wanted at once.
+    pub fn new(initial: usize, most: usize) -> Self {
         Self {
             poller: Poller::Nobody(sys::monotonic_ns()),
-            parked: Vec::with_capacity(threads),
-            running: vec![None; threads],
+            parked: Vec::with_capacity(most),
+            places: vec![Place::default(); most],
             busy: 0,
-            cpu: vec![0; threads],
+            alive: 0,
+            starting: initial,
+            free: (initial..most).rev().collect(),
+            wanted: (0..initial).collect(),
+            barren_until: 0,
             waits: 0,
             monitor_asleep: false,
             computing: false,
@@ -76,25 +132,93 @@ impl Roles {
         self.busy
     }
 
-    /// Token and start of the request that each thread runs.
-    pub fn running(&self) -> impl Iterator<Item = Option<(Token, u64)>> + '_ {
-        self.running.iter().copied()
+    pub fn alive(&self) -> usize {
+        self.alive
+    }
+
+    /// No more threads can be asked for.
+    pub fn is_full(&self) -> bool {
+        self.free.is_empty()
+    }
+
+    /// What each thread runs, and the kernel's number of the thread.
+    pub fn running(&self) -> impl Iterator<Item = (usize, &Run, u32)> + '_ {
+        let places = self.places.iter().enumerate();
+        places.filter_map(|(index, place)| {
+            let run = place.run.as_ref()?;
+            Some((index, run, place.thread.as_ref().map_or(0, |(tid, _)| *tid)))
+        })
+    }
+
+    pub fn run_of(&mut self, thread: usize) -> Option<&mut Run> {
+        self.places[thread].run.as_mut()
+    }
+
+    pub fn has_timed_out(&self, thread: usize) -> bool {
+        let run = self.places[thread].run.as_ref();
+        run.is_some_and(|run| run.watched == Watched::TimedOut)
     }
 
     fn begin(&mut self, thread: usize, token: Token, now: u64) {
-        self.running[thread] = Some((token, now));
+        self.places[thread].run = Some(Run {
+            token,
+            started: now,
+            watched: Watched::Not,
+        });
         self.busy += 1;
+    }
+
+    /// The numbers that growth is decided from.
+    pub fn situation(&mut self, queued: usize, cpus: usize, now: u64) -> Situation {
+        let youngest = self.running().map(|(_, run, _)| now.saturating_sub(run.started)).min();
+        Situation {
+            queued,
+            parked: self.parked.len(),
+            starting: self.starting,
+            room: if now < self.barren_until { 0 } else { self.free.len() },
+            running: self.busy,
+            waiting: if self.computing { self.still(now) } else { 0 },
+            youngest: youngest.unwrap_or(u64::MAX),
+            computing: self.computing,
+            cpus,
+        }
+    }
+
+    /// How many running threads have not moved for a while. Looks at all their clocks: ask only when it matters.
+    fn still(&mut self, now: u64) -> usize {
+        let mut count = 0;
+        for place in &mut self.places {
+            let (Some(run), Some((_, clock))) = (&place.run, &place.thread) else {
+                continue;
+            };
+            let cpu = clock.read();
+            if cpu != place.seen.0 || run.started > place.seen.1 {
+                place.seen = (cpu, now);
+            }
+            count += usize::from(now.saturating_sub(place.seen.1) >= STILL);
+        }
+        count
+    }
+
+    /// Asks for up to `count` more threads.
+    fn ask(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(place) = self.free.pop() else { return };
+            self.wanted.push(place);
+            self.starting += 1;
+        }
     }
 
     /// The thread's request has ended after `duration`. Called by that thread.
     pub fn end(&mut self, thread: usize, duration: u64) {
-        self.running[thread] = None;
+        let place = &mut self.places[thread];
+        place.run = None;
         self.busy -= 1;
         self.waits -= self.waits / 8;
         if duration > STALL {
             let cpu = sys::thread_cpu_ns();
-            let waited = cpu.saturating_sub(self.cpu[thread]) < duration / 2 && !self.computing;
-            self.cpu[thread] = cpu;
+            let waited = cpu.saturating_sub(place.cpu) < duration / 2 && !self.computing;
+            place.cpu = cpu;
             self.waits += if waited { 128 } else { 0 };
         }
     }
@@ -107,8 +231,7 @@ impl Roles {
     /// Some thread has begun a request lately: the queue moves, and that thread will poll when it is empty.
     pub fn is_moving(&self, now: u64) -> bool {
         self.running()
-            .flatten()
-            .any(|(_, started)| now.saturating_sub(started) <= STALL)
+            .any(|(_, run, _)| now.saturating_sub(run.started) <= STALL)
     }
 }
 
@@ -143,16 +266,41 @@ impl Core {
         }
         roles.begin(me, request.token, now);
         request.started_ns = now;
+        request.thread = me;
+        if self.settings.request_timeout > 0 {
+            self.claims[me].reset();
+        }
         score::set(&self.score.queued, state.queue.len());
         score::set(&self.score.threads_busy, roles.busy);
         score::set(&self.score.in_flight, roles.busy);
         self.score
             .record(me)
             .begin(tid, now, request.method(), request.target());
-        if roles.mostly_waits() && (!state.queue.is_empty() || matches!(roles.poller, Poller::Nobody(_))) {
-            self.wake_parked(state);
+        if roles.mostly_waits() {
+            // This one will wait too: somebody must poll meanwhile, and run what is queued already.
+            if !state.queue.is_empty() || matches!(roles.poller, Poller::Nobody(_)) {
+                self.put_to_work(state, 1);
+            }
         }
         request
+    }
+
+    /// Has `count` more threads take part: parked ones, or else new ones. Returns how many were parked.
+    pub(super) fn put_to_work(&self, state: &mut State, count: usize) -> usize {
+        let woken = (0..count).take_while(|_| self.wake_parked(state)).count();
+        let roles = &mut state.roles;
+        let coming = roles.wanted.len();
+        // One that comes anyway, to take the queue's head or the poller's role, serves as well.
+        if woken == 0 && count == 1 && roles.starting > 0 {
+            return 0;
+        }
+        if sys::monotonic_ns() >= roles.barren_until {
+            roles.ask(count - woken);
+        }
+        if roles.wanted.len() > coming {
+            self.attention.signal();
+        }
+        woken
     }
 
     /// Wakes the thread that parked last; false when none is parked.
@@ -197,9 +345,60 @@ impl Core {
         }
     }
 
-    /// Sleeps until another thread has work for this one.
-    pub fn park(&self, me: usize) {
-        self.parkers[me].park();
+    /// Thread `me` is there. Called by it, before anything else.
+    pub fn enter(&self, me: usize, tid: u32) {
+        let mut state = self.lock();
+        let roles = &mut state.roles;
+        roles.starting = roles.starting.saturating_sub(1);
+        roles.alive += 1;
+        roles.places[me] = Place {
+            thread: Some((tid, sys::CpuClock::of_this_thread())),
+            ..Place::default()
+        };
+        score::set(&self.score.threads, roles.alive);
+    }
+
+    /// Thread `me` goes. Called by it, after everything else.
+    pub fn leave(&self, me: usize) {
+        let mut state = self.lock();
+        let roles = &mut state.roles;
+        roles.places[me].thread = None;
+        roles.alive -= 1;
+        roles.free.push(me);
+        score::set(&self.score.threads, roles.alive);
+    }
+
+    /// The thread for place `place` could not be started: others are not asked for during a second.
+    pub fn not_started(&self, place: usize) {
+        let mut state = self.lock();
+        let roles = &mut state.roles;
+        roles.starting = roles.starting.saturating_sub(1);
+        roles.free.push(place);
+        roles.barren_until = sys::monotonic_ns() + BARREN;
+    }
+
+    /// Sleeps until another thread has work for this one. False: nobody had for so long that the thread may leave.
+    pub fn park(&self, me: usize) -> bool {
+        let Some(idle) = self.settings.thread_idle else {
+            self.parkers[me].park(None);
+            return true;
+        };
+        loop {
+            if self.parkers[me].park(Some(idle)) {
+                return true;
+            }
+            let mut state = self.lock();
+            let roles = &mut state.roles;
+            let place = roles.parked.iter().position(|&thread| thread == me);
+            match place {
+                Some(place) if roles.alive > 1 => {
+                    roles.parked.remove(place);
+                    return false;
+                }
+                // The last one stays; or somebody has just taken it off the list and wakes it.
+                _ => {}
+            }
+        }
     }
 }
 
@@ -211,12 +410,26 @@ pub(super) struct Parker {
 }
 
 impl Parker {
-    fn park(&self) {
+    /// Waits for `unpark`, at most for `most`; false when that was over.
+    fn park(&self, most: Option<Duration>) -> bool {
         let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
         while !*woken {
-            woken = self.signal.wait(woken).unwrap_or_else(PoisonError::into_inner);
+            woken = match most {
+                None => self.signal.wait(woken).unwrap_or_else(PoisonError::into_inner),
+                Some(most) => {
+                    let (woken, out) = self
+                        .signal
+                        .wait_timeout(woken, most)
+                        .unwrap_or_else(PoisonError::into_inner);
+                    if out.timed_out() && !*woken {
+                        return false;
+                    }
+                    woken
+                }
+            };
         }
         *woken = false;
+        true
     }
 
     pub fn unpark(&self) {

@@ -7,7 +7,7 @@ use crate::sys::Peer;
 use ostler_wire::http1::{Framing, Version};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyFloat, PyString};
 use std::net::IpAddr;
 
 /// Keys that every environ has, written anew for each request.
@@ -23,6 +23,7 @@ struct Keys {
     input: Py<PyString>,
     content_length: Py<PyString>,
     host: Py<PyString>,
+    queue_time: Py<PyString>,
 }
 
 /// What is the same for all requests of this worker.
@@ -70,6 +71,7 @@ impl Environs {
                 input: key("wsgi.input"),
                 content_length: key("CONTENT_LENGTH"),
                 host: key("HTTP_HOST"),
+                queue_time: key("ostler.queue_time"),
             },
             names: Names::new(py),
             values: Values::new(),
@@ -107,6 +109,8 @@ impl Environs {
             put(&environ, &self.keys.protocol, self.http10.bind(py))?;
         }
         put(&environ, &self.keys.input, input)?;
+        let waited = request.started_ns.saturating_sub(request.queued_ns) as f64 / 1e9;
+        put(&environ, &self.keys.queue_time, &PyFloat::new(py, waited))?;
         self.client(py, &environ, request.peer)?;
         self.fields(py, &environ, request)?;
         if matches!(head.framing, Framing::Chunked) && !matches!(request.body, Body::Awaited) {
@@ -235,13 +239,7 @@ fn template(py: Python<'_>, facts: &Facts, server: &(String, String)) -> PyResul
     environ.set_item(PyString::intern(py, "wsgi.multiprocess"), facts.multiprocess)?;
     environ.set_item(PyString::intern(py, "wsgi.run_once"), false)?;
     environ.set_item(PyString::intern(py, "wsgi.file_wrapper"), &facts.file_wrapper)?;
-    // 21 keys would just fill a table: three more make it grow, so that the copies have room for a request's fields.
-    for spare in ["spare.1", "spare.2", "spare.3"] {
-        environ.set_item(spare, true)?;
-    }
-    for spare in ["spare.1", "spare.2", "spare.3"] {
-        environ.del_item(spare)?;
-    }
+    environ.set_item(PyString::intern(py, "ostler.queue_time"), 0.0)?;
     Ok(environ.unbind())
 }
 

@@ -6,6 +6,7 @@ use super::thread::{App, AppThread};
 use crate::core;
 use crate::score::Score;
 use crate::settings::Settings;
+use crate::sys;
 use ostler_wire::http1::Limits;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyKeyError, PyValueError};
@@ -14,6 +15,7 @@ use pyo3::types::PyDict;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// One worker's native core. See `_native.pyi`.
 #[pyclass(module = "ostler._native", frozen)]
@@ -23,6 +25,17 @@ pub struct Core {
     monitor: Mutex<Option<JoinHandle<()>>>,
     /// Keeps the scoreboard's mapping exported: `Score` points into it.
     _scoreboard: PyBuffer<u8>,
+}
+
+/// Of the queue, so many requests are described.
+const QUEUED_SHOWN: usize = 16;
+
+/// A running request: method, target, client, age in seconds, the kernel's number of its thread.
+type Described = (String, String, String, f64, u32);
+
+fn described(runner: core::Runner) -> Described {
+    let age = runner.age as f64 / 1e9;
+    (runner.method, runner.target, runner.client, age, runner.tid)
 }
 
 fn setting<'py, T: FromPyObjectOwned<'py>>(settings: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
@@ -45,6 +58,13 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
     let server_header: String = setting(settings, "server_header")?;
     Ok(Settings {
         threads: setting(settings, "threads")?,
+        initial_threads: setting(settings, "initial_threads")?,
+        thread_idle: setting::<Option<f64>>(settings, "thread_idle")?.map(Duration::from_secs_f64),
+        cpus: setting::<usize>(settings, "cpus")?.max(1),
+        queue_timeout: nanoseconds(settings, "queue_timeout")?,
+        slow_request: nanoseconds(settings, "slow_request")?,
+        request_timeout: nanoseconds(settings, "request_timeout")?,
+        health_path: setting(settings, "health_path")?,
         limits: Limits {
             request_line: setting(settings, "limit_request_line")?,
             head: setting(settings, "limit_request_head")?,
@@ -90,7 +110,7 @@ impl Core {
         py: Python<'_>,
         app: Py<PyAny>,
         settings: &Bound<'_, PyDict>,
-        listeners: Vec<(RawFd, String, String, bool)>,
+        listeners: Vec<(RawFd, String, String, bool, bool)>,
         scoreboard: &Bound<'_, PyAny>,
         slot: usize,
         errors: Py<PyAny>,
@@ -100,8 +120,10 @@ impl Core {
         let score = slot_of(&scoreboard, slot)?;
         let workers: usize = setting(settings, "workers")?;
         let settings = read_settings(settings)?;
-        if settings.threads == 0 {
-            return Err(PyValueError::new_err("settings['threads'] must be at least 1"));
+        if settings.threads == 0 || !(1..=settings.threads).contains(&settings.initial_threads) {
+            return Err(PyValueError::new_err(
+                "settings['initial_threads'] must be from 1 to settings['threads']",
+            ));
         }
         let software = String::from_utf8_lossy(&settings.server_header).into_owned();
         let facts = Facts {
@@ -112,12 +134,12 @@ impl Core {
             file_wrapper: py.get_type::<FileWrapper>().into_any().unbind(),
             servers: listeners
                 .iter()
-                .map(|(_, name, port, _)| (name.clone(), port.clone()))
+                .map(|(_, name, port, _, _)| (name.clone(), port.clone()))
                 .collect(),
         };
         let listeners = listeners
             .iter()
-            .map(|&(fd, _, _, unix)| core::Listener { fd, unix })
+            .map(|&(fd, _, _, unix, admin)| core::Listener { fd, unix, admin })
             .collect();
         Ok(Self {
             core: Arc::new(core::Core::new(settings, listeners, score)?),
@@ -168,9 +190,59 @@ impl Core {
         self.core.is_drained()
     }
 
-    /// (method, target, client, age in seconds) of each running request.
-    fn in_flight(&self) -> Vec<(String, String, String, f64)> {
-        self.core.in_flight()
+    /// The running requests.
+    fn in_flight(&self) -> Vec<Described> {
+        self.core.runners().into_iter().map(described).collect()
+    }
+
+    /// The first requests of those that wait for a thread: (method, target, address, port, age in seconds).
+    fn queued(&self) -> Vec<(String, String, String, u16, f64)> {
+        let waiters = self.core.waiters(QUEUED_SHOWN).into_iter();
+        waiters
+            .map(|waiter| {
+                let (address, port) = match waiter.peer {
+                    sys::Peer::Ip(ip, port) => (ip.to_string(), port),
+                    sys::Peer::Unix => (String::new(), 0),
+                };
+                (waiter.method, waiter.target, address, port, waiter.age as f64 / 1e9)
+            })
+            .collect()
+    }
+
+    /// A descriptor that is readable when `attend` has something.
+    fn attention_fd(&self) -> RawFd {
+        self.core.attention.as_raw_fd()
+    }
+
+    /// Numbers of the threads to start, and what there is to say.
+    fn attend(&self) -> (Vec<usize>, Vec<(&'static str, Option<Described>)>) {
+        let wanted = self.core.take_wanted();
+        let notices = self.core.take_notices().into_iter().map(|notice| match notice {
+            core::Notice::Slow(runner) => ("slow", Some(described(runner))),
+            core::Notice::TimedOut(runner) => ("timeout", Some(described(runner))),
+            core::Notice::Standstill => ("standstill", None),
+        });
+        (wanted, notices.collect())
+    }
+
+    /// Makes `attention_fd` readable.
+    fn call_attention(&self) {
+        self.core.attention.signal();
+    }
+
+    /// The thread with this number could not be started.
+    fn not_started(&self, index: usize) {
+        self.core.not_started(index);
+    }
+
+    /// Requests that timed out and whose threads are still in the app.
+    fn abandoned(&self) -> usize {
+        self.core.abandoned()
+    }
+
+    /// Gives freed memory back to the system.
+    fn trim(&self, py: Python<'_>) {
+        py.detach(sys::trim_memory);
     }
 
     /// Ends the app threads, each after its request.

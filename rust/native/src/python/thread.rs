@@ -87,9 +87,17 @@ impl<'a> AppThread<'a> {
         })
     }
 
-    /// Works until the core stops.
+    /// Works until the core stops, or there was nothing to do for `thread_idle`.
     pub fn run(&mut self, py: Python<'_>) -> PyResult<()> {
         let tid = sys::thread_id();
+        sys::name_thread(&format!("ostler-app-{}", self.me));
+        self.core.enter(self.me, tid);
+        let outcome = self.work(py, tid);
+        self.core.leave(self.me);
+        outcome
+    }
+
+    fn work(&mut self, py: Python<'_>, tid: u32) -> PyResult<()> {
         let mut space = PollSpace::default();
         loop {
             match self.core.next(self.me, tid) {
@@ -101,7 +109,11 @@ impl<'a> AppThread<'a> {
                         py.detach(|| self.core.poll_until_work(self.me, &mut space));
                     }
                 }
-                Next::Park => py.detach(|| self.core.park(self.me)),
+                Next::Park => {
+                    if !py.detach(|| self.core.park(self.me)) {
+                        return Ok(());
+                    }
+                }
                 Next::Stop => return Ok(()),
             }
             drop(self.core.take_spent());

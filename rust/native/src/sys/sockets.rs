@@ -181,3 +181,9 @@ pub fn shutdown_write(fd: RawFd) {
     // SAFETY: no pointers. An error means the connection is already gone, which is as good.
     unsafe { libc::shutdown(fd, libc::SHUT_WR) };
 }
+
+/// Ends both directions: whoever writes to the socket from now on learns that nobody reads.
+pub fn shutdown_both(fd: RawFd) {
+    // SAFETY: as above.
+    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}

@@ -34,6 +34,13 @@ pub fn settings(threads: usize) -> Settings {
     const SECOND: u64 = 1_000_000_000;
     Settings {
         threads,
+        initial_threads: threads,
+        thread_idle: None,
+        cpus: 1,
+        queue_timeout: 0,
+        slow_request: 0,
+        request_timeout: 0,
+        health_path: None,
         limits: LIMITS,
         body_memory: 64,
         temp_dir: std::env::temp_dir().to_string_lossy().into_owned(),

@@ -34,7 +34,7 @@ class Workers(Group):
         uwsgi="gevent",
     )
     threads = Option(
-        AutoOr(Whole(1, 128)),  # the scoreboard has 128 request records a worker
+        AutoOr(Whole(1, 256)),  # the scoreboard has 256 request records a worker
         "auto",
         "How many requests a worker runs at the same time. auto: one thread while requests are quick, more while "
         "they wait, up to `max_threads`. 1 is for applications that are not thread-safe: a worker then runs its "
@@ -44,8 +44,8 @@ class Workers(Group):
         uwsgi="threads",
     )
     max_threads = Option(
-        Whole(1, 128),
-        128,
+        Whole(1, 256),
+        256,
         "The most threads of a worker when `threads` is auto, and the most greenlets with the gevent driver: "
         "lower it to what the application's database can take.",
     )
