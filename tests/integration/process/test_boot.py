@@ -41,7 +41,7 @@ def test_says_that_it_listens_when_somebody_answers(serve: Serve) -> None:
     assert server.log == ""
     touch(serve, "go")
     server.wait_ready()
-    assert "(1 worker, 8 threads)" in server.log
+    assert "(1 worker, up to 256 threads)" in server.log
     with server.connect() as connection:
         assert connection.request(GET).status == 200
 

@@ -61,7 +61,7 @@ def test_launcher_errors_are_one_line(
     [
         ("workers = 1\nworker = 2\n", [], 'ostler.toml:2: unknown option "worker" - did you mean "workers"?'),
         ("workers = 'two'\n", [], 'ostler.toml:1: workers: "two" is not a whole number from 1 to 1000'),
-        ("", ["--threads", "129"], '--threads: "129" is not a whole number from 1 to 128'),
+        ("", ["--threads", "257"], '--threads: "257" is not a whole number from 1 to 256, or "auto"'),
     ],
 )
 def test_wrong_configuration_stops_the_start(

@@ -55,7 +55,7 @@ def test_nearest(name: str, meant: str) -> None:
     assert option.name == meant
 
 
-@pytest.mark.parametrize("name", ["", "worker_class", "timeout", "ssl_keyfile", "colour", "x"])
+@pytest.mark.parametrize("name", ["", "worker_tmp_dir", "paste", "ssl_keyfile", "colour", "x"])
 def test_a_wrong_hint_is_worse_than_none(name: str) -> None:
     """gunicorn's `timeout` is neither boot_timeout nor write_timeout."""
     assert nearest(name) is None

@@ -23,7 +23,7 @@ def test_layout_is_the_native_one() -> None:
 def test_layout_has_no_overlap() -> None:
     fields = sorted(LAYOUT.values())
     assert all(offset + size <= following for (offset, size), (following, _) in pairwise(fields))
-    assert module._SLOT_SIZE == 17088
+    assert module._SLOT_SIZE == 704 + 256 * 128
     assert module._SLOT_SIZE % 64 == 0
 
 
@@ -36,7 +36,7 @@ def test_each_field_is_read_where_the_layout_says(field: str) -> None:
     board = Scoreboard(3)
     offset, size = LAYOUT[field]
     value = 2 ** (8 * size) - 5
-    struct.pack_into({4: "<I", 8: "<Q"}[size], board.mapping, 64 + 17088 + offset, value)
+    struct.pack_into({4: "<I", 8: "<Q"}[size], board.mapping, 64 + 704 + 256 * 128 + offset, value)
     assert getattr(board.read(1), field) == value
     assert board.read(0) == board.read(2) == Snapshot._make((*[0] * 24, (0,) * 64))
 
@@ -49,7 +49,7 @@ def test_latency() -> None:
 
 def test_header() -> None:
     header = struct.unpack_from("<QIII", Scoreboard(5).mapping)
-    assert header == (int.from_bytes(b"OSTLER01", "big"), 1, 5, 17088)
+    assert header == (int.from_bytes(b"OSTLER01", "big"), 1, 5, 704 + 256 * 128)
 
 
 def test_begin_forgets_the_last_worker() -> None:

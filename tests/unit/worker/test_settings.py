@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,11 @@ import pytest
 from ostler.config import Config
 from ostler.config.settings import Assignment
 from ostler.logs import Logs
-from ostler.worker.settings import core_settings
+from ostler.worker.settings import core_settings, parallel_threads
 
 KEYS = {
-    "threads": int, "workers": int, "limit_request_line": int, "limit_request_head": int,
+    "threads": int, "initial_threads": int, "thread_idle": float, "cpus": int, "workers": int, "queue_timeout": float,
+    "slow_request": float, "request_timeout": float, "health_path": type(None), "limit_request_line": int, "limit_request_head": int,
     "limit_request_fields": int, "limit_request_body": int, "body_memory": int, "temp_dir": type(None),
     "response_buffer": int, "header_timeout": float, "body_timeout": float, "min_rate": int, "keepalive": float,
     "write_timeout": float, "worker_connections": int, "queue_size": int, "server_header": str,
@@ -33,6 +36,26 @@ def test_values() -> None:
     settings = core_settings(config(limit_request_line="1K", keepalive="2m", threads=3), Logs())
     assert (settings["limit_request_line"], settings["keepalive"], settings["threads"]) == (1024, 120.0, 3)
     assert (settings["access_log_fd"], settings["error_log_fd"], settings["log_level"]) == (-1, 2, 20)
+
+
+@pytest.mark.parametrize(
+    ("options", "threads"),
+    [
+        ({}, (256, 1, 20.0)),
+        ({"max_threads": 40, "thread_idle": "3s"}, (40, 1, 3.0)),
+        ({"threads": 3}, (3, 3, None)),
+        ({"threads": 1, "max_threads": 40}, (1, 1, None)),
+    ],
+)
+def test_threads_grow_from_one_or_stay(options: dict[str, object], threads: tuple[object, ...]) -> None:
+    settings = core_settings(config(**options), Logs())
+    assert (settings["threads"], settings["initial_threads"], settings["thread_idle"]) == threads
+
+
+def test_parallel_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parallel_threads() == 1
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    assert parallel_threads() == len(os.sched_getaffinity(0))
 
 
 @pytest.mark.parametrize(("option", "value"), [("off", ""), ("shop", "shop")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -28,9 +29,11 @@ class FakeCore:
     """Logs what is called. A file named after a method makes that method fail or wait."""
 
     def __init__(
-        self, app: object, settings: dict[str, object], listeners: list[tuple[int, str, str, bool]], *rest: object
+        self, app: object, settings: dict[str, object], listeners: list[tuple[int, str, str, bool, bool]], *rest: object
     ) -> None:
         self._drained, self._drained_writer = os.pipe()
+        self._attention, self._attention_writer = os.pipe()
+        self._wanted = list(range(int(str(settings["initial_threads"]))))
         self._stopped = threading.Event()
         self._is_drained = False
         self._listener = listeners[0][0]
@@ -61,8 +64,26 @@ class FakeCore:
     def is_drained(self) -> bool:
         return self._is_drained
 
-    def in_flight(self) -> list[tuple[str, str, str, float]]:
-        return [("GET", "/busy", "", 1.25)]
+    def in_flight(self) -> list[tuple[str, str, str, float, int]]:
+        return [("GET", "/busy", "", 1.25, 7)]
+
+    def attention_fd(self) -> int:
+        return self._attention
+
+    def call_attention(self) -> None:
+        os.write(self._attention_writer, b"x")
+
+    def attend(self) -> tuple[list[int], list[tuple[str, None]]]:
+        if select.select([self._attention], [], [], 0)[0]:
+            os.read(self._attention, 1)
+        wanted, self._wanted = self._wanted, []
+        return wanted, []
+
+    def abandoned(self) -> int:
+        return 0
+
+    def trim(self) -> None:
+        os.write(2, b"trim\n")
 
     def stop(self) -> None:
         os.write(2, b"stop\n")
