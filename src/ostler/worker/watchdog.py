@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Watchdog", "describe_standstill"]
 
+# What stands at the start of each app thread's stack and tells nothing.
+_RUNNERS = (threading.__file__, os.path.join(os.path.dirname(__file__), "worker.py"))
 _SHOWN = 3  # requests that a line names; the others are counted
 
 
@@ -103,7 +105,10 @@ def stack_of(native_id: int) -> str:
         if thread.native_id == native_id and thread.ident is not None:
             frame = sys._current_frames().get(thread.ident)
             if frame is not None:
-                return "".join(traceback.format_stack(frame)).rstrip("\n")
+                stack = traceback.extract_stack(frame)
+                while stack and stack[0].filename in _RUNNERS:
+                    del stack[0]
+                return "".join(stack.format()).rstrip("\n") or "  (no Python code of the app runs)"
     return "  (the request has ended meanwhile)"
 
 

@@ -135,9 +135,9 @@ class Client(threading.Thread):
             connection.reset()
 
 
-@pytest.mark.parametrize("threads", ["1", "2", "8"])
+@pytest.mark.parametrize("threads", ["1", "2", "8", "auto"])
 def test_every_answer_goes_to_its_question(serve: Serve, threads: str) -> None:
-    server = serve(serve.source(APP), "--threads", threads, "--queue-size", "100000")
+    server = serve(serve.source(APP), "--threads", threads, "--thread-idle", "1", "--queue-size", "100000")
     clients = [Client(server, name) for name in range(1, CLIENTS + 1)]
     for client in clients:
         client.start()

@@ -13,6 +13,8 @@
 /// How long running requests compute before another thread shares the interpreter's lock with them, and how long events
 /// may wait while threads get on with the queue (ns).
 pub const PATIENCE: u64 = 20_000_000;
+/// The same where requests have lately computed for so long: one turn of the interpreter's lock (ns).
+pub const CROWDED_PATIENCE: u64 = 5_000_000;
 /// Requests that compute side by side before each further one needs more patience.
 const CROWD: usize = 4;
 /// Doublings of that patience: beyond them it stays at some twenty seconds.
@@ -25,16 +27,18 @@ pub struct Situation {
     pub queued: usize,
     /// Threads that are there and have nothing to do.
     pub parked: usize,
-    /// Threads that were asked for and have not come yet.
-    pub starting: usize,
+    /// Threads that come to the queue: asked for, woken, or back from a request and waiting for the interpreter's lock.
+    pub coming: usize,
     /// Threads that may still be asked for.
     pub room: usize,
     /// Requests that run.
     pub running: usize,
     /// Those of them that have not used their CPU clock for a while, whatever the others do.
     pub waiting: usize,
-    /// How long the youngest running request has run (ns).
+    /// How long the youngest running request of the others has run (ns).
     pub youngest: u64,
+    /// Requests have lately computed for long.
+    pub crowded: bool,
     /// The process uses more than half a CPU.
     pub computing: bool,
     /// How many threads can compute at once: 1 where the interpreter has a lock.
@@ -46,17 +50,20 @@ impl Situation {
         self.running - self.waiting.min(self.running)
     }
 
-    /// Threads that could be put to work: those there, and those that may be asked for.
+    /// Threads that could be put to work: those there, and those that may be asked for. None while others are on their way:
+    /// if requests are quick, one of them is enough for the whole queue.
     fn possible(&self) -> usize {
-        let wanted = self.queued.saturating_sub(self.starting);
-        wanted.min(self.parked + self.room)
+        if self.coming > 0 {
+            return 0;
+        }
+        self.queued.min(self.parked + self.room)
     }
 }
 
 /// How many threads to put to work at once.
 pub fn grow_now(s: &Situation) -> usize {
-    let most = if s.computing {
-        s.cpus.saturating_sub(s.active() + s.starting).min(s.cpus - 1)
+    let most = if s.computing && s.active() > 0 {
+        s.cpus.saturating_sub(s.active()).min(s.cpus - 1)
     } else {
         s.running.max(1)
     };
@@ -65,12 +72,13 @@ pub fn grow_now(s: &Situation) -> usize {
 
 /// Whether to put one more thread to work though the others compute.
 pub fn grow_slowly(s: &Situation) -> bool {
-    s.computing && s.starting == 0 && s.possible() > 0 && s.youngest >= patience(s.active())
+    s.computing && s.active() > 0 && s.possible() > 0 && s.youngest >= patience(s)
 }
 
-/// How long `active` requests must have computed before another one may join them (ns).
-fn patience(active: usize) -> u64 {
-    PATIENCE << active.saturating_sub(CROWD).min(DOUBLINGS)
+/// How long the requests that run must have computed before another one may join them (ns).
+fn patience(s: &Situation) -> u64 {
+    let first = if s.crowded { CROWDED_PATIENCE } else { PATIENCE };
+    first << s.active().saturating_sub(CROWD).min(DOUBLINGS)
 }
 
 #[cfg(test)]
@@ -82,11 +90,12 @@ mod tests {
     const BASE: Situation = Situation {
         queued: 10,
         parked: 0,
-        starting: 0,
+        coming: 0,
         room: 100,
         running: 1,
         waiting: 0,
         youngest: 2 * MS,
+        crowded: false,
         computing: false,
         cpus: 1,
     };
@@ -101,20 +110,11 @@ mod tests {
             (
                 Situation {
                     running: 8,
-                    starting: 7,
-                    ..BASE
-                },
-                3,
-                "seven are on their way",
-            ),
-            (
-                Situation {
-                    running: 8,
-                    starting: 10,
+                    coming: 1,
                     ..BASE
                 },
                 0,
-                "all are on their way",
+                "one is on its way, and may be enough",
             ),
             (
                 Situation {
@@ -178,16 +178,6 @@ mod tests {
                 Situation {
                     computing: true,
                     cpus: 4,
-                    starting: 2,
-                    ..BASE
-                },
-                1,
-                "free-threaded: two are on their way",
-            ),
-            (
-                Situation {
-                    computing: true,
-                    cpus: 4,
                     running: 9,
                     ..BASE
                 },
@@ -204,6 +194,16 @@ mod tests {
                 },
                 2,
                 "free-threaded: those that wait use no CPU",
+            ),
+            (
+                Situation {
+                    computing: true,
+                    running: 3,
+                    waiting: 3,
+                    ..BASE
+                },
+                3,
+                "what computes is no request",
             ),
         ] {
             assert_eq!(grow_now(&situation), threads, "{why}: {situation:?}");
@@ -229,6 +229,24 @@ mod tests {
             ),
             (
                 Situation {
+                    youngest: 5 * MS,
+                    crowded: true,
+                    ..computing
+                },
+                true,
+                "long ones are expected",
+            ),
+            (
+                Situation {
+                    youngest: 4 * MS,
+                    crowded: true,
+                    ..computing
+                },
+                false,
+                "not long yet, even so",
+            ),
+            (
+                Situation {
                     computing: false,
                     ..computing
                 },
@@ -236,14 +254,7 @@ mod tests {
                 "they wait: see grow_now",
             ),
             (Situation { queued: 0, ..computing }, false, "nobody needs it"),
-            (
-                Situation {
-                    starting: 1,
-                    ..computing
-                },
-                false,
-                "one is on its way",
-            ),
+            (Situation { coming: 1, ..computing }, false, "one is on its way"),
             (Situation { room: 0, ..computing }, false, "the cap is reached"),
             (
                 Situation {

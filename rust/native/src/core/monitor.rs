@@ -1,7 +1,7 @@
 //! The monitor: a thread without Python that sleeps while nothing is in flight, looks every millisecond while something is,
 //! and polls when every app thread is busy. So accepting, reading, time-outs and refusals never wait for the app.
 
-use super::growth::{grow_now, grow_slowly, PATIENCE};
+use super::growth::{grow_now, grow_slowly, CROWDED_PATIENCE, PATIENCE};
 use super::reactor::PollSpace;
 use super::roles::{Poller, STALL};
 use super::{Core, State};
@@ -17,6 +17,8 @@ const QUIET: u32 = 2;
 const SLOW_TICK: i32 = 5;
 /// Between two looks at the ages of running requests.
 const WATCH: Duration = Duration::from_millis(50);
+/// How long requests are taken for long computations after one was (ns).
+const CROWDED: u64 = 5_000_000_000;
 /// Requests kept for reuse while nothing is in flight: memory goes back.
 const SPARE_WHEN_QUIET: usize = 4;
 
@@ -84,7 +86,11 @@ impl Core {
         let roles = &mut state.roles;
         roles.computing = pace.computes(now);
         let is_patient = roles.computing || roles.is_moving(now);
-        let patience = if is_patient { PATIENCE } else { STALL };
+        let patience = match is_patient {
+            true if now < roles.crowded_until => CROWDED_PATIENCE,
+            true => PATIENCE,
+            false => STALL,
+        };
         let older = |since: u64| now.saturating_sub(since) > patience;
         let events_wait = matches!(roles.poller, Poller::Nobody(since) if older(since));
         let request_waits = state.queue.front().is_some_and(|request| older(request.queued_ns));
@@ -113,7 +119,11 @@ impl Core {
     fn help(&self, state: &mut State, now: u64) {
         let queued = state.queue.len();
         let situation = state.roles.situation(queued, self.settings.cpus, now);
-        let more = grow_now(&situation).max(usize::from(grow_slowly(&situation)));
+        let mut more = grow_now(&situation);
+        if more == 0 && grow_slowly(&situation) {
+            state.roles.crowded_until = now + CROWDED;
+            more = 1;
+        }
         if more > 0 {
             self.put_to_work(state, more);
         }

@@ -84,6 +84,8 @@ pub(super) struct Roles {
     pub wanted: Vec<usize>,
     /// Until when no thread is asked for: the system had none left (monotonic ns).
     barren_until: u64,
+    /// Until when long computations are expected: whoever begins a request leaves somebody at the door (monotonic ns).
+    pub crowded_until: u64,
     /// How many of the recent requests waited instead of computing: a moving average of 0..=1024.
     waits: u32,
     pub monitor_asleep: bool,
@@ -122,6 +124,7 @@ impl Roles {
             free: (initial..most).rev().collect(),
             wanted: (0..initial).collect(),
             barren_until: 0,
+            crowded_until: 0,
             waits: 0,
             monitor_asleep: false,
             computing: false,
@@ -170,23 +173,35 @@ impl Roles {
 
     /// The numbers that growth is decided from.
     pub fn situation(&mut self, queued: usize, cpus: usize, now: u64) -> Situation {
-        let youngest = self.running().map(|(_, run, _)| now.saturating_sub(run.started)).min();
+        let (waiting, youngest) = if self.computing {
+            self.still(now)
+        } else {
+            let ages = self.running().map(|(_, run, _)| now.saturating_sub(run.started));
+            (0, ages.min().unwrap_or(u64::MAX))
+        };
         Situation {
             queued,
             parked: self.parked.len(),
-            starting: self.starting,
+            coming: self.coming(),
             room: if now < self.barren_until { 0 } else { self.free.len() },
             running: self.busy,
-            waiting: if self.computing { self.still(now) } else { 0 },
-            youngest: youngest.unwrap_or(u64::MAX),
+            waiting,
+            youngest,
+            crowded: now < self.crowded_until,
             computing: self.computing,
             cpus,
         }
     }
 
-    /// How many running threads have not moved for a while. Looks at all their clocks: ask only when it matters.
-    fn still(&mut self, now: u64) -> usize {
-        let mut count = 0;
+    /// Threads that are on their way to the queue. The one that polls is told of it, so it counts.
+    fn coming(&self) -> usize {
+        self.starting + self.alive - self.busy - self.parked.len()
+    }
+
+    /// How many running threads have not moved for a while, and the least age of what the others run. Looks at all their
+    /// clocks: ask only when it matters.
+    fn still(&mut self, now: u64) -> (usize, u64) {
+        let (mut count, mut youngest) = (0, u64::MAX);
         for place in &mut self.places {
             let (Some(run), Some((_, clock))) = (&place.run, &place.thread) else {
                 continue;
@@ -195,9 +210,13 @@ impl Roles {
             if cpu != place.seen.0 || run.started > place.seen.1 {
                 place.seen = (cpu, now);
             }
-            count += usize::from(now.saturating_sub(place.seen.1) >= STILL);
+            if now.saturating_sub(place.seen.1) >= STILL {
+                count += 1;
+            } else {
+                youngest = youngest.min(now.saturating_sub(run.started));
+            }
         }
-        count
+        (count, youngest)
     }
 
     /// Asks for up to `count` more threads.
@@ -281,6 +300,8 @@ impl Core {
             if !state.queue.is_empty() || matches!(roles.poller, Poller::Nobody(_)) {
                 self.put_to_work(state, 1);
             }
+        } else if now < roles.crowded_until && roles.coming() <= 1 && matches!(roles.poller, Poller::Nobody(_)) {
+            self.wake_parked(state);
         }
         request
     }
@@ -289,15 +310,17 @@ impl Core {
     pub(super) fn put_to_work(&self, state: &mut State, count: usize) -> usize {
         let woken = (0..count).take_while(|_| self.wake_parked(state)).count();
         let roles = &mut state.roles;
-        let coming = roles.wanted.len();
+        let asked = roles.wanted.len();
         // One that comes anyway, to take the queue's head or the poller's role, serves as well.
-        if woken == 0 && count == 1 && roles.starting > 0 {
-            return 0;
+        let missing = if count == 1 && roles.coming() > 0 {
+            0
+        } else {
+            count - woken
+        };
+        if missing > 0 && sys::monotonic_ns() >= roles.barren_until {
+            roles.ask(missing);
         }
-        if sys::monotonic_ns() >= roles.barren_until {
-            roles.ask(count - woken);
-        }
-        if roles.wanted.len() > coming {
+        if roles.wanted.len() > asked {
             self.attention.signal();
         }
         woken
@@ -377,11 +400,37 @@ impl Core {
         roles.barren_until = sys::monotonic_ns() + BARREN;
     }
 
-    /// Sleeps until another thread has work for this one. False: nobody had for so long that the thread may leave.
-    pub fn park(&self, me: usize) -> bool {
-        let Some(idle) = self.settings.thread_idle else {
-            self.parkers[me].park(None);
+    /// Sleeps until another thread has work for this one, and polls for it when nobody else does: whoever is woken while
+    /// others compute must be at the door at once, and not first wait for the interpreter's lock.
+    /// False: there was nothing to do for so long that the thread may leave.
+    pub fn park(&self, me: usize, space: &mut PollSpace) -> bool {
+        loop {
+            if !self.sleep(me) {
+                return false;
+            }
+            let mut state = self.lock();
+            if state.stopping || !state.queue.is_empty() || !state.spent.is_empty() {
+                return true;
+            }
+            match state.roles.poller {
+                Poller::Thread(_) => {
+                    state.roles.parked.push(me);
+                    continue;
+                }
+                Poller::Monitor => self.nudge.signal(),
+                Poller::Nobody(_) => {}
+            }
+            state.roles.poller = Poller::Thread(me);
+            drop(state);
+            self.poll_until_work(me, space);
             return true;
+        }
+    }
+
+    /// Sleeps until woken; false: to leave, nobody did.
+    fn sleep(&self, me: usize) -> bool {
+        let Some(idle) = self.settings.thread_idle else {
+            return self.parkers[me].park(None);
         };
         loop {
             if self.parkers[me].park(Some(idle)) {

@@ -20,6 +20,9 @@ const STANDSTILL: u64 = 1_000_000_000;
 /// Between two notices of it (ns).
 const REMIND: u64 = 30_000_000_000;
 
+/// What the client of a request that timed out reads.
+const TIMED_OUT: &str = "request_timeout passed";
+
 /// What the worker's main thread has to say or do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -175,7 +178,7 @@ impl Core {
         let fd = conn.socket.as_raw_fd();
         let answered = self.claims[thread].for_watch();
         if answered {
-            let _ = sys::send(fd, &self.answer(504, "request_timeout passed")); // a client that is gone needs no answer
+            let _ = sys::send(fd, &self.answer(504, TIMED_OUT)); // a client that is gone needs no answer
         }
         conn.gone = true;
         conn.keep_alive = false;
@@ -209,7 +212,7 @@ impl Core {
             request: is_read.is_ok_and(|whole| whole).then_some(&request),
             peer,
             status: if answered { 504 } else { 499 },
-            bytes: 0,
+            bytes: if answered { TIMED_OUT.len() as u64 + 1 } else { 0 },
             head: b"",
             duration_ns: runner.age.min(now),
             queue_ns: 0,

@@ -110,7 +110,7 @@ impl<'a> AppThread<'a> {
                     }
                 }
                 Next::Park => {
-                    if !py.detach(|| self.core.park(self.me)) {
+                    if !py.detach(|| self.core.park(self.me, &mut space)) {
                         return Ok(());
                     }
                 }
