@@ -23,6 +23,7 @@ class Core:
         slot: int,
         errors: TextIO,
         app_error: Callable[[str, str, BaseException], None],  # ("GET /x", "127.0.0.1:5555", error)
+        wait_writable: Callable[[int], object] | None = None,  # with greenlets: waits until a descriptor takes bytes
     ) -> Self: ...
     def start(self) -> None:
         """Accept from here on."""
@@ -40,6 +41,18 @@ class Core:
         """Requests that timed out and whose threads are still in the app."""
     def trim(self) -> None:
         """Give freed memory back to the system."""
+    def poll_fd(self) -> int:
+        """With greenlets: readable when poll() has something to do."""
+    def poll(self) -> int:
+        """With greenlets: handle the events that are there; returns how many requests are queued then."""
+    def before_wait(self) -> tuple[int, int]:
+        """With greenlets: the hub is about to wait; requests that are queued, milliseconds to the next deadline or -1."""
+    def after_wait(self) -> None:
+        """With greenlets: the hub has waited."""
+    def expire(self) -> None:
+        """With greenlets: end what has waited too long."""
+    def serve_next(self, index: int) -> bool:
+        """With greenlets: serve the next request at place `index`; False when there is none."""
     def drain(self) -> None:
         """Accept what the kernel has queued, then nothing; close what is idle."""
     def drained_fd(self) -> int:

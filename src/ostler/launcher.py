@@ -77,4 +77,5 @@ def _size(config: Config) -> str:
     """ "1 worker, up to 256 threads"."""
     workers, threads = config.workers, config.threads or config.max_threads
     upto = "up to " if config.threads is None else ""
-    return f"{workers} worker{'s' * (workers > 1)}, {upto}{threads} thread{'s' * (threads > 1)}"
+    kind = "greenlet" if config.driver == "gevent" else "thread"
+    return f"{workers} worker{'s' * (workers > 1)}, {upto}{threads} {kind}{'s' * (threads > 1)}"

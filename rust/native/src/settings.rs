@@ -12,6 +12,8 @@ pub struct Settings {
     pub initial_threads: usize,
     /// How long a thread may have nothing to do before it leaves; none: it stays.
     pub thread_idle: Option<Duration>,
+    /// Requests run in greenlets of one thread: nothing may wait without its hub.
+    pub greenlets: bool,
     /// How many threads the interpreter runs at once: 1 where it has a lock.
     pub cpus: usize,
     /// Limits of the request head and body.

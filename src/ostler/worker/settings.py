@@ -31,6 +31,7 @@ def core_settings(config: Config, logs: Logs) -> dict[str, object]:
     settings["threads"] = config.threads or config.max_threads
     settings["initial_threads"] = config.threads or 1
     settings["thread_idle"] = float(config.thread_idle) if is_auto else None
+    settings["greenlets"] = config.driver == "gevent"
     settings["cpus"] = parallel_threads()
     settings["health_path"] = config.health_path
     settings["temp_dir"] = config.temp_dir

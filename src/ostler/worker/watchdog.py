@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ostler.native import Core
     from ostler.proc.sockets import Listener
 
-__all__ = ["Watchdog", "describe_standstill"]
+__all__ = ["Watchdog", "describe_standstill", "stack_of_thread"]
 
 # What stands at the start of each app thread's stack and tells nothing.
 _RUNNERS = (threading.__file__, os.path.join(os.path.dirname(__file__), "worker.py"))
@@ -31,12 +31,20 @@ _SHOWN = 3  # requests that a line names; the others are counted
 
 
 class Watchdog:
-    """Turns the core's notices into log lines; `retire` asks the arbiter for a replacement."""
+    """Turns the core's notices into log lines; `retire` asks the arbiter for a replacement, `stack_of` tells where the
+    request of a thread (or greenlet) is."""
 
     def __init__(
-        self, config: Config, core: Core, logs: Logs, listeners: Sequence[Listener], retire: Callable[[str], object]
+        self,
+        config: Config,
+        core: Core,
+        logs: Logs,
+        listeners: Sequence[Listener],
+        retire: Callable[[str], object],
+        stack_of: Callable[[int], str] | None = None,
     ) -> None:
         self._config = config
+        self._stack_of = stack_of or stack_of_thread
         self._core = core
         self._logs = logs
         self._ports = {listener.socket.getsockname()[1] for listener in listeners if not listener.is_unix}
@@ -50,14 +58,14 @@ class Watchdog:
         elif request is not None and kind == "slow":
             limit = self._config.slow_request
             text = f"{_words(request)} is slow: it has run for {request[3]:.1f}s (slow_request {limit})"
-            self._logs.warning(f"{text}\n{stack_of(request[4])}")
+            self._logs.warning(f"{text}\n{self._stack_of(request[4])}")
         elif request is not None:
             self._timed_out(request)
 
     def _timed_out(self, request: tuple[str, str, str, float, int]) -> None:
         limit = self._config.request_timeout
         text = f"{_words(request)} was given up after {request[3]:.1f}s (request_timeout {limit})"
-        self._logs.error(f"{text}\n{stack_of(request[4])}")
+        self._logs.error(f"{text}\n{self._stack_of(request[4])}")
         if not self._is_retiring:
             self._is_retiring = True
             self._retire(f"a thread does not come back from {request[0]} {printable(request[1])}")
@@ -99,7 +107,7 @@ def describe_standstill(
     )
 
 
-def stack_of(native_id: int) -> str:
+def stack_of_thread(native_id: int) -> str:
     """The Python stack of a thread, innermost call last; a line that says so when it has ended."""
     for thread in threading.enumerate():
         if thread.native_id == native_id and thread.ident is not None:

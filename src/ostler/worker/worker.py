@@ -20,7 +20,7 @@ from ostler.proc.channel import Channel
 from ostler.proc.fork import finish, leave
 from ostler.proc.signals import SignalQueue
 from ostler.stats.scoreboard import DRAINING, READY, Scoreboard
-from ostler.worker import loading
+from ostler.worker import greenlets, loading
 from ostler.worker.settings import core_settings
 from ostler.worker.watchdog import Watchdog
 
@@ -62,6 +62,7 @@ class Worker:
         self._logs = logs
         self._app = app  # given by a script; None: to be imported
         self._threads: set[threading.Thread] = set()
+        self._greenlets: greenlets.Greenlets | None = None
         self._leaving: list[threading.Thread] = []  # of these, those that have done their work
         self._deadline: float | None = None  # of the drain; None: serving
 
@@ -76,7 +77,8 @@ class Worker:
             self._start()
         except (AppLoadError, BootError) as error:
             return self._report(error)
-        self._watchdog = Watchdog(self._config, self._core, self._logs, self._listeners, self._retire)
+        stack_of = self._greenlets.stack_of if self._greenlets else None
+        self._watchdog = Watchdog(self._config, self._core, self._logs, self._listeners, self._retire, stack_of)
         self._announce()
         is_drained = self._serve()
         self._end(is_drained)
@@ -99,6 +101,8 @@ class Worker:
 
     def _load(self) -> Callable[..., Any]:
         loading.extend_path(self._config.pythonpath)
+        if self._config.driver == "gevent":
+            greenlets.patch()
         if self._app is not None:
             return loading.check(self._app, "the app")
         return loading.load(self._config.app)
@@ -119,12 +123,16 @@ class Worker:
                 self._slot,
                 self._logs.errors_stream(),
                 self._logs.app_error,
+                greenlets.wait_writable if self._config.driver == "gevent" else None,
             )
         except Exception as error:  # whatever a native module may raise: it is not the app's fault
             raise BootError(f"the native core does not start: {error!r}") from error
 
     def _start(self) -> None:
         try:
+            if self._config.driver == "gevent":
+                self._greenlets = greenlets.Greenlets(self._core, self._config.threads or self._config.max_threads)
+                self._greenlets.start()
             self._core.start()
             for index in self._core.attend()[0]:
                 self._start_thread(index)
@@ -249,6 +257,8 @@ class Worker:
         deadline = self._deadline or 0.0
         if self._core.abandoned():  # their clients have their answers, and the others are through
             deadline = min(deadline, time.monotonic() + _LAST_MOMENT)
+        if self._greenlets and not self._greenlets.join(deadline - time.monotonic()):
+            self._cut()
         # A thread may still be in the app though its client has all: in close(), or because the client left.
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))

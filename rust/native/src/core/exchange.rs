@@ -190,6 +190,10 @@ impl Exchange {
         self.head_request
     }
 
+    pub fn fd(&self) -> RawFd {
+        self.fd
+    }
+
     pub fn token(&self) -> Token {
         self.token
     }

@@ -50,13 +50,22 @@ impl Core {
     /// Waits until a slow client has taken half of what is held. Without the interpreter's lock.
     pub fn wait_for_room(&self, token: Token) {
         let mut state = self.lock();
-        let enough = self.settings.response_buffer / 2;
-        while let Some(conn) = state.conn(token).filter(|conn| !conn.gone) {
-            if conn.output.as_ref().is_none_or(|output| output.held <= enough) {
-                return;
-            }
+        while !self.is_room(&mut state, token) {
             state = self.progress.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Whether a slow client has taken half of what is held, or nobody is there to take it.
+    pub fn has_room(&self, token: Token) -> bool {
+        self.is_room(&mut self.lock(), token)
+    }
+
+    fn is_room(&self, state: &mut State, token: Token) -> bool {
+        let enough = self.settings.response_buffer / 2;
+        let Some(conn) = state.conn(token).filter(|conn| !conn.gone) else {
+            return true;
+        };
+        conn.output.as_ref().is_none_or(|output| output.held <= enough)
     }
 
     /// The client takes bytes again.

@@ -135,7 +135,7 @@ impl Core {
             nudge: Wake::new()?,
             attention,
             drained: Wake::new()?,
-            state: Mutex::new(State::new(settings.initial_threads, settings.threads)),
+            state: Mutex::new(State::new(&settings)),
             monitor_wake: Condvar::new(),
             progress: Condvar::new(),
             parkers,
@@ -186,7 +186,7 @@ impl Core {
 }
 
 impl State {
-    fn new(initial: usize, threads: usize) -> Self {
+    fn new(settings: &Settings) -> Self {
         Self {
             conns: Slab::new(),
             next_generation: 0,
@@ -195,7 +195,7 @@ impl State {
             wheel: timers::Wheel::new(sys::monotonic_ns()),
             due: Vec::new(),
             spent: Vec::new(),
-            roles: Roles::new(initial, threads),
+            roles: Roles::new(settings.initial_threads, settings.threads, settings.greenlets),
             notices: Vec::new(),
             watched_ns: 0,
             reminded_ns: 0,

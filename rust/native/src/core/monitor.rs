@@ -98,6 +98,9 @@ impl Core {
             return false;
         }
         if request_waits {
+            if matches!(state.roles.poller, Poller::Thread(_)) {
+                self.kick.signal(); // it took the role after the request was queued, and waits in epoll
+            }
             self.help(state, now);
         } else if self.has_idle_thread_for_events(state) {
             return false;
@@ -153,6 +156,9 @@ impl Core {
                 state.roles.poller = Poller::Nobody(now);
             }
             if state.roles.poller != Poller::Monitor {
+                if !state.queue.is_empty() {
+                    self.kick.signal(); // who has just taken the role does not know of what was read meanwhile
+                }
                 return;
             }
             look = self.next_look(&state);
@@ -161,7 +167,8 @@ impl Core {
 
     /// Milliseconds after which there may be something to see that is no event (-1: nothing).
     fn next_look(&self, state: &State) -> i32 {
-        if !state.queue.is_empty() && !(state.roles.is_full() && state.roles.parked.is_empty()) {
+        let helpless = state.roles.is_full() && state.roles.parked.is_empty();
+        if !helpless && !state.queue.is_empty() {
             let tick = TICK.as_millis() as i32;
             return if state.roles.computing { SLOW_TICK } else { tick };
         }

@@ -65,6 +65,11 @@ impl Core {
         count > 0
     }
 
+    /// Readable when `poll` has something to do.
+    pub fn poll_fd(&self) -> std::os::fd::RawFd {
+        self.epoll.as_raw_fd()
+    }
+
     /// The wait that ends at the next deadline.
     pub(super) fn next_deadline(&self, most: i32) -> i32 {
         let now = sys::monotonic_ns();
@@ -222,7 +227,7 @@ impl Core {
     }
 
     /// Ends what has waited too long.
-    pub(super) fn expire(&self, now: u64) {
+    pub fn expire(&self, now: u64) {
         let mut state = self.lock();
         if state.accept_after != 0 && now >= state.accept_after {
             state.accept_after = 0;

@@ -190,12 +190,12 @@ impl Core {
     /// Whether the app may be called before this body is there, and its thread wait for the client when it reads.
     ///
     /// Not for chunks: the length must stand in the environ, apps such as Django read no further than CONTENT_LENGTH says.
-    /// And not for more than half of the threads: a few slow clients would have them all.
+    /// And not in a greenlet, whose thread is everybody's. And not for more than half of the threads: a few slow clients would have them all.
     fn may_await(&self, state: &State, index: usize) -> bool {
         let Some(head) = state.conns[index].incoming.as_deref().map(|request| &request.head) else {
             return false;
         };
-        if !head.expect_continue || head.framing == Framing::Chunked {
+        if !head.expect_continue || head.framing == Framing::Chunked || self.settings.greenlets {
             return false;
         }
         let is_awaited = |token: Token| {

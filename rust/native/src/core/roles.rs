@@ -105,6 +105,8 @@ pub enum Next {
     Stop,
 }
 
+/// Stands for gevent's hub where a thread polls.
+const HUB: usize = usize::MAX;
 /// No thread is asked for this long after one could not be started (ns).
 const BARREN: u64 = 1_000_000_000;
 /// A thread whose CPU clock has stood still for so long waits, and not for the interpreter's lock alone: its turn would have
@@ -113,7 +115,17 @@ const STILL: u64 = 50_000_000;
 
 impl Roles {
     /// Places for `most` threads; the first `initial` of them are wanted at once.
-    pub fn new(initial: usize, most: usize) -> Self {
+    pub fn new(initial: usize, most: usize, greenlets: bool) -> Self {
+        if greenlets {
+            // Places for greenlets; they need nobody to start them, so all of them are there.
+            return Self {
+                alive: most,
+                starting: 0,
+                free: Vec::new(),
+                wanted: Vec::new(),
+                ..Self::new(0, most, false)
+            };
+        }
         Self {
             poller: Poller::Nobody(sys::monotonic_ns()),
             parked: Vec::with_capacity(most),
@@ -144,12 +156,12 @@ impl Roles {
         self.free.is_empty()
     }
 
-    /// What each thread runs, and the kernel's number of the thread.
+    /// What each thread runs, and the kernel's number of the thread (of greenlets: their place).
     pub fn running(&self) -> impl Iterator<Item = (usize, &Run, u32)> + '_ {
         let places = self.places.iter().enumerate();
         places.filter_map(|(index, place)| {
             let run = place.run.as_ref()?;
-            Some((index, run, place.thread.as_ref().map_or(0, |(tid, _)| *tid)))
+            Some((index, run, place.thread.as_ref().map_or(index as u32, |(tid, _)| *tid)))
         })
     }
 
@@ -275,6 +287,48 @@ impl Core {
         }
         state.roles.poller = Poller::Thread(me);
         Next::Poll
+    }
+
+    /// The next request, for place `me`: a greenlet.
+    pub fn take(&self, me: usize) -> Option<Box<Request>> {
+        let mut state = self.lock();
+        let request = state.queue.pop_front()?;
+        Some(self.begin(&mut state, me, me as u32, request))
+    }
+
+    /// The hub looks for events without waiting. Returns how many requests are queued then.
+    pub fn poll_for_hub(&self, space: &mut PollSpace) -> usize {
+        {
+            let mut state = self.lock();
+            if state.roles.poller == Poller::Monitor {
+                self.nudge.signal();
+            }
+            state.roles.poller = Poller::Nobody(sys::monotonic_ns());
+        }
+        self.poll(space, 0);
+        self.lock().queue.len()
+    }
+
+    /// The hub has waited: from here on it may be busy with anything.
+    pub fn hub_wakes(&self) {
+        let mut state = self.lock();
+        if state.roles.poller == Poller::Thread(HUB) {
+            state.roles.poller = Poller::Nobody(sys::monotonic_ns());
+        }
+    }
+
+    /// The hub is about to wait: it is the poller until it calls `poll_for_hub`. Returns how many requests are queued, and
+    /// after how many milliseconds the next deadline is to be looked at (-1: there is none).
+    pub fn hub_waits(&self) -> (usize, i32) {
+        let queued = {
+            let mut state = self.lock();
+            if state.roles.poller == Poller::Monitor {
+                self.nudge.signal();
+            }
+            state.roles.poller = Poller::Thread(HUB);
+            state.queue.len()
+        };
+        (queued, self.next_deadline(-1))
     }
 
     fn begin(&self, state: &mut State, me: usize, tid: u32, mut request: Box<Request>) -> Box<Request> {

@@ -21,7 +21,11 @@ use std::time::Duration;
 #[pyclass(module = "ostler._native", frozen)]
 pub struct Core {
     core: Arc<core::Core>,
-    app: App,
+    app: Arc<App>,
+    /// What each place for greenlets keeps from request to request.
+    greenlets: Mutex<Vec<Option<Box<AppThread>>>>,
+    /// The hub's.
+    space: Mutex<core::PollSpace>,
     monitor: Mutex<Option<JoinHandle<()>>>,
     /// Keeps the scoreboard's mapping exported: `Score` points into it.
     _scoreboard: PyBuffer<u8>,
@@ -60,6 +64,7 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
         threads: setting(settings, "threads")?,
         initial_threads: setting(settings, "initial_threads")?,
         thread_idle: setting::<Option<f64>>(settings, "thread_idle")?.map(Duration::from_secs_f64),
+        greenlets: setting(settings, "greenlets")?,
         cpus: setting::<usize>(settings, "cpus")?.max(1),
         queue_timeout: nanoseconds(settings, "queue_timeout")?,
         slow_request: nanoseconds(settings, "slow_request")?,
@@ -104,7 +109,7 @@ fn slot_of(scoreboard: &PyBuffer<u8>, slot: usize) -> PyResult<Score> {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (app, settings, listeners, scoreboard, slot, errors, app_error))]
+    #[pyo3(signature = (app, settings, listeners, scoreboard, slot, errors, app_error, wait_writable=None))]
     #[allow(clippy::too_many_arguments)] // the contract of _native.pyi: one call, made once
     fn new(
         py: Python<'_>,
@@ -115,6 +120,7 @@ impl Core {
         slot: usize,
         errors: Py<PyAny>,
         app_error: Py<PyAny>,
+        wait_writable: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let scoreboard: PyBuffer<u8> = PyBuffer::get(scoreboard)?;
         let score = slot_of(&scoreboard, slot)?;
@@ -143,11 +149,14 @@ impl Core {
             .collect();
         Ok(Self {
             core: Arc::new(core::Core::new(settings, listeners, score)?),
-            app: App {
+            app: Arc::new(App {
                 callable: app,
                 facts,
                 log_error: app_error,
-            },
+                wait_writable,
+            }),
+            greenlets: Mutex::default(),
+            space: Mutex::default(),
             monitor: Mutex::new(None),
             _scoreboard: scoreboard,
         })
@@ -173,6 +182,55 @@ impl Core {
             )));
         }
         AppThread::new(py, &self.core, &self.app, index)?.run(py)
+    }
+
+    /// With greenlets: a descriptor that is readable when `poll` has something to do.
+    fn poll_fd(&self) -> RawFd {
+        self.core.poll_fd()
+    }
+
+    /// With greenlets: handles the events that are there; returns how many requests are queued then.
+    fn poll(&self) -> usize {
+        let mut space = self.space.lock().unwrap_or_else(PoisonError::into_inner);
+        let queued = self.core.poll_for_hub(&mut space);
+        drop(space);
+        drop(self.core.take_spent());
+        queued
+    }
+
+    /// With greenlets: the hub is about to wait. How many requests are queued, and milliseconds to the next deadline (-1:
+    /// none).
+    fn before_wait(&self) -> (usize, i32) {
+        self.core.hub_waits()
+    }
+
+    /// With greenlets: the hub has waited.
+    fn after_wait(&self) {
+        self.core.hub_wakes();
+    }
+
+    /// With greenlets: looks at what has waited too long.
+    fn expire(&self) {
+        self.core.expire(sys::monotonic_ns());
+    }
+
+    /// With greenlets: serves the next request in the greenlet at place `index`; false when there is none.
+    fn serve_next(&self, py: Python<'_>, index: usize) -> PyResult<bool> {
+        let kept = {
+            let mut places = self.greenlets.lock().unwrap_or_else(PoisonError::into_inner);
+            if places.len() <= index {
+                places.resize_with(index + 1, || None);
+            }
+            places[index].take()
+        };
+        // On the heap: the hub moves this stack away while the app waits.
+        let mut place = match kept {
+            Some(place) => place,
+            None => Box::new(AppThread::new(py, &self.core, &self.app, index)?),
+        };
+        let served = place.serve_next(py)?;
+        self.greenlets.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(place);
+        Ok(served)
     }
 
     /// Accepts what the kernel has queued, then nothing more; idle connections close.

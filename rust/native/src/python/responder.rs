@@ -47,6 +47,8 @@ impl Shared for Kept {
 pub struct Responder {
     core: Arc<Core>,
     pub exchange: Exchange,
+    /// See `App::wait_writable`.
+    wait_writable: Option<Py<PyAny>>,
     /// A request is being answered.
     live: bool,
     /// The bound `write` method of this object; borrowed from the app thread, valid while `live`.
@@ -59,9 +61,10 @@ unsafe impl Send for Responder {}
 unsafe impl Sync for Responder {}
 
 impl Responder {
-    pub fn new(core: Arc<Core>) -> Self {
+    pub fn new(core: Arc<Core>, wait_writable: Option<Py<PyAny>>) -> Self {
         Self {
             core,
+            wait_writable,
             exchange: Exchange::default(),
             live: false,
             write: std::ptr::null_mut(),
@@ -108,7 +111,14 @@ impl Responder {
         };
         if room == Room::Full && !self.exchange.is_complete() {
             let token = self.exchange.token();
-            py.detach(|| self.core.wait_for_room(token));
+            match &self.wait_writable {
+                None => py.detach(|| self.core.wait_for_room(token)),
+                Some(wait) => {
+                    while !self.core.has_room(token) {
+                        wait.call1(py, (self.exchange.fd(),))?;
+                    }
+                }
+            }
         }
         Ok(())
     }

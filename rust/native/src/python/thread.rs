@@ -19,6 +19,8 @@ pub struct App {
     pub facts: Facts,
     /// Logs an exception of the app: (request line, client, exception).
     pub log_error: Py<PyAny>,
+    /// With greenlets: waits until a descriptor takes bytes again, while others run.
+    pub wait_writable: Option<Py<PyAny>>,
 }
 
 /// The objects that one request needs and the next can use again, unless the app has kept them.
@@ -30,8 +32,9 @@ struct Reused {
 }
 
 impl Reused {
-    fn new(py: Python<'_>, core: &Arc<Core>) -> PyResult<Self> {
-        let responder = Bound::new(py, Responder::new(Arc::clone(core)))?;
+    fn new(py: Python<'_>, core: &Arc<Core>, app: &App) -> PyResult<Self> {
+        let wait = app.wait_writable.as_ref().map(|wait| wait.clone_ref(py));
+        let responder = Bound::new(py, Responder::new(Arc::clone(core), wait))?;
         Ok(Self {
             start_response: responder.getattr("start_response")?.unbind(),
             write: responder.getattr("write")?.unbind(),
@@ -49,11 +52,11 @@ impl Reused {
     }
 
     /// Replaces what somebody else still refers to.
-    fn renew(&mut self, py: Python<'_>, core: &Arc<Core>) -> PyResult<()> {
+    fn renew(&mut self, py: Python<'_>, core: &Arc<Core>, app: &App) -> PyResult<()> {
         let input_kept = is_shared(&self.input);
         self.detach_input(py, input_kept);
         if is_shared(&self.start_response) || is_shared(&self.write) {
-            *self = Self::new(py, core)?;
+            *self = Self::new(py, core, app)?;
         } else if input_kept {
             self.input = Py::new(py, Input::new())?;
         }
@@ -62,9 +65,9 @@ impl Reused {
 }
 
 /// One app thread's state.
-pub struct AppThread<'a> {
-    core: &'a Arc<Core>,
-    app: &'a App,
+pub struct AppThread {
+    core: Arc<Core>,
+    app: Arc<App>,
     me: usize,
     environs: Environs,
     reused: Reused,
@@ -73,14 +76,14 @@ pub struct AppThread<'a> {
     variables: Vec<Option<String>>,
 }
 
-impl<'a> AppThread<'a> {
-    pub fn new(py: Python<'_>, core: &'a Arc<Core>, app: &'a App, me: usize) -> PyResult<Self> {
+impl AppThread {
+    pub fn new(py: Python<'_>, core: &Arc<Core>, app: &Arc<App>, me: usize) -> PyResult<Self> {
         Ok(Self {
-            core,
-            app,
+            core: Arc::clone(core),
+            app: Arc::clone(app),
             me,
             environs: Environs::new(py, &app.facts)?,
-            reused: Reused::new(py, core)?,
+            reused: Reused::new(py, core, app)?,
             line: Pending::default(),
             stamp: Stamp::default(),
             variables: Vec::new(),
@@ -120,6 +123,16 @@ impl<'a> AppThread<'a> {
         }
     }
 
+    /// Serves the next request, in a greenlet; false: there is none.
+    pub fn serve_next(&mut self, py: Python<'_>) -> PyResult<bool> {
+        let Some(request) = self.core.take(self.me) else {
+            return Ok(false);
+        };
+        self.serve(py, request)?;
+        drop(self.core.take_spent());
+        Ok(true)
+    }
+
     /// Serves one request, whatever happens: the connection gets an answer or is closed, and the thread lives on.
     fn serve(&mut self, py: Python<'_>, mut request: Box<Request>) -> PyResult<()> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.answer(py, &mut request)));
@@ -133,7 +146,7 @@ impl<'a> AppThread<'a> {
             }
         };
         self.render_line(py, &request, &done);
-        self.reused.renew(py, self.core)?;
+        self.reused.renew(py, &self.core, &self.app)?;
         self.core.finish(self.me, request, &done, &mut self.line);
         Ok(())
     }
@@ -149,7 +162,7 @@ impl<'a> AppThread<'a> {
             responder.exchange.is_sending()
         });
         self.reused.detach_input(py, true);
-        self.reused = Reused::new(py, self.core)?;
+        self.reused = Reused::new(py, &self.core, &self.app)?;
         let mut exchange = Exchange::default();
         exchange.reset(request);
         let mut done = if sending {
@@ -159,7 +172,7 @@ impl<'a> AppThread<'a> {
                 ..Finished::default()
             }
         } else {
-            internal_error(&mut exchange, self.core)
+            internal_error(&mut exchange, &self.core)
         };
         done.keep_alive = false;
         done.app_error = true;
@@ -171,10 +184,10 @@ impl<'a> AppThread<'a> {
         let responder = self.reused.responder.bind(py).clone();
         responder.try_borrow_mut()?.begin(request, self.reused.write.bind(py));
         let environ = self.environs.build(py, request, self.reused.input.bind(py).as_any())?;
-        self.reused.input.try_borrow_mut(py)?.attach(request, self.core);
+        self.reused.input.try_borrow_mut(py)?.attach(request, &self.core);
         let returned = self.call(py, &environ);
         let mut outcome = match &returned {
-            Ok(iterable) => result::send(self.core, &responder, iterable),
+            Ok(iterable) => result::send(&self.core, &responder, iterable),
             Err(error) => Err(error.clone_ref(py)),
         };
         if outcome.is_ok() {
@@ -218,7 +231,7 @@ impl<'a> AppThread<'a> {
         outcome: PyResult<()>,
     ) -> PyResult<Finished> {
         let Err(error) = outcome else {
-            let done = responder.try_borrow_mut()?.exchange.end(self.core);
+            let done = responder.try_borrow_mut()?.exchange.end(&self.core);
             self.complain_of_length(request, &done);
             return Ok(done);
         };
@@ -230,7 +243,7 @@ impl<'a> AppThread<'a> {
         let mut done = if exchange.is_sending() {
             exchange.abort()
         } else {
-            internal_error(exchange, self.core)
+            internal_error(exchange, &self.core)
         };
         done.app_error = true;
         Ok(done)

@@ -36,6 +36,7 @@ pub fn settings(threads: usize) -> Settings {
         threads,
         initial_threads: threads,
         thread_idle: None,
+        greenlets: false,
         cpus: 1,
         queue_timeout: 0,
         slow_request: 0,
