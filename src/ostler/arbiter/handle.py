@@ -8,7 +8,7 @@ __all__ = ["WorkerHandle", "WorkerState"]
 
 
 class WorkerState(Enum):
-    """How far a slot's worker is; what leads from one to the next stands in fleet.py."""
+    """How far a slot's worker is; what leads from one to the next stands in life.py."""
 
     VACANT = "vacant"  # no process; one was asked for
     BOOTING = "booting"  # forked, not ready yet

@@ -10,22 +10,11 @@ import pytest
 
 from ostler.arbiter import actions as do
 from ostler.arbiter import events as ev
-from ostler.arbiter import fleet as module
+from ostler.arbiter import life as module
 from ostler.arbiter.actions import Action
-from ostler.arbiter.fleet import (
-    BOOT_ATTEMPTS,
-    CUT_GRACE,
-    FAILED_GRACE,
-    FLEET,
-    ONE_STOP,
-    QUIT_GRACE,
-    WORKER,
-    Fleet,
-    FleetState,
-    ImpossibleEvent,
-    Timing,
-)
+from ostler.arbiter.fleet import FLEET, ONE_STOP, Fleet, FleetState, ImpossibleEvent, Timing
 from ostler.arbiter.handle import WorkerState
+from ostler.arbiter.life import BOOT_ATTEMPTS, CUT_GRACE, FAILED_GRACE, QUIT_GRACE, WORKER
 from ostler.logs import DEBUG
 
 TIMING = Timing(graceful=30.0, boot=0.0, handshakes=0.1)
@@ -100,7 +89,7 @@ def test_unknown_pair_of_worker_raises_and_changes_nothing(state: WorkerState, e
     fleet.workers[0].pid = 7
     before = snapshot(fleet)
     with pytest.raises(ImpossibleEvent, match=f"while worker 0 .*is {state.value}"):
-        fleet._step_worker(fleet.workers[0], event, 1.0)
+        fleet.step_worker(fleet.workers[0], event, 1.0)
     assert snapshot(fleet) == before
 
 
