@@ -10,12 +10,23 @@ The theory. A worker's slot goes round a circle, one process after another, unti
        │             Exited │    ▼                   │
        └──────────────── BACKOFF ◀───────────────────┘
 
-    Stop: READY ─▶ CLOSING ─ Due ─▶ DRAINING ─ Due ─▶ KILLED, other processes ─▶ DRAINING, without ─▶ GONE
+    READY ─ Retire ─▶ RETIRING ─ Relieved ─▶ DRAINING ─ Due ─▶ KILLED ─ Exited ─▶ GONE
+        │              │  ▲                                       ▲
+        └─── Silent ───┤  │ Beats                                 │
+                       ▼  │                                       │
+                      SILENT ─ Relieved, Due ─────────────────────┘
+
+    Stop: READY, RETIRING, SILENT ─▶ CLOSING ─ Due ─▶ DRAINING ─ Due ─▶ KILLED
+          other processes ─▶ DRAINING, without ─▶ GONE
     Quit: the same, but straight to DRAINING.  All three ─ Exited ─▶ GONE
 
 * Every death leads to BACKOFF, with a delay of 0 for the first; so there is one way to a new process.
 * FAILED is a worker whose fate is known while its process still is: nobody counts its end again.
-* A word (Ready, BootFailed) may cross with our signal, so DRAINING, KILLED and FAILED hear and ignore it.
+* RETIRING and SILENT are on their way out: the fleet starts another worker in a slot of its own, and when that
+  is ready it relieves one of them. What serves still is told to drain; what is silent would not hear it, and is
+  killed, whoever is ready by then, after as long again as it was given to speak. When one of them ends by
+  itself, the other worker is there or coming: GONE, no BACKOFF.
+* A word (Ready, BootFailed, Retire) may cross with our signal, so the states after it hear and ignore it.
 * VACANT is passed within one step: the loop answers Spawn before it brings another event.
 * In CLOSING the arbiter's door is shut already; the worker takes those who were in it. Whoever signals the
   whole process group or control group reaches workers too: one that ends in CLOSING is not replaced.
@@ -62,6 +73,7 @@ def _ignore(fleet: Fleet, worker: WorkerHandle, event: Any, now: float) -> list[
 
 
 def _spawn(fleet: Fleet, worker: WorkerHandle, event: ev.Due, now: float) -> list[Action]:
+    worker.is_successor = True
     return [do.Spawn(worker.slot)]
 
 
@@ -74,7 +86,6 @@ def _spawn_failed(fleet: Fleet, worker: WorkerHandle, event: ev.SpawnFailed, now
 
 def _started(fleet: Fleet, worker: WorkerHandle, event: ev.Started, now: float) -> list[Action]:
     worker.pid = event.pid
-    worker.starts += 1
     worker.due = now + fleet.timing.boot if fleet.timing.boot else None
     return [do.Log(DEBUG, f"{worker} boots")]
 
@@ -82,8 +93,9 @@ def _started(fleet: Fleet, worker: WorkerHandle, event: ev.Started, now: float) 
 def _ready(fleet: Fleet, worker: WorkerHandle, event: ev.Ready, now: float) -> list[Action]:
     worker.ready_at = now
     worker.due = None
+    worker.beat = worker.still = 0
     fleet.boot_failures = 0
-    level = DEBUG if worker.starts == 1 else INFO
+    level = INFO if worker.is_successor else DEBUG
     actions: list[Action] = [do.Log(level, f"{worker} is ready")]
     if fleet.is_starting():
         actions += fleet.step(ev.Opened(), now)
@@ -120,7 +132,7 @@ def _count_failure(fleet: Fleet, worker: WorkerHandle, code: int, text: str, now
     """Log a failed boot, its evidence only once; or give up."""
     worker.streak += 1
     fleet.boot_failures += 1
-    is_hopeless = fleet.boot_failures >= BOOT_ATTEMPTS * len(fleet.workers)
+    is_hopeless = fleet.boot_failures >= BOOT_ATTEMPTS * fleet.size
     if fleet.is_up() and is_hopeless and not fleet.is_serving():
         return fleet.step(ev.GiveUp(code, f"{text}\ngiving up: no worker can boot"), now)
     is_news = text != fleet.last_failure or fleet.boot_failures == 1
@@ -145,12 +157,41 @@ def _died(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> l
     return [do.Log(WARNING, text), *_await_restart(fleet, worker, event, now)]
 
 
+def _retire(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: float) -> list[Action]:
+    fleet.hasty = fleet.hasty + 1 if now - worker.ready_at < EARLY else 0
+    return [do.Log(WARNING, f"{worker} is replaced: {event.reason}")]
+
+
+def _fall_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Silent, now: float) -> list[Action]:
+    worker.due = now + fleet.timing.silence
+    return [do.Diagnose(worker.slot, worker.pid, fleet.timing.silence)]
+
+
+def _speak_again(fleet: Fleet, worker: WorkerHandle, event: ev.Beats, now: float) -> list[Action]:
+    worker.due = None
+    return [do.Log(WARNING, f"{worker} runs again; it is replaced all the same")]
+
+
+def _end_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Relieved | ev.Due, now: float) -> list[Action]:
+    worker.due = None
+    return [
+        do.Log(WARNING, f"{worker} is silent still: killed"),
+        do.NameCut(worker.slot),
+        do.Signal(worker.pid, SIGKILL),
+    ]
+
+
+def _died_leaving(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
+    text = f"{worker} {_how(event.code)} before it was replaced"
+    return [do.Log(WARNING, text), *_forget(fleet, worker, event, now)]
+
+
 def _close(fleet: Fleet, worker: WorkerHandle, event: ev.Stop, now: float) -> list[Action]:
     worker.due = now + fleet.timing.handshakes
     return []
 
 
-def _drain(fleet: Fleet, worker: WorkerHandle, event: ev.Stop | ev.Due, now: float) -> list[Action]:
+def _drain(fleet: Fleet, worker: WorkerHandle, event: ev.Stop | ev.Due | ev.Relieved, now: float) -> list[Action]:
     worker.due = now + fleet.timing.graceful + CUT_GRACE
     return [do.Signal(worker.pid, SIGTERM)]
 
@@ -213,10 +254,26 @@ WORKER: dict[tuple[WorkerState, type], tuple[WorkerState, Callable[..., list[Act
     (_S.BOOTING, ev.Stop): (_S.DRAINING, _drain),
     (_S.BOOTING, ev.Quit): (_S.DRAINING, _quit),
     (_S.READY, ev.Exited): (_S.BACKOFF, _died),
+    (_S.READY, ev.Retire): (_S.RETIRING, _retire),
+    (_S.READY, ev.Silent): (_S.SILENT, _fall_silent),
     (_S.READY, ev.Stop): (_S.CLOSING, _close),
     (_S.READY, ev.Quit): (_S.DRAINING, _quit),
+    (_S.RETIRING, ev.Retire): (_S.RETIRING, _ignore),
+    (_S.RETIRING, ev.Silent): (_S.SILENT, _fall_silent),
+    (_S.RETIRING, ev.Relieved): (_S.DRAINING, _drain),
+    (_S.RETIRING, ev.Exited): (_S.GONE, _died_leaving),
+    (_S.RETIRING, ev.Stop): (_S.CLOSING, _close),
+    (_S.RETIRING, ev.Quit): (_S.DRAINING, _quit),
+    (_S.SILENT, ev.Retire): (_S.SILENT, _ignore),
+    (_S.SILENT, ev.Beats): (_S.RETIRING, _speak_again),
+    (_S.SILENT, ev.Relieved): (_S.KILLED, _end_silent),
+    (_S.SILENT, ev.Due): (_S.KILLED, _end_silent),
+    (_S.SILENT, ev.Exited): (_S.GONE, _died_leaving),
+    (_S.SILENT, ev.Stop): (_S.CLOSING, _close),
+    (_S.SILENT, ev.Quit): (_S.DRAINING, _quit),
     (_S.FAILED, ev.Ready): (_S.FAILED, _ignore),
     (_S.FAILED, ev.BootFailed): (_S.FAILED, _ignore),
+    (_S.FAILED, ev.Retire): (_S.FAILED, _ignore),
     (_S.FAILED, ev.Exited): (_S.BACKOFF, _await_restart),
     (_S.FAILED, ev.Due): (_S.FAILED, _kill),
     (_S.FAILED, ev.Stop): (_S.DRAINING, _drain),
@@ -225,16 +282,20 @@ WORKER: dict[tuple[WorkerState, type], tuple[WorkerState, Callable[..., list[Act
     (_S.BACKOFF, ev.Stop): (_S.GONE, _forget),
     (_S.BACKOFF, ev.Quit): (_S.GONE, _forget),
     (_S.CLOSING, ev.Due): (_S.DRAINING, _drain),
+    (_S.CLOSING, ev.Retire): (_S.CLOSING, _ignore),
     (_S.CLOSING, ev.Exited): (_S.GONE, _ended),
     (_S.CLOSING, ev.Quit): (_S.DRAINING, _quit),
     (_S.DRAINING, ev.Ready): (_S.DRAINING, _ignore),
     (_S.DRAINING, ev.BootFailed): (_S.DRAINING, _ignore),
+    (_S.DRAINING, ev.Retire): (_S.DRAINING, _ignore),
     (_S.DRAINING, ev.Exited): (_S.GONE, _ended),
     (_S.DRAINING, ev.Due): (_S.KILLED, _cut),
+    (_S.DRAINING, ev.Stop): (_S.DRAINING, _ignore),
     (_S.DRAINING, ev.Quit): (_S.DRAINING, _quit),
     (_S.KILLED, ev.Ready): (_S.KILLED, _ignore),
     (_S.KILLED, ev.BootFailed): (_S.KILLED, _ignore),
+    (_S.KILLED, ev.Retire): (_S.KILLED, _ignore),
     (_S.KILLED, ev.Exited): (_S.GONE, _ended),
+    (_S.KILLED, ev.Stop): (_S.KILLED, _ignore),
     (_S.KILLED, ev.Quit): (_S.KILLED, _ignore),
-    (_S.GONE, ev.Quit): (_S.GONE, _ignore),
 }
