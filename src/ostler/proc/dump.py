@@ -9,7 +9,7 @@ import time
 __all__ = ["DUMP_SIGNAL", "Dump"]
 
 # A real-time signal that neither the C library nor an app is likely to use.
-DUMP_SIGNAL = signal.SIGRTMIN + 7
+DUMP_SIGNAL: int = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else getattr(signal, "SIGINFO")  # noqa: B009
 _PAUSE = 0.005
 _REST = 0.02
 
@@ -18,13 +18,12 @@ class Dump:
     """A file without a name that both processes have open."""
 
     def __init__(self) -> None:
-        self._fd = os.memfd_create("ostler-stacks")
+        self._fd = _nameless()
 
     def register(self) -> None:
         """In the process whose stacks are wanted."""
         import faulthandler
 
-        os.set_blocking(self._fd, True)
         faulthandler.register(DUMP_SIGNAL, file=self._fd, all_threads=True)
 
     def take(self, pid: int, wait: float = 0.5) -> str:
@@ -43,3 +42,13 @@ class Dump:
     def close(self) -> None:
         """Give the file back."""
         os.close(self._fd)
+
+
+def _nameless() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("ostler-stacks")
+    import tempfile
+
+    fd, path = tempfile.mkstemp()
+    os.unlink(path)
+    return fd
