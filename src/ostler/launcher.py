@@ -20,6 +20,7 @@ from ostler.stats.scoreboard import Scoreboard
 if TYPE_CHECKING:
     from ostler.config import Config
     from ostler.proc.channel import Channel
+    from ostler.proc.dump import Dump
     from ostler.proc.sockets import Listener
 
 __all__ = ["run"]
@@ -58,17 +59,22 @@ def run(config: Config, app: Callable[..., Any] | None = None) -> int:
 
 
 def _supervise(config: Config, app: Callable[..., Any] | None, listeners: list[Listener], logs: Logs) -> int:
-    board = Scoreboard(config.workers)
     has_door = any(listener.is_ours and not listener.is_unix for listener in listeners)
-    timing = Timing(config.graceful_timeout, config.boot_timeout, handshakes=_HANDSHAKES if has_door else 0.0)
+    timing = Timing(
+        config.graceful_timeout,
+        config.boot_timeout,
+        handshakes=_HANDSHAKES if has_door else 0.0,
+        silence=config.worker_timeout,
+    )
+    fleet = Fleet(config.workers, timing)
+    board = Scoreboard(fleet.slots)
 
-    def work(slot: int, channel: Channel) -> int:
+    def work(slot: int, channel: Channel, dump: Dump) -> int:
         # Imported after the fork: the arbiter has no use for it, and each byte of its memory is paid for ever.
         from ostler.worker.worker import Worker
 
-        return Worker(config, listeners, board, slot, channel, logs, app).run()
+        return Worker(config, listeners, board, slot, channel, dump, logs, app).run()
 
-    fleet = Fleet(config.workers, timing)
     welcome = f"ostler {__version__} listening on {{url}} ({_size(config)})"
     return Arbiter(fleet, listeners, board, logs, work, welcome).run()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
-    "Action", "Announce", "CloseListeners", "Exit", "Log", "NameCut", "RefuseNewcomers", "ReopenLogs",
-    "Signal", "Spawn",
+    "Action", "Announce", "CloseListeners", "Diagnose", "Exit", "Log", "Look", "NameCut", "RefuseNewcomers",
+    "ReopenLogs", "Signal", "Spawn",
 ]  # fmt: skip
 
 
@@ -40,6 +40,18 @@ class NameCut(NamedTuple):
     slot: int
 
 
+class Look(NamedTuple):
+    """Read the heartbeats of all workers; the answer is the event of the same name."""
+
+
+class Diagnose(NamedTuple):
+    """Find out why a worker runs no Python any more, and write it to the error log."""
+
+    slot: int
+    pid: int
+    silence: float  # seconds since it was last heard of, at least
+
+
 class RefuseNewcomers(NamedTuple):
     """Let no new connection into the listeners, keep what is queued there."""
 
@@ -58,4 +70,6 @@ class Exit(NamedTuple):
     code: int
 
 
-Action = Spawn | Signal | Log | Announce | NameCut | RefuseNewcomers | CloseListeners | ReopenLogs | Exit
+Action = (
+    Spawn | Signal | Log | Announce | NameCut | Look | Diagnose | RefuseNewcomers | CloseListeners | ReopenLogs | Exit
+)

@@ -17,13 +17,16 @@ from math import ceil
 from ostler.arbiter import actions as do
 from ostler.arbiter import events as ev
 from ostler.arbiter.actions import Action
+from ostler.arbiter.diagnosis import can_answer, explain
 from ostler.arbiter.fleet import Fleet, ImpossibleEvent
 from ostler.logs import Logs, printable
 from ostler.proc.channel import Channel
+from ostler.proc.dump import Dump
 from ostler.proc.fork import fork
 from ostler.proc.reap import reap
 from ostler.proc.signals import SignalQueue, name_of
 from ostler.proc.sockets import Listener
+from ostler.proc.threads import threads_of
 from ostler.stats.scoreboard import STOPPED, Scoreboard
 
 __all__ = ["HANDLED", "Arbiter"]
@@ -32,8 +35,13 @@ __all__ = ["HANDLED", "Arbiter"]
 _UNKNOWN = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 HANDLED = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGCHLD, *_UNKNOWN))
 
-# Runs in the child: (slot, its end of the channel), returns the exit code.
-Work = Callable[[int, Channel], int]
+# How long all the stacks that are asked for in one turn may keep the other workers waiting, in seconds; what each
+# of them gets at least.
+_STACKS_WITHIN = 0.5
+_STACKS_MINIMUM = 0.05
+
+# Runs in the child: (slot, its end of the channel, where its stacks go), returns the exit code.
+Work = Callable[[int, Channel, Dump], int]
 
 
 class Arbiter:
@@ -50,6 +58,8 @@ class Arbiter:
         self._welcome = welcome  # "ostler 0.1.0 listening on {url} (1 worker, 8 threads)"
         self._channels: dict[int, Channel] = {}  # pid -> our end; a worker's process has one until it is reaped
         self._slots: dict[int, int] = {}  # pid -> slot
+        self._dumps: dict[int, Dump] = {}  # pid -> where the process writes its stacks when it is asked
+        self._patience = 0.0  # what is left of _STACKS_WITHIN in this turn
         self._poll = select.poll()
         self._exit_code: int | None = None
 
@@ -67,6 +77,7 @@ class Arbiter:
 
     def _wait(self) -> None:
         """One turn: wait for whatever comes first, and pass it on."""
+        self._patience = _STACKS_WITHIN
         ready = {fd for fd, _ in self._poll.poll(self._timeout())}
         for pid, channel in list(self._channels.items()):
             if channel.is_open and channel.fileno() in ready:
@@ -97,11 +108,13 @@ class Arbiter:
             self._logs.warning(f"{name_of(number)} ignored: this version has no use for it")
 
     def _listen(self, pid: int, channel: Channel) -> None:
-        """Pass on what a worker says: "ready", "failed app\\n<text>" or "failed boot\\n<text>"."""
+        """Pass on what a worker says: "ready", "retire\\n<why>", "failed app\\n<text>" or "failed boot\\n<text>"."""
         for message in channel.receive():
             word, _, text = message.partition("\n")
             if word == "ready":
                 self._feed(ev.Ready(pid))
+            elif word == "retire":
+                self._feed(ev.Retire(pid, printable(text)))
             elif word in ("failed app", "failed boot"):
                 self._feed(ev.BootFailed(pid, word == "failed app", text))
             else:
@@ -118,6 +131,7 @@ class Arbiter:
         if channel.is_open:  # the app has children that hold the other end
             self._poll.unregister(channel)
         channel.close()
+        self._dumps.pop(pid).close()
         self._board.set_state(self._slots.pop(pid), STOPPED)
         self._feed(ev.Exited(pid, code))
 
@@ -151,6 +165,10 @@ class Arbiter:
                     self._logs.info((probes if listener.is_admin else self._welcome).format(url=listener.url))
             case do.NameCut(slot):
                 self._name_cut(slot)
+            case do.Look():
+                return [ev.Look({pid: self._board.heartbeat(slot) for pid, slot in self._slots.items()})]
+            case do.Diagnose(slot, pid, silence):
+                self._diagnose(slot, pid, silence)
             case do.RefuseNewcomers():
                 for listener in self._listeners:
                     listener.refuse_newcomers()
@@ -165,25 +183,32 @@ class Arbiter:
 
     def _spawn(self, slot: int) -> ev.Event:
         try:
-            ours, theirs = Channel.pair()
+            dump = Dump()
         except OSError as error:  # EMFILE, ENFILE
+            return ev.SpawnFailed(slot, error.strerror or str(error))
+        try:
+            ours, theirs = Channel.pair()
+        except OSError as error:
+            dump.close()
             return ev.SpawnFailed(slot, error.strerror or str(error))
 
         def prepare() -> None:
             self._leave(ours)
 
         def main() -> int:
-            return self._work(slot, theirs)
+            return self._work(slot, theirs, dump)
 
         try:
             pid = fork(prepare, main, HANDLED)
         except OSError as error:  # EAGAIN, ENOMEM
             ours.close()
+            dump.close()
             return ev.SpawnFailed(slot, error.strerror or str(error))
         finally:
             theirs.close()
         self._channels[pid] = ours
         self._slots[pid] = slot
+        self._dumps[pid] = dump
         self._poll.register(ours, select.POLLIN)
         return ev.Started(slot, pid)
 
@@ -195,6 +220,19 @@ class Arbiter:
         for channel in (ours, *self._channels.values()):
             channel.close()
         self._channels.clear()
+        for dump in self._dumps.values():  # its own is not among them yet
+            dump.close()
+        self._dumps.clear()
+
+    def _diagnose(self, slot: int, pid: int, silence: float) -> None:
+        threads = threads_of(pid)
+        requests = self._board.in_flight(slot)
+        started = time.monotonic()
+        wait = max(_STACKS_MINIMUM, self._patience)
+        stacks = self._dumps[pid].take(pid, wait) if can_answer(threads) else ""
+        self._patience -= time.monotonic() - started
+        worker = f"worker {slot} (pid {pid})"
+        self._logs.error(explain(worker, silence, threads, requests, stacks, time.monotonic_ns()))
 
     def _name_cut(self, slot: int) -> None:
         now = time.monotonic_ns()

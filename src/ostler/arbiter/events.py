@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 __all__ = [
-    "BootFailed", "Due", "Event", "Exited", "GiveUp", "Opened", "Quit", "Ready", "Reopen", "SpawnFailed",
-    "Start", "Started", "Stop", "Tick",
+    "Beats", "BootFailed", "Due", "Event", "Exited", "GiveUp", "Look", "Opened", "Quit", "Ready", "Relieved",
+    "Reopen", "Retire", "Silent", "SpawnFailed", "Start", "Started", "Stop", "Tick", "WorkerEvent",
 ]  # fmt: skip
 
 
@@ -42,6 +43,13 @@ class BootFailed(NamedTuple):
     text: str  # for people: what, why, a traceback, what to do
 
 
+class Retire(NamedTuple):
+    """A worker says that it should be replaced, and goes on until it is."""
+
+    pid: int
+    reason: str
+
+
 class Exited(NamedTuple):
     """A worker's process has ended."""
 
@@ -69,8 +77,26 @@ class Tick(NamedTuple):
     """The deadline that `Fleet.deadline` named has passed."""
 
 
+class Look(NamedTuple):
+    """What the action of the same name has read."""
+
+    beats: Mapping[int, int]  # pid -> a number that changes whenever the worker has run Python
+
+
 class Due(NamedTuple):
     """From the fleet to one worker's row: its own deadline has passed."""
+
+
+class Silent(NamedTuple):
+    """From the fleet to one worker's row: its heart has stood still for too many looks."""
+
+
+class Beats(NamedTuple):
+    """From the fleet to a silent worker's row: its heart beats again."""
+
+
+class Relieved(NamedTuple):
+    """From the fleet to one worker's row: another one serves in its place."""
 
 
 class Opened(NamedTuple):
@@ -84,4 +110,7 @@ class GiveUp(NamedTuple):
     text: str
 
 
-Event = Start | Started | SpawnFailed | Ready | BootFailed | Exited | Stop | Quit | Reopen | Tick
+Event = Start | Started | SpawnFailed | Ready | BootFailed | Retire | Exited | Look | Stop | Quit | Reopen | Tick
+WorkerEvent = (
+    Started | SpawnFailed | Ready | BootFailed | Retire | Exited | Stop | Quit | Due | Silent | Beats | Relieved
+)

@@ -8,11 +8,13 @@ __all__ = ["WorkerHandle", "WorkerState"]
 
 
 class WorkerState(Enum):
-    """How far a slot's worker is; what leads from one to the next stands in fleet.py."""
+    """How far a slot's worker is; what leads from one to the next stands in life.py."""
 
     VACANT = "vacant"  # no process; one was asked for
     BOOTING = "booting"  # forked, not ready yet
     READY = "ready"  # accepts connections
+    RETIRING = "retiring"  # serves until another one does in its place
+    SILENT = "silent"  # has run no Python for too long; another one is to take its place
     FAILED = "failed"  # cannot boot, and is about to end
     CLOSING = "closing"  # serves on for the moment that handshakes take, then is told to end
     DRAINING = "draining"  # told to end
@@ -24,16 +26,23 @@ class WorkerState(Enum):
 class WorkerHandle:
     """One slot. `pid` is 0 in the states without a process."""
 
-    __slots__ = ("due", "pid", "ready_at", "slot", "starts", "state", "streak")
+    __slots__ = ("beat", "due", "is_successor", "pid", "ready_at", "slot", "state", "still", "streak")
 
-    def __init__(self, slot: int) -> None:
+    def __init__(self, slot: int, state: WorkerState = WorkerState.VACANT, due: float | None = None) -> None:
         self.slot = slot
-        self.state = WorkerState.VACANT
+        self.state = state
         self.pid = 0
-        self.due: float | None = None  # when the fleet has to look at it again
+        self.due = due  # when the fleet has to look at it again
         self.ready_at = 0.0
-        self.starts = 0  # processes this slot has had
+        self.is_successor = False  # whether a process went before this one: then it is told when it is ready
         self.streak = 0  # early deaths in a row: before it was ready, or right after
+        self.beat = 0  # the heartbeat at the latest look
+        self.still = 0  # looks in a row at which it was the same as before
+
+    def look(self, beat: int) -> None:
+        """Take note of its heartbeat."""
+        self.still = self.still + 1 if beat == self.beat else 0
+        self.beat = beat
 
     def __str__(self) -> str:
         return f"worker {self.slot} (pid {self.pid})" if self.pid else f"worker {self.slot}"

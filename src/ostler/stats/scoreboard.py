@@ -1,8 +1,9 @@
 """The scoreboard: one anonymous shared mapping, a slot for each worker. Its worker writes it, everybody reads.
 
 Made by the arbiter before the first fork; numbers are little-endian, as on every machine we run on. The native
-core writes all of a slot but `state`, `pid` and `started_ns` (`state` too, when it drains), with plain stores and
-no locks: a reader may see a counter a moment before its neighbour. Only a record needs more care, see `in_flight`.
+core writes all of a slot but `state`, `pid`, `started_ns` and `heartbeat_ns` (`state` too, when it drains), with
+plain stores and no locks: a reader may see a counter a moment before its neighbour. Only a record needs more care,
+see `in_flight`.
 The layout stands twice, here and in rust/native/src/score.rs; a test holds the two equal.
 """
 
@@ -116,6 +117,17 @@ class Scoreboard:
     def set_state(self, slot: int, state: int) -> None:
         """Write how far the slot's worker is."""
         struct.pack_into("<I", self.mapping, self._start(slot), state)
+
+    def beat(self, slot: int) -> None:
+        """Say that the slot's worker can run Python, now."""
+        offset, _ = LAYOUT["heartbeat_ns"]
+        struct.pack_into("<Q", self.mapping, self._start(slot) + offset, time.monotonic_ns())
+
+    def heartbeat(self, slot: int) -> int:
+        """When the slot's worker could run Python last."""
+        offset, _ = LAYOUT["heartbeat_ns"]
+        value: int = struct.unpack_from("<Q", self.mapping, self._start(slot) + offset)[0]
+        return value
 
     def read(self, slot: int) -> Snapshot:
         """The slot's numbers now."""

@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from ostler.config import Config
     from ostler.logs import Logs
     from ostler.native import Core
+    from ostler.proc.dump import Dump
     from ostler.proc.sockets import Listener
 
 __all__ = ["Worker"]
 
 # SIGINT reaches a terminal's whole process group, but only the arbiter decides; the others are gunicorn's verbs.
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+# So often the main thread comes by within worker_timeout: somewhat more often than the arbiter looks.
+_BEATS = 5
 # From the arbiter's death to ours: the drain, then everything.
 _ORPHAN_DRAIN = 0.7
 _ORPHAN_END = 0.9
@@ -51,6 +54,7 @@ class Worker:
         board: Scoreboard,
         slot: int,
         channel: Channel,
+        dump: Dump,
         logs: Logs,
         app: Callable[..., Any] | None = None,
     ) -> None:
@@ -59,6 +63,7 @@ class Worker:
         self._board = board
         self._slot = slot
         self._channel = channel
+        self._dump = dump
         self._logs = logs
         self._app = app  # given by a script; None: to be imported
         self._threads: set[threading.Thread] = set()
@@ -161,6 +166,7 @@ class Worker:
         return error.exit_code
 
     def _announce(self) -> None:
+        self._dump.register()
         self._channel.die_with_peer(False)
         self._board.set_state(self._slot, READY)
         self._channel.send("ready")
@@ -178,6 +184,7 @@ class Worker:
         ):
             poll.register(fd, select.POLLIN)
         while True:
+            self._board.beat(self._slot)
             ready = {fd for fd, _ in poll.poll(self._timeout())}
             for number in self._signals.take():
                 self._on_signal(number)
@@ -219,9 +226,12 @@ class Worker:
         self._channel.send(f"retire\n{reason}")
 
     def _timeout(self) -> int | None:
+        """Milliseconds until the deadline, or until the arbiter looks whether we have been here."""
+        beat = ceil(self._config.worker_timeout * 1000 / _BEATS) or None
         if self._deadline is None:
-            return None
-        return max(0, ceil((self._deadline - time.monotonic()) * 1000))
+            return beat
+        left = max(0, ceil((self._deadline - time.monotonic()) * 1000))
+        return left if beat is None else min(beat, left)
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGTERM:

@@ -10,22 +10,11 @@ import pytest
 
 from ostler.arbiter import actions as do
 from ostler.arbiter import events as ev
-from ostler.arbiter import fleet as module
+from ostler.arbiter import life as module
 from ostler.arbiter.actions import Action
-from ostler.arbiter.fleet import (
-    BOOT_ATTEMPTS,
-    CUT_GRACE,
-    FAILED_GRACE,
-    FLEET,
-    ONE_STOP,
-    QUIT_GRACE,
-    WORKER,
-    Fleet,
-    FleetState,
-    ImpossibleEvent,
-    Timing,
-)
+from ostler.arbiter.fleet import FLEET, ONE_STOP, Fleet, FleetState, ImpossibleEvent, Timing
 from ostler.arbiter.handle import WorkerState
+from ostler.arbiter.life import BOOT_ATTEMPTS, CUT_GRACE, FAILED_GRACE, QUIT_GRACE, WORKER
 from ostler.logs import DEBUG
 
 TIMING = Timing(graceful=30.0, boot=0.0, handshakes=0.1)
@@ -33,11 +22,12 @@ TERM, QUIT = ev.Stop("SIGTERM"), ev.Quit("SIGQUIT")
 
 
 class Story:
-    """A fleet whose Spawn actions are answered at once, as the loop does it; pids count from 101."""
+    """A fleet whose Spawn and Look actions are answered at once, as the loop does it; pids count from 101."""
 
     def __init__(self, slots: int = 1, timing: Timing = TIMING) -> None:
         self.fleet = Fleet(slots, timing)
         self.next_pid = 101
+        self.beats: dict[int, int] = {}  # what Look finds
 
     def on(self, event: ev.Event, now: float = 0.0) -> list[Action]:
         """Feed one event; returns all actions, without the least important log lines."""
@@ -46,6 +36,8 @@ class Story:
             if isinstance(action, do.Spawn):
                 actions += self.on(ev.Started(action.slot, self.next_pid), now)
                 self.next_pid += 1
+            elif isinstance(action, do.Look):
+                actions += self.on(ev.Look(dict(self.beats)), now)
         return [action for action in actions if not (isinstance(action, do.Log) and action.level == DEBUG)]
 
     def serving(self, now: float = 0.0) -> Story:
@@ -80,8 +72,9 @@ def snapshot(fleet: Fleet) -> Any:
 EVENTS: list[Any] = [
     ev.Start(), ev.Started(0, 7), ev.SpawnFailed(0, "why"), ev.Ready(7), ev.BootFailed(7, True, "why"),
     ev.Exited(7, 0), TERM, QUIT, ev.Reopen(), ev.Tick(), ev.Due(), ev.Opened(), ev.GiveUp(3, "why"),
+    ev.Retire(7, "why"), ev.Look({7: 1}), ev.Silent(), ev.Beats(), ev.Relieved(),
 ]  # fmt: skip
-ABOUT_WORKERS = (ev.Started, ev.SpawnFailed, ev.Ready, ev.BootFailed, ev.Exited)
+ABOUT_WORKERS = (ev.Started, ev.SpawnFailed, ev.Ready, ev.BootFailed, ev.Retire, ev.Exited)
 
 
 def name(value: Any) -> str:
@@ -100,7 +93,7 @@ def test_unknown_pair_of_worker_raises_and_changes_nothing(state: WorkerState, e
     fleet.workers[0].pid = 7
     before = snapshot(fleet)
     with pytest.raises(ImpossibleEvent, match=f"while worker 0 .*is {state.value}"):
-        fleet._step_worker(fleet.workers[0], event, 1.0)
+        fleet.step_worker(fleet.workers[0], event, 1.0)
     assert snapshot(fleet) == before
 
 
@@ -123,7 +116,10 @@ def test_unknown_pair_of_fleet_raises_and_changes_nothing(state: FleetState, eve
     assert snapshot(fleet) == before
 
 
-@pytest.mark.parametrize("event", [ev.Ready(5), ev.BootFailed(5, True, ""), ev.Exited(5, 0), ev.Started(3, 5)])
+@pytest.mark.parametrize(
+    "event",
+    [ev.Ready(5), ev.BootFailed(5, True, ""), ev.Retire(5, ""), ev.Exited(5, 0), ev.Started(3, 5)],
+)
 def test_unknown_worker_raises_and_changes_nothing(event: ev.Event) -> None:
     story = Story().serving()
     before = snapshot(story.fleet)
@@ -140,13 +136,13 @@ def test_slots_without_a_process_are_not_found_by_pid_zero() -> None:
         story.fleet.on(ev.Exited(0, 0), 1.0)
 
 
-@pytest.mark.parametrize("state", WorkerState, ids=lambda state: state.value)
-def test_every_worker_can_be_told_to_quit(state: WorkerState) -> None:
-    assert (state, ev.Quit) in WORKER
+def test_every_worker_can_be_told_to_quit() -> None:
+    """One that is gone is forgotten before the next event."""
+    assert {state for state in WorkerState if (state, ev.Quit) not in WORKER} == {WorkerState.GONE}
 
 
 def test_every_worker_of_a_living_fleet_can_be_told_to_stop() -> None:
-    told = {WorkerState.CLOSING, WorkerState.DRAINING, WorkerState.KILLED, WorkerState.GONE}
+    told = {WorkerState.CLOSING, WorkerState.GONE}
     assert {state for state in WorkerState if (state, ev.Stop) not in WORKER} == told
 
 

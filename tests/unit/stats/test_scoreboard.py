@@ -64,6 +64,16 @@ def test_begin_forgets_the_last_worker() -> None:
     assert board.read(1).requests == 2**64 - 1
 
 
+def test_beat_is_the_time_of_its_slot_alone() -> None:
+    board = Scoreboard(2)
+    before = time.monotonic_ns()
+    board.beat(1)
+    assert before <= board.heartbeat(1) == board.read(1).heartbeat_ns <= time.monotonic_ns()
+    assert board.heartbeat(0) == 0
+    board.begin(1, 77)
+    assert board.heartbeat(1) == 0
+
+
 def test_children_write_and_the_parent_reads() -> None:
     board = Scoreboard(1)
     assert board.read(0).state == EMPTY

@@ -19,6 +19,7 @@ from ostler.config import Config
 from ostler.config.settings import Assignment
 from ostler.logs import Logs
 from ostler.proc.channel import Channel
+from ostler.proc.dump import Dump
 from ostler.proc.fork import fork
 from ostler.proc.sockets import open_tcp
 from ostler.stats.scoreboard import BOOTING, DRAINING, READY, Scoreboard
@@ -124,7 +125,7 @@ class Life:
 
         def main() -> int:
             app = None if config.app else _app
-            return Worker(config, listeners, self.board, 0, theirs, Logs("error.log"), app).run()
+            return Worker(config, listeners, self.board, 0, theirs, Dump(), Logs("error.log"), app).run()
 
         self.pid = fork(prepare, main, ())
         theirs.close()
