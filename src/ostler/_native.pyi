@@ -46,7 +46,7 @@ class Core:
     def poll(self) -> int:
         """With greenlets: handle the events that are there; returns how many requests are queued then."""
     def before_wait(self) -> tuple[int, int]:
-        """With greenlets: the hub is about to wait; requests that are queued, milliseconds to the next deadline or -1."""
+        """With greenlets: the hub will wait; requests that are queued, milliseconds to the next deadline or -1."""
     def after_wait(self) -> None:
         """With greenlets: the hub has waited."""
     def expire(self) -> None:
