@@ -76,7 +76,7 @@ def _supervise(config: Config, app: Callable[..., Any] | None, listeners: list[L
         return Worker(config, listeners, board, slot, channel, dump, logs, app).run()
 
     welcome = f"ostler {__version__} listening on {{url}} ({_size(config)})"
-    return Arbiter(fleet, listeners, board, logs, work, welcome).run()
+    return Arbiter(fleet, listeners, board, logs, work, welcome, config.control).run()
 
 
 def _size(config: Config) -> str:

@@ -19,12 +19,14 @@ from ostler.arbiter import events as ev
 from ostler.arbiter.actions import Action
 from ostler.arbiter.diagnosis import can_answer, explain
 from ostler.arbiter.fleet import Fleet, ImpossibleEvent
+from ostler.arbiter.inquiries import Inquiries
+from ostler.control.server import ControlServer, Question
 from ostler.logs import Logs, printable
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
 from ostler.proc.fork import fork
 from ostler.proc.reap import reap
-from ostler.proc.signals import SignalQueue, name_of
+from ostler.proc.signals import STACKS, SignalQueue, name_of
 from ostler.proc.sockets import Listener
 from ostler.proc.threads import threads_of
 from ostler.stats.scoreboard import STOPPED, Scoreboard
@@ -48,7 +50,14 @@ class Arbiter:
     """The parent of the workers. `run()` returns when all of them are gone."""
 
     def __init__(
-        self, fleet: Fleet, listeners: Sequence[Listener], board: Scoreboard, logs: Logs, work: Work, welcome: str
+        self,
+        fleet: Fleet,
+        listeners: Sequence[Listener],
+        board: Scoreboard,
+        logs: Logs,
+        work: Work,
+        welcome: str,
+        control: str | None = None,
     ) -> None:
         self._fleet = fleet
         self._listeners = listeners
@@ -61,6 +70,8 @@ class Arbiter:
         self._dumps: dict[int, Dump] = {}  # pid -> where the process writes its stacks when it is asked
         self._patience = 0.0  # what is left of _STACKS_WITHIN in this turn
         self._poll = select.poll()
+        self._control = ControlServer(control, logs)
+        self._inquiries = Inquiries(self._control.answer, self._take_stacks)
         self._exit_code: int | None = None
 
     def run(self) -> int:
@@ -68,11 +79,13 @@ class Arbiter:
         self._signals = SignalQueue(HANDLED)
         try:
             self._poll.register(self._signals, select.POLLIN)
+            self._control.open(self._poll)
             self._feed(ev.Start())
             while self._exit_code is None:
                 self._wait()
             return self._exit_code
         finally:
+            self._control.close()
             self._signals.close()
 
     def _wait(self) -> None:
@@ -85,13 +98,19 @@ class Arbiter:
         if self._signals.fileno() in ready:
             for number in self._signals.take():
                 self._on_signal(number)
+        for question in self._control.take(ready):
+            self._on_question(question)
+        now = time.monotonic()
+        self._control.expire(now)
+        self._inquiries.expire(now)
         deadline = self._fleet.deadline()
-        if deadline is not None and deadline <= time.monotonic():
+        if deadline is not None and deadline <= now:
             self._feed(ev.Tick())
 
     def _timeout(self) -> int | None:
-        """Milliseconds until the fleet's next deadline, rounded up so that it has passed then."""
-        deadline = self._fleet.deadline()
+        """Milliseconds until the next deadline, rounded up so that it has passed then."""
+        deadlines = (self._fleet.deadline(), self._control.deadline(), self._inquiries.deadline())
+        deadline = min((each for each in deadlines if each is not None), default=None)
         return None if deadline is None else max(0, ceil((deadline - time.monotonic()) * 1000))
 
     def _on_signal(self, number: int) -> None:
@@ -113,6 +132,8 @@ class Arbiter:
             word, _, text = message.partition("\n")
             if word == "ready":
                 self._feed(ev.Ready(pid))
+            elif word == "stacks":
+                self._inquiries.hear(pid, text)
             elif word == "retire":
                 self._feed(ev.Retire(pid, printable(text)))
             elif word in ("failed app", "failed boot"):
@@ -132,6 +153,7 @@ class Arbiter:
             self._poll.unregister(channel)
         channel.close()
         self._dumps.pop(pid).close()
+        self._inquiries.hear(pid, "it has ended")
         self._board.set_state(self._slots.pop(pid), STOPPED)
         self._feed(ev.Exited(pid, code))
 
@@ -166,6 +188,7 @@ class Arbiter:
             case do.NameCut(slot):
                 self._name_cut(slot)
             case do.Look():
+                self._control.heal()
                 return [ev.Look({pid: self._board.heartbeat(slot) for pid, slot in self._slots.items()})]
             case do.Diagnose(slot, pid, silence):
                 self._diagnose(slot, pid, silence)
@@ -176,6 +199,7 @@ class Arbiter:
                 for listener in self._listeners:
                     listener.close()
             case do.ReopenLogs():
+                self._control.heal()
                 self._logs.reopen()
             case do.Exit(code):
                 self._exit_code = code
@@ -215,6 +239,7 @@ class Arbiter:
     def _leave(self, ours: Channel) -> None:
         """In the child: close what is the arbiter's, so that its end is seen by all, and take its handlers off."""
         self._signals.abandon()
+        self._control.abandon()
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
         for channel in (ours, *self._channels.values()):
@@ -223,6 +248,35 @@ class Arbiter:
         for dump in self._dumps.values():  # its own is not among them yet
             dump.close()
         self._dumps.clear()
+
+    def _on_question(self, question: Question) -> None:
+        """Answer the control socket."""
+        client, words = question
+        if words[:1] != ["stacks"] or len(words) > 2:
+            self._control.answer(client, f"unknown question {printable(' '.join(words))!r}", is_error=True)
+            return
+        living = {slot: pid for pid, slot in self._slots.items() if self._fleet.is_ready(pid)}
+        if words[1:]:
+            living = {slot: pid for slot, pid in living.items() if str(slot) == words[1]}
+        if not living:
+            which = f"worker {printable(words[1])}" if words[1:] else "a worker"
+            self._control.answer(client, f"{which} that is ready is not there", is_error=True)
+            return
+        self._inquiries.begin(client, {pid: f"worker {slot} (pid {pid})" for slot, pid in sorted(living.items())})
+        for pid in living.values():
+            os.kill(pid, STACKS)
+
+    def _take_stacks(self, pid: int) -> str:
+        """The stacks of a worker that cannot tell them itself."""
+        threads = threads_of(pid)
+        if not can_answer(threads):
+            return "it is stopped, or waits in the kernel"
+        requests = (
+            f"{printable(request.method)} {printable(request.path)} in thread {request.tid}"
+            for request in self._board.in_flight(self._slots[pid])
+        )
+        dump = self._dumps[pid].take(pid, _STACKS_WITHIN)
+        return "\n".join(["it runs no Python code now: native code keeps the interpreter's lock", *requests, "", dump])
 
     def _diagnose(self, slot: int, pid: int, silence: float) -> None:
         threads = threads_of(pid)

@@ -104,6 +104,11 @@ class Fleet:
         dues = [worker.due for worker in self.workers if worker.due is not None]
         return min([*dues, self.look_at] if self._is_watching() else dues, default=None)
 
+    def is_ready(self, pid: int) -> bool:
+        """Whether a process is a worker that has been ready and was not told to end."""
+        states = (WorkerState.READY, WorkerState.RETIRING, WorkerState.SILENT)
+        return any(worker.pid == pid and worker.state in states for worker in self.workers)
+
     def is_serving(self) -> bool:
         """Whether some worker accepts connections."""
         return any(worker.state in (WorkerState.READY, WorkerState.RETIRING) for worker in self.workers)

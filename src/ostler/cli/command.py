@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "main", "report"]
 COMMANDS: Mapping[str, str] = {
     "serve": "serve a web application",
     "check": "show the configuration and where each value comes from, and whether the application loads",
+    "stacks": "show where the threads of a running server are, with their requests",
     "help": "explain a command and its options",
     "version": "show the version",
 }
@@ -58,6 +59,10 @@ def _run(arguments: list[str]) -> int:
         from ostler.cli.check import check
 
         return check(rest)
+    if command == "stacks":
+        from ostler.cli.stacks import stacks
+
+        return stacks(rest)
     if command in ("help", "-h", "--help"):
         from ostler.cli.help import explain
 

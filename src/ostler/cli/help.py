@@ -29,6 +29,11 @@ def explain(arguments: list[str]) -> int:
     if topic is not None and topic not in COMMANDS:
         meant = did_you_mean(closest(topic, list(COMMANDS)))
         raise ConfigError(f'unknown command "{topic}"{meant}')
+    if topic == "stacks":
+        from ostler.cli.stacks import USAGE
+
+        print(USAGE, end="")
+        return 0
     print(options(topic) if topic in ("serve", "check") else overview())
     return 0
 

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
-__all__ = ["SignalQueue", "block", "name_of", "unblock"]
+__all__ = ["STACKS", "SignalQueue", "block", "name_of", "unblock"]
+
+# Asks a worker for its stacks; a real-time signal that neither the C library nor an app is likely to use.
+STACKS: int = signal.SIGRTMIN + 6 if hasattr(signal, "SIGRTMIN") else signal.SIGXFSZ
 
 _Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ostler.errors import BootError
+from ostler.worker.stacks import text_of
 
 if TYPE_CHECKING:
     from ostler.native import Core
@@ -72,16 +72,13 @@ class Greenlets:
         self._gevent.joinall(list(self._running.values()), timeout=max(0.0, seconds))
         return not self._running
 
+    def frames(self) -> dict[int, FrameType | None]:
+        """Where each greenlet is, by its place."""
+        return {place: greenlet.gr_frame for place, greenlet in self._running.items()}
+
     def stack_of(self, place: int) -> str:
         """The Python stack of the greenlet at a place, innermost call last."""
-        greenlet = self._running.get(place)
-        frame: FrameType | None = greenlet.gr_frame if greenlet is not None else None
-        if frame is None:
-            return "  (the request has ended meanwhile)"
-        stack = traceback.extract_stack(frame)
-        while stack and ("gevent" in stack[0].filename or stack[0].filename == __file__):
-            del stack[0]
-        return "".join(stack.format()).rstrip("\n")
+        return text_of(self.frames().get(place)) or "  (the request has ended meanwhile)"
 
     def _on_events(self) -> None:
         self._spawn(self._core.poll())

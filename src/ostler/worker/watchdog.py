@@ -7,15 +7,13 @@ here, with the Python stacks that only it can read.
 from __future__ import annotations
 
 import os
-import sys
-import threading
-import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ostler.logs import printable
 from ostler.proc import owners
+from ostler.worker.stacks import stack_of_thread
 
 if TYPE_CHECKING:
     from ostler.config import Config
@@ -23,10 +21,8 @@ if TYPE_CHECKING:
     from ostler.native import Core
     from ostler.proc.sockets import Listener
 
-__all__ = ["Watchdog", "describe_standstill", "stack_of_thread"]
+__all__ = ["Watchdog", "describe_standstill"]
 
-# What stands at the start of each app thread's stack and tells nothing.
-_RUNNERS = (threading.__file__, os.path.join(os.path.dirname(__file__), "worker.py"))
 _SHOWN = 3  # requests that a line names; the others are counted
 
 
@@ -105,19 +101,6 @@ def describe_standstill(
         f"requests stand still: {method} {printable(path)}{more} waits for a thread for {age:.1f}s, and {occupied}, "
         f"for up to {oldest:.1f}s; {remedy}"
     )
-
-
-def stack_of_thread(native_id: int) -> str:
-    """The Python stack of a thread, innermost call last; a line that says so when it has ended."""
-    for thread in threading.enumerate():
-        if thread.native_id == native_id and thread.ident is not None:
-            frame = sys._current_frames().get(thread.ident)
-            if frame is not None:
-                stack = traceback.extract_stack(frame)
-                while stack and stack[0].filename in _RUNNERS:
-                    del stack[0]
-                return "".join(stack.format()).rstrip("\n") or "  (no Python code of the app runs)"
-    return "  (the request has ended meanwhile)"
 
 
 def _words(request: tuple[str, str, str, float, int]) -> str:

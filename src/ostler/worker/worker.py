@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from ostler.errors import AppLoadError, BootError
 from ostler.proc.channel import Channel
 from ostler.proc.fork import finish, leave
-from ostler.proc.signals import SignalQueue
+from ostler.proc.signals import STACKS, SignalQueue
 from ostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from ostler.worker import greenlets, loading
 from ostler.worker.settings import core_settings
+from ostler.worker.stacks import render
 from ostler.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Worker:
 
     def _take_signals(self) -> None:
         """Before anything is accepted: from here on TERM drains. What the app's import set is overruled."""
-        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, *_IGNORED))
+        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, STACKS, *_IGNORED))
 
     def _open_core(self, app: Callable[..., Any]) -> Core:
         try:
@@ -240,6 +241,9 @@ class Worker:
             self._cut()
         elif number == signal.SIGUSR1:
             self._logs.reopen()
+        elif number == STACKS:
+            frames = self._greenlets.frames() if self._greenlets else None
+            self._channel.send(f"stacks\n{render(self._core.in_flight(), frames)}")
 
     def _on_orphaned(self) -> None:
         """The arbiter is gone. A timer of the kernel ends us in time, whatever the app's clean-up does."""

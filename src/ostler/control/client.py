@@ -1,0 +1,70 @@
+"""The asking end: finds the server, asks, and reads the answer."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from ostler.control.paths import candidates
+from ostler.errors import OstlerError
+from ostler.proc.owners import Owner
+
+__all__ = ["ask", "find"]
+
+_WITHIN = 15.0
+
+
+def find(path: str | None, pid: int | None) -> str:
+    """The socket of the server that is meant: that of a path, of a process, or the only one there is."""
+    if path is not None:
+        return path
+    found = {number: each for number, each in candidates().items() if _lives(each)}
+    if pid is not None:
+        if pid not in found:
+            raise OstlerError(f"no server with process id {pid} has a control socket here{_listing(found)}")
+        return found[pid]
+    if not found:
+        raise OstlerError("no running server was found; say --control PATH if it has its own control socket")
+    if len(found) > 1:
+        raise OstlerError(f"several servers run here: say which by --pid{_listing(found)}")
+    return next(iter(found.values()))
+
+
+def ask(path: str, question: str) -> str:
+    """The answer's text; OstlerError when there is none, or when it is a complaint."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(_WITHIN)
+        try:
+            sock.connect(path)
+            sock.sendall(question.encode() + b"\n")
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+        except TimeoutError:
+            raise OstlerError(f"the server at {path} does not answer: is its arbiter stopped?") from None
+        except OSError as error:
+            raise OstlerError(f"the server at {path} cannot be asked: {error.strerror or error}") from None
+    head, _, text = answer.decode("utf-8", "replace").partition("\n")
+    if head == "ok":
+        return text
+    raise OstlerError(text or f"the server at {path} closed the connection: does it run as another user?")
+
+
+def _lives(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(_WITHIN)
+        try:
+            sock.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def _listing(found: dict[int, str]) -> str:
+    """ ": 12 (ostler serve shop.wsgi, in /srv/shop), ..."."""
+    rows = []
+    for pid in sorted(found):
+        try:
+            where = f", in {os.readlink(f'/proc/{pid}/cwd')}"
+        except OSError:
+            where = ""
+        rows.append(f"{pid} ({Owner.of(pid).command or 'unknown'}{where})")
+    return ": " + "; ".join(rows) if rows else ""

@@ -1,0 +1,245 @@
+"""The arbiter's end: takes one line from each client, and gives one answer.
+
+Nothing here waits: what a client does or fails to do costs it its own connection, after `PATIENCE`.
+A question is a line of words, at most `LINE` bytes: "stacks", "stacks 1". The answer is "ok" or "error" on a line, then
+the text, then the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import struct
+import time
+from typing import NamedTuple
+
+from ostler.control.paths import candidates, check_length, own_path
+from ostler.errors import BindError
+from ostler.logs import Logs
+from ostler.proc.owners import unix_owner
+
+__all__ = ["Client", "ControlServer", "Question"]
+
+LINE = 1024
+# How long a client may take for its question, and for taking its answer, in seconds.
+PATIENCE = 10.0
+# At once; who comes beyond them is turned away.
+MOST = 16
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.received = b""
+        self.answer: memoryview | None = None  # what is left of it
+        self.due = time.monotonic() + PATIENCE
+
+
+class Question(NamedTuple):
+    """What a client asks; to be answered by `ControlServer.answer`."""
+
+    client: Client
+    words: list[str]
+
+
+class ControlServer:
+    """The socket and its clients, for the arbiter's poll loop."""
+
+    def __init__(self, option: str | None, logs: Logs) -> None:
+        self._option = option  # "auto", a path, or None: no socket
+        self._logs = logs
+        self._path = ""
+        self._inode: tuple[int, int] | None = None
+        self._socket: socket.socket | None = None
+        self._clients: dict[int, Client] = {}
+
+    def open(self, poll: select.poll) -> None:
+        """Listen. A path that was chosen and cannot be had is a BindError; without a choice it is a warning."""
+        if self._option is None:
+            return
+        self._poll = poll
+        try:
+            if self._option == "auto":
+                _remove_stale()
+                self._path = own_path(os.getpid())
+            else:
+                self._path = check_length(os.path.abspath(self._option))
+            self._listen()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if self._option != "auto":
+                raise BindError(f"control {self._option}: {reason}") from None
+            self._logs.warning(f"no control socket, so `ostler stacks` cannot ask this server: {reason}")
+
+    def heal(self) -> None:
+        """Make the socket again when its file is gone: cleaners of /tmp delete what is old."""
+        if self._socket is None or _inode(self._path) == self._inode:
+            return
+        self._forget_socket()
+        try:
+            if self._option == "auto":
+                self._path = own_path(os.getpid())
+            self._listen()
+            self._logs.info(f"the control socket {self._path} was deleted: it is there again")
+        except OSError as error:
+            self._logs.warning(f"the control socket {self._path} was deleted and cannot be made: {error}")
+
+    def take(self, ready: set[int]) -> list[Question]:
+        """Do what can be done with these descriptors; returns new questions."""
+        if self._socket is not None and self._socket.fileno() in ready:
+            self._accept()
+        found = [self._read_or_write(client) for fd, client in list(self._clients.items()) if fd in ready]
+        return [question for question in found if question]
+
+    def answer(self, client: Client, text: str, is_error: bool = False) -> None:
+        """Answer a question, as fast as the client takes it."""
+        if self._clients.get(client.sock.fileno()) is not client:
+            return  # it did not wait for us
+        head = "error" if is_error else "ok"
+        client.answer = memoryview(f"{head}\n{text}".encode("utf-8", "replace"))
+        client.due = time.monotonic() + PATIENCE
+        self._poll.modify(client.sock, select.POLLOUT)
+
+    def deadline(self) -> float | None:
+        """When `expire` has to be called."""
+        return min((client.due for client in self._clients.values()), default=None)
+
+    def expire(self, now: float) -> None:
+        """Close the connections of clients that take too long."""
+        for client in [client for client in self._clients.values() if client.due <= now]:
+            self._drop(client)
+
+    def close(self) -> None:
+        """In the arbiter: close all, remove the file."""
+        path, inode = self._path, self._inode
+        self.abandon()
+        if inode is not None and _inode(path) == inode:
+            _unlink(path)
+
+    def abandon(self) -> None:
+        """In a forked child: close the descriptors."""
+        for client in self._clients.values():
+            client.sock.close()
+        self._clients.clear()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _listen(self) -> None:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.setblocking(False)
+            mask = os.umask(0o177)  # nobody may connect before the mode is set
+            try:
+                self._bind(sock)
+            finally:
+                os.umask(mask)
+            sock.listen(MOST)
+        except OSError:
+            sock.close()
+            raise
+        self._socket = sock
+        self._inode = _inode(self._path)
+        self._poll.register(sock, select.POLLIN)
+
+    def _bind(self, sock: socket.socket) -> None:
+        try:
+            sock.bind(self._path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            if _answers(self._path):
+                owner = unix_owner(self._path)
+                raise OSError(f"{owner or 'another process'} listens there already") from None
+            _unlink(self._path)  # of a server that was killed
+            sock.bind(self._path)
+
+    def _forget_socket(self) -> None:
+        if self._socket is not None:
+            self._poll.unregister(self._socket)
+            self._socket.close()
+            self._socket = None
+
+    def _accept(self) -> None:
+        assert self._socket is not None
+        try:
+            sock, _ = self._socket.accept()
+        except OSError:  # it left, or there are no descriptors
+            return
+        sock.setblocking(False)
+        if len(self._clients) >= MOST or _uid(sock) not in (0, os.geteuid()):
+            sock.close()
+            return
+        self._clients[sock.fileno()] = Client(sock)
+        self._poll.register(sock, select.POLLIN)
+
+    def _read_or_write(self, client: Client) -> Question | None:
+        try:
+            if client.answer is not None:
+                client.answer = client.answer[client.sock.send(client.answer) :]
+                if not client.answer:
+                    self._drop(client)
+                return None
+            chunk = client.sock.recv(LINE)
+        except BlockingIOError:
+            return None
+        except OSError:
+            chunk = b""
+        client.received += chunk
+        line, end, _ = client.received.partition(b"\n")
+        if not chunk or len(line) > LINE:
+            self._drop(client)
+            return None
+        if not end:
+            return None
+        self._poll.modify(client.sock, 0)
+        return Question(client, line.decode("utf-8", "replace").split())
+
+    def _drop(self, client: Client) -> None:
+        del self._clients[client.sock.fileno()]
+        self._poll.unregister(client.sock)
+        client.sock.close()
+
+
+def _uid(sock: socket.socket) -> int:
+    """Who is at the other end (unix(7), SO_PEERCRED)."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return os.geteuid()  # the file's mode has let nobody else in
+    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(uid)
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(1)
+        try:
+            sock.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def _remove_stale() -> None:
+    """Remove the sockets of servers that were killed."""
+    for pid, path in candidates().items():
+        if pid != os.getpid() and not _answers(path):
+            _unlink(path)
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

@@ -1,0 +1,199 @@
+"""`ostler stacks` and the control socket behind it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import Serve, Server
+
+APP = """
+    import ctypes
+    import threading
+    import time
+
+    def patient_view(seconds):
+        time.sleep(seconds)
+
+    def background():
+        threading.Event().wait()
+
+    threading.Thread(target=background, name="the-apps-own", daemon=True).start()
+
+    def application(environ, start_response):
+        path, query = environ["PATH_INFO"], environ["QUERY_STRING"]
+        if path == "/sleep":
+            patient_view(float(query))
+        elif path == "/native":
+            ctypes.PyDLL(None).sleep(int(query))
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+        return [b"ok"]
+"""
+
+
+def get(target: str) -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+def stacks(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ostler", "stacks", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, env=env)
+
+
+@pytest.fixture
+def start(serve: Serve) -> Callable[..., Server]:
+    target = serve.source(APP)
+    return lambda *options: serve(target, *options)
+
+
+def test_the_stacks_of_requests_that_run_and_of_the_apps_own_threads(start: Callable[..., Server]) -> None:
+    server = start("--threads", "3")
+    with server.connect() as one, server.connect() as other:
+        one.send(get("/sleep?3.01"))
+        server.wait_for(lambda: "3.01" in stacks("--pid", str(server.pid)).stdout, "the first request")
+        other.send(get("/sleep?2.02"))
+        server.wait_for(lambda: "2.02" in stacks("--pid", str(server.pid)).stdout, "the second request")
+        found = stacks("0", "--pid", str(server.pid))
+        assert found.returncode == 0
+        assert found.stdout.startswith(f"worker 0 (pid {server.children()[0]})\n")
+        first, second = found.stdout.index("GET /sleep?3.01 from 127.0.0.1:"), found.stdout.index("/sleep?2.02")
+        assert first < second, "the oldest comes first"
+        assert found.stdout.count("in patient_view\n    time.sleep(seconds)") == 2
+        assert "thread the-apps-own (" in found.stdout
+        assert "1 idle app thread\n" in found.stdout
+        assert "_bootstrap" not in found.stdout
+        assert one.response().body == b"ok", "nobody was stopped"
+        assert other.response().body == b"ok"
+
+
+def test_while_native_code_keeps_the_lock_the_stacks_come_from_outside(start: Callable[..., Server]) -> None:
+    server = start()
+    with server.connect(timeout=20) as connection:
+        connection.send(get("/native?4"))
+        server.wait_for(lambda: "/native?4" in stacks("--pid", str(server.pid)).stdout, "the stacks")
+        assert connection.response().body == b"ok"
+
+
+def test_greenlets_have_stacks_too(start: Callable[..., Server]) -> None:
+    pytest.importorskip("gevent")
+    server = start("--driver", "gevent")
+    with server.connect() as connection:
+        connection.send(get("/sleep?2"))
+        server.wait_for(lambda: "in patient_view" in stacks("--pid", str(server.pid)).stdout, "the greenlet")
+        assert connection.response().body == b"ok"
+
+
+def test_complaints(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start("--workers", "2")
+    pid = str(server.pid)
+    for arguments, code, complaint in (
+        (("7", "--pid", pid), 1, "worker 7 that is ready is not there"),
+        (("--pid", "1"), 1, "no server with process id 1 has a control socket here"),
+        (("--pid", "x"), 2, '--pid: "x" is not a process id'),
+        (("--pid",), 2, "--pid needs a value"),
+        (("--colour",), 2, 'unexpected "--colour": see ostler stacks --help'),
+        (("--control", str(tmp_path / "none")), 1, "cannot be asked: No such file or directory"),
+    ):
+        found = stacks(*arguments)
+        assert (found.returncode, found.stdout) == (code, "")
+        assert complaint in found.stderr
+        assert len(found.stderr.splitlines()) == 1
+
+
+def test_with_several_servers_one_says_which(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    env = {"XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    target = serve.source(APP)
+    servers = [serve(target, env=env) for _ in range(2)]
+    found = stacks(env=os.environ | env)
+    assert found.returncode == 1
+    assert "several servers run here: say which by --pid: " in found.stderr
+    assert all(str(server.pid) in found.stderr for server in servers)
+    assert str(tmp_path) in found.stderr
+    servers[0].process.terminate()
+    servers[0].wait_log("stopped")
+    servers[0].process.wait(10)
+    assert stacks(env=os.environ | env).stdout.startswith("worker 0 ")
+
+
+def test_the_socket_is_ours_alone_and_goes_with_us(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start("--control", "control.sock")
+    path = tmp_path / "control.sock"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stacks("--control", str(path)).returncode == 0
+    server.process.terminate()
+    server.process.wait(10)
+    assert not path.exists()
+
+
+def test_a_socket_that_was_deleted_comes_back(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start("--control", "control.sock", "--worker-timeout", "1")
+    path = tmp_path / "control.sock"
+    path.unlink()
+    server.wait_log("the control socket .* was deleted: it is there again")
+    assert stacks("--control", str(path)).returncode == 0
+
+
+def test_the_socket_of_a_killed_server_is_no_hindrance(start: Callable[..., Server], tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "control.sock"))
+    start("--control", "control.sock")
+    assert stacks("--control", str(tmp_path / "control.sock")).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"), [("taken.sock", "listens there already"), ("x" * 120, "longer than the 107 bytes")]
+)
+def test_a_socket_that_cannot_be_had_stops_the_start(serve: Serve, tmp_path: Path, path: str, complaint: str) -> None:
+    target = serve.source(APP)
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(tmp_path / "taken.sock"))
+        taken.listen()
+        server = serve(target, "--control", path, ready=False)
+        server.wait_for(lambda: server.process.poll() == 1, "exit code 1")
+    assert complaint in server.log
+
+
+def test_without_a_place_for_it_the_server_serves_all_the_same(serve: Serve, tmp_path: Path) -> None:
+    server = serve(serve.source(APP), "--control", "off")
+    found = stacks("--pid", str(server.pid))
+    assert found.returncode == 1
+
+
+def test_rubbish_on_the_socket_does_no_harm(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start("--control", "control.sock")
+    path = str(tmp_path / "control.sock")
+    kept = []
+    for data in (
+        b"",
+        b"stacks",
+        b"\0\xff\n",
+        b"x" * 5000,
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"stacks 0 1\n",
+        b"stacks \n" * 9,
+    ):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(path)
+        sock.sendall(data)
+        kept.append(sock)
+    for _ in range(40):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            sock.sendall(b"stacks\n")
+    began = time.monotonic()
+    server.wait_for(lambda: stacks("--control", path).returncode == 0, "an answer")
+    assert time.monotonic() - began < 10
+    with server.connect() as connection:
+        assert connection.request(get("/")).body == b"ok"
+    for sock in kept:
+        sock.close()
+    assert "ERROR" not in server.log
