@@ -134,7 +134,8 @@ fuzz: ## Fuzz each target for SECONDS_EACH seconds (default 600)
 	fuzz/run connection $(SECONDS_EACH)
 
 .PHONY: soak
-soak: setup ## Mixed and malicious load for SECONDS_EACH seconds: answers stay right, memory stays where it is
+soak: setup ## A million hand-overs, then mixed and malicious load for SECONDS_EACH seconds; memory stays where it is
+	$(BIN)/python -m tests.soak.handovers
 	$(BIN)/python -m tests.soak $(SECONDS_EACH)
 
 .PHONY: clean

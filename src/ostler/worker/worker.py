@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -110,8 +111,14 @@ class Worker:
         if self._config.driver == "gevent":
             greenlets.patch()
         if self._app is not None:
-            return loading.check(self._app, "the app")
-        return loading.load(self._config.app)
+            app = loading.check(self._app, "the app")
+        else:
+            app = loading.load(self._config.app)
+        if "django.db" in sys.modules:
+            from ostler.integrations.django import install
+
+            install()
+        return app
 
     def _take_signals(self) -> None:
         """Before anything is accepted: from here on TERM drains. What the app's import set is overruled."""

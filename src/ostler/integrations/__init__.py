@@ -1,0 +1,1 @@
+"""What applications of certain frameworks need; nothing here is imported unless the application has imported them."""
