@@ -54,6 +54,7 @@ class Peer(NamedTuple):
     workers: bool = True  # it can run several
     primary: bool = True
     bridged: bool = False  # it speaks only ASGI: the app is wrapped by a2wsgi
+    pool: int = 0  # its threads, where they were chosen for apps that wait: it takes part in those scenarios alone
 
 
 def _raw(place: Place, plan: Plan) -> list[str]:
@@ -96,6 +97,25 @@ def _launched(name: str) -> Command:
         return [*start, name, plan.app, str(plan.port), str(plan.workers)]
 
     return command
+
+
+def _gthread(threads: int) -> Peer:
+    options = ("-k", "gthread", "--threads", str(threads), "--keep-alive", "75", "--worker-connections", "2000")
+    settings = f"gthread, --threads {threads}, --keep-alive 75, --worker-connections 2000, the C parser"
+    name = f"gunicorn-gthread-{threads}"
+    return Peer(name, "gunicorn", settings, _gunicorn(*options), workers=False, pool=threads)
+
+
+def _granian_pool(threads: int) -> Peer:
+    fixed = ("--runtime-mode", "mt", "--http", "1", "--no-ws", "--runtime-threads", "1")
+    options = (*fixed, "--blocking-threads", str(threads), "--backpressure", "2000")
+    name = f"granian-{threads}"
+    return Peer(name, "granian", " ".join(options), _granian(*options), workers=False, pool=threads)
+
+
+def _cheroot_pool(threads: int) -> Peer:
+    settings = f"numthreads={threads}, timeout=75, keep_alive_conn_limit=20000"
+    return Peer(f"cheroot-{threads}", "cheroot", settings, _launched(f"cheroot-{threads}"), workers=False, pool=threads)
 
 
 def _uwsgi(listener: str, *options: str) -> Command:
@@ -215,6 +235,17 @@ PEERS = (
         workers=False,
         primary=False,
         bridged=True,
+    ),
+    *(_gthread(threads) for threads in (2, 4, 8, 20, 40, 100, 200)),
+    *(_granian_pool(threads) for threads in (40, 100, 200)),
+    *(_cheroot_pool(threads) for threads in (40, 100, 200)),
+    Peer(
+        "gunicorn-gevent-pool",
+        "gunicorn",
+        "gevent, --keep-alive 75, --worker-connections 2000, the C parser",
+        _gunicorn("-k", "gevent", "--keep-alive", "75", "--worker-connections", "2000"),
+        workers=False,
+        pool=2000,
     ),
 )
 

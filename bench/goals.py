@@ -13,7 +13,8 @@ C_SERVERS = ("bjoern", "fastpysgi", "fastwsgi")
 GRANIAN = ("granian", "granian-mt", "granian-defaults")
 UWSGI = ("uwsgi", "uwsgi-close", "uwsgi-router")
 GTHREAD = ("gunicorn-gthread", "gunicorn-gthread-py")
-OTHERS = tuple(peer.name for peer in PEERS if peer.distribution not in ("", OURS))
+OTHERS = tuple(peer.name for peer in PEERS if peer.distribution not in ("", OURS) and not peer.pool)
+POOLS = tuple(peer.name for peer in PEERS if peer.pool)
 
 
 class Goal(NamedTuple):
@@ -33,7 +34,11 @@ class Goal(NamedTuple):
 
 def goals(report: Report) -> list[Goal]:
     """The goals of the scenarios in the report, measured or not."""
-    return [goal for goal in (*_against_rivals(report), *_against_itself(report)) if report.result(goal.scenario)]
+    return [
+        goal
+        for goal in (*_against_rivals(report), *_against_itself(report), *_of_waiting_apps(report))
+        if report.result(goal.scenario)
+    ]
 
 
 def _against_rivals(report: Report) -> Iterator[Goal]:
@@ -65,6 +70,38 @@ def _against_itself(report: Report) -> Iterator[Goal]:
     yield Goal("idle", "CPU while all connections are idle, of one core", 0.1, busy, " %")
     beside = ours("idle", "one.cpu_beside", "one.cpu_without")
     yield Goal("idle", "hello beside the idle connections, against without them", 1.05, beside)
+
+
+def _of_waiting_apps(report: Report) -> Iterator[Goal]:
+    def ours(scenario: str, metric: str, unit: float = 1.0) -> float | None:
+        return ratio(report.median(scenario, OURS, f"one.{metric}"), unit)
+
+    def behind(scenario: str, rivals: tuple[str, ...]) -> float | None:
+        """The best rival's throughput as a part of ours."""
+        found = [rate for rival in rivals if (rate := report.median(scenario, rival, "one.rate")) is not None]
+        return ratio(max(found, default=None), ours(scenario, "rate"))
+
+    ideal = ratio(2000, ours("sleep100", "rate"))
+    yield Goal("sleep100", "sleeping 100 ms: the ideal 2,000/s ÷ throughput", 1 / 0.95, ideal)
+    yield Goal("sleep100", "sleeping 100 ms: p99", 130, ours("sleep100", "p99", 1e3), " ms")
+    yield Goal("sleep100", "sleeping: throughput, the best of the others ÷ ours", 1.0, behind("sleep100", POOLS))
+    for metric, text in (("p99", "p99"), ("cpu", "CPU per request"), ("pss", "memory")):
+        found = against_best(report, "sleep100", f"one.{metric}", POOLS)
+        yield Goal("sleep100", f"sleeping: {text} against the best of the others", 1.0, found)
+    yield Goal("auto", "hello: throughput, one thread ÷ as many as it takes", 1 / 0.97, behind("auto", ("ostler-1",)))
+    alone = ratio(ours("beside-sleepers", "rate_alone"), ours("beside-sleepers", "rate"))
+    yield Goal("beside-sleepers", "hello: throughput, alone ÷ beside 8 that sleep", 1 / 0.9, alone)
+    yield Goal("beside-sleepers", "hello beside 8 that sleep: p99", 10, ours("beside-sleepers", "p99", 1e3), " ms")
+    gthreads = tuple(peer.name for peer in PEERS if peer.name.startswith("gunicorn-gthread-") and peer.pool)
+    found = against_best(report, "beside-burners", "one.p99", gthreads)
+    yield Goal("beside-burners", "hello beside 4 that compute: p99 against the best gthread", 0.5, found)
+    yield Goal(
+        "django-wait", "Django waiting: throughput, the best of the others ÷ ours", 1.0, behind("django-wait", POOLS)
+    )
+    grown = ratio(ours("burst", "pss_after"), ours("burst", "pss_before"))
+    yield Goal("burst", "memory two minutes after a burst, against before", 1.2, grown)
+    more = ratio(ours("burst", "threads_after"), ours("burst", "threads_before"))
+    yield Goal("burst", "threads then, native ones too, against before", 1.0, more)
 
 
 def against_best(report: Report, scenario: str, sample: str, rivals: tuple[str, ...]) -> float | None:

@@ -68,6 +68,7 @@ def _measure_once(bench: Bench, scenario: Scenario, peer: Peer, case: Case, row:
             cores, load_cores = share(bench.cores, case.cores)
             scripts = Path(__file__).parent / "lua"
             run = Run(server, plan.port, scenario.request, answer.reused, cores, load_cores, scripts, bench.effort)
+            run = run._replace(background=scenario.background)
             values = scenario.probe(run)
         if log:
             _check_log(log if peer.log == "file" else bench.scratch / OUTPUT, values["requests"])

@@ -8,7 +8,8 @@ import re
 import resource
 import socket
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ class Request(NamedTuple):
     script: str = ""
     body_size: int = 0
     connections: int = 64
+    path: str = "/"
 
 
 class Answer(NamedTuple):
@@ -75,14 +77,10 @@ def parse(text: str) -> Load:
 
 def drive(port: int, request: Request, duration: float, scripts: Path, cores: Iterable[int]) -> Load:
     """Run wrk with one thread on these cores."""
-    command = ["wrk", "-t1", f"-c{request.connections}", f"-d{max(1, round(duration))}s", "--latency"]
-    for header in request.headers:
-        command += ["-H", header]
-    if request.script:
-        command += ["-s", str(scripts / request.script)]
+    command = wrk(port, request, duration, scripts)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        [*command, f"http://{HOST}:{port}/"],
+        command,
         capture_output=True,
         text=True,
         check=False,
@@ -95,12 +93,43 @@ def drive(port: int, request: Request, duration: float, scripts: Path, cores: It
     return parse(done.stdout)._replace(generator_cpu=used)
 
 
+def wrk(port: int, request: Request, duration: float, scripts: Path) -> list[str]:
+    """The command that sends `request` for so long."""
+    command = ["wrk", "-t1", f"-c{request.connections}", f"-d{max(1, round(duration))}s", "--latency"]
+    for header in request.headers:
+        command += ["-H", header]
+    if request.script:
+        command += ["-s", str(scripts / request.script)]
+    return [*command, "--timeout", "10s", f"http://{HOST}:{port}{request.path}"]
+
+
+@contextmanager
+def beside(port: int, request: Request, duration: float, scripts: Path, cores: Iterable[int]) -> Iterator[list[Load]]:
+    """Another load in the background; the list has its result afterwards."""
+    results: list[Load] = []
+    with subprocess.Popen(
+        wrk(port, request, duration, scripts),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    ) as process:
+        try:
+            yield results
+            output, _ = process.communicate(timeout=duration + 30)
+        finally:
+            process.kill()
+    results.append(parse(output))
+
+
 def ask(port: int, request: Request, timeout: float = 5.0) -> Answer:
     """Send the request once, read all of the answer."""
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
     headers = dict(line.split(": ", 1) for line in request.headers)
     try:
-        connection.request("POST" if request.body_size else "GET", "/", b"x" * request.body_size or None, headers)
+        connection.request(
+            "POST" if request.body_size else "GET", request.path, b"x" * request.body_size or None, headers
+        )
         response = connection.getresponse()
         body = response.read()
         head_size = sum(len(name) + len(value) + 4 for name, value in response.getheaders()) + 2

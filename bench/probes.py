@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.crowd import IdleConnections
-from bench.load import Load, Request, drive, visit
+from bench.load import Load, Request, beside, drive, visit
 from bench.procs import PROC, Server, machine_cpu
 
 
@@ -22,6 +22,7 @@ class Effort(NamedTuple):
     warmup: float = 1  # seconds of load that are not counted
     crowd: int = 10_000  # idle connections
     idle_seconds: float = 10
+    rest: float = 120  # seconds after a burst
 
 
 class Run(NamedTuple):
@@ -35,6 +36,7 @@ class Run(NamedTuple):
     load_cores: tuple[int, ...]
     scripts: Path
     effort: Effort
+    background: Request | None = None  # what others ask meanwhile
 
     @property
     def shared_cores(self) -> bool:
@@ -66,6 +68,51 @@ def under_load(run: Run) -> dict[str, float]:
         "busy": (after.total - before.total) / load.seconds,
         "generator": generator,
         "others": max(0.0, (all_of_it - (after.total - before.total) - load.generator_cpu) / load.seconds),
+    }
+
+
+def while_waiting(run: Run) -> dict[str, float]:
+    """As `under_load`, and the memory of the tree while all its threads are there."""
+    _drive(run, 2)  # pools fill, threads grow
+    return under_load(run) | {"pss": run.server.memory().pss}
+
+
+def beside_others(run: Run) -> dict[str, float]:
+    """Hello alone, and beside a load of another kind."""
+    if run.background is None:
+        raise ProbeFailed("the scenario names no other load")
+    alone = under_load(run)
+    seconds = run.effort.seconds + 3
+    with beside(run.port, run.background, seconds, run.scripts, run.load_cores) as other:
+        time.sleep(1.5)  # until all of it is there
+        found = under_load(run._replace(effort=run.effort._replace(warmup=0)))
+    return {
+        "rate": found["rate"],
+        "p50": found["p50"],
+        "p99": found["p99"],
+        "rate_alone": alone["rate"],
+        "p99_alone": alone["p99"],
+        "background": other[0].requests / other[0].seconds,
+        "others": alone["others"],
+    }
+
+
+def after_a_burst(run: Run) -> dict[str, float]:
+    """Memory and threads before 128 requests at once, and two minutes after."""
+    hello = run._replace(request=run.request._replace(path="/", connections=64))
+    _drive(hello, 2)
+    time.sleep(1)
+    before, threads_before = run.server.memory().pss, run.server.threads()
+    _drive(run, 5)
+    busy, threads_busy = run.server.memory().pss, run.server.threads()
+    time.sleep(run.effort.rest)
+    return {
+        "pss_before": before,
+        "pss_busy": busy,
+        "pss_after": run.server.memory().pss,
+        "threads_before": threads_before,
+        "threads_busy": threads_busy,
+        "threads_after": run.server.threads(),
     }
 
 

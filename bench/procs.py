@@ -142,6 +142,10 @@ class Server:
         parts = [parse_rollup((PROC / str(pid) / "smaps_rollup").read_text()) for pid in pids]
         return Memory(*(sum(sizes) for sizes in zip(*parts, strict=True)))
 
+    def threads(self) -> int:
+        """Threads of the live tree, native ones too."""
+        return sum(len(list((PROC / str(pid) / "task").iterdir())) for pid in tree(read_stats(), self._process.pid))
+
     def stop(self, patience: float = 3.0) -> None:
         """Ask the first process to end, then end whatever is left of the tree."""
         before = read_stats()

@@ -170,7 +170,45 @@ def _idle(result: Result) -> list[Column]:
     ]
 
 
+def _waiting(result: Result) -> list[Column]:
+    ours = result.row(OURS)
+    return [
+        Column("throughput, ostler = 1", _against(ours, "one.rate")),
+        Column("requests/s", _scaled("one.rate", 1), "{:.0f}"),
+        Column("p50, ms", _scaled("one.p50", 1e3), "{:.0f}"),
+        Column("p99, ms", _scaled("one.p99", 1e3), "{:.0f}"),
+        Column("CPU per request, ostler = 1", _against(ours, "one.cpu")),
+        Column("PSS, MB", _scaled("one.pss", MEGABYTE), "{:.0f}"),
+        Column("spread", lambda row: row.spread("one.rate"), "{:.0%}"),
+    ]
+
+
+def _beside(result: Result) -> list[Column]:
+    return [
+        Column("hello p99, ms", _scaled("one.p99", 1e3), "{:.1f}"),
+        Column("hello p50, ms", _scaled("one.p50", 1e3), "{:.2f}"),
+        Column("throughput, beside ÷ alone", _within("one.rate", "one.rate_alone")),
+        Column("throughput, ostler = 1", _against(result.row(OURS), "one.rate")),
+        Column("the others, requests/s", _scaled("one.background", 1), "{:.1f}"),
+        Column("spread of p99", lambda row: row.spread("one.p99"), "{:.0%}"),
+    ]
+
+
+def _burst(result: Result) -> list[Column]:
+    return [
+        Column("PSS before, MB", _scaled("one.pss_before", MEGABYTE), "{:.1f}"),
+        Column("busy", _within("one.pss_busy", "one.pss_before")),
+        Column("after", _within("one.pss_after", "one.pss_before")),
+        Column("threads before", _scaled("one.threads_before", 1), "{:.0f}"),
+        Column("threads busy", _scaled("one.threads_busy", 1), "{:.0f}"),
+        Column("threads after", _scaled("one.threads_after", 1), "{:.0f}"),
+    ]
+
+
 TABLES = {
+    "waiting": Table(_waiting, "one.p99"),
+    "beside": Table(_beside, "one.p99"),
+    "burst": Table(_burst, "one.pss_after"),
     "load": Table(_load, "one.cpu"),
     "log": Table(_log, "on.cpu"),
     "scale": Table(_scale, "one.cpu"),

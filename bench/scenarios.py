@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bench.adapters import Peer
 from bench.load import Request
-from bench.probes import Run, at_rest, under_load, with_idle_crowd
+from bench.probes import Run, after_a_burst, at_rest, beside_others, under_load, while_waiting, with_idle_crowd
 
 FILE_SIZE = 262_144
 CLOSE = "Connection: close"
@@ -55,7 +55,8 @@ class Scenario(NamedTuple):
     probe: Callable[[Run], dict[str, float]] = under_load
     table: str = "load"  # how report.py lays it out
     variants: bool = False  # every variant of every server, not only the best ones
-    suits: Callable[[Peer], bool] = lambda peer: True
+    suits: Callable[[Peer], bool] = lambda peer: not peer.pool
+    background: Request | None = None  # what others ask meanwhile
     rounds: int = 100  # at most, where one round takes long and varies little
 
     def takes(self, peer: Peer, variants: bool) -> bool:
@@ -65,6 +66,7 @@ class Scenario(NamedTuple):
         return (peer.primary or self.variants or variants) and self.suits(peer)
 
 
+GTHREADS = tuple(f"gunicorn-gthread-{threads}" for threads in (2, 4, 8, 20, 40))
 _LOG_CASES = (Case("off"), Case("on", logged=True))
 _SCALE_CASES = (Case("one"), Case("two", workers=2, cores=2))
 
@@ -108,7 +110,7 @@ SCENARIOS = (
         HELLO,
         cases=_LOG_CASES,
         table="log",
-        suits=lambda peer: bool(peer.log),
+        suits=lambda peer: bool(peer.log) and not peer.pool,
     ),
     Scenario(
         "scale-hello",
@@ -145,6 +147,61 @@ SCENARIOS = (
         probe=with_idle_crowd,
         table="idle",
         rounds=2,
+    ),
+    Scenario(
+        "sleep100",
+        "An app that sleeps 100 ms, 200 connections",
+        "waiting:app",
+        HELLO._replace(path="/sleep100", connections=200),
+        probe=while_waiting,
+        table="waiting",
+        suits=lambda peer: peer.name == "ostler" or peer.pool >= 200,
+    ),
+    Scenario(
+        "auto",
+        "Hello: threads that grow by themselves, against one thread",
+        "hello:app",
+        HELLO,
+        suits=lambda peer: peer.name in ("ostler", "ostler-1"),
+    ),
+    Scenario(
+        "beside-sleepers",
+        "64 connections of hello while 8 others sleep 1 s",
+        "waiting:app",
+        HELLO,
+        probe=beside_others,
+        table="beside",
+        suits=lambda peer: peer.name in ("ostler", "gunicorn-gthread-40", "granian-40", "cheroot-40"),
+        background=HELLO._replace(path="/sleep1000", connections=8),
+    ),
+    Scenario(
+        "beside-burners",
+        "16 connections of hello while 4 others compute 50 ms for each request",
+        "waiting:app",
+        HELLO._replace(connections=16),
+        probe=beside_others,
+        table="beside",
+        suits=lambda peer: peer.name in ("ostler", "granian-40", "cheroot-40") or peer.name in GTHREADS,
+        background=HELLO._replace(path="/burn50", connections=4),
+    ),
+    Scenario(
+        "django-wait",
+        "Django view with 3 SQLite queries and a wait of 20 ms, 100 connections",
+        "pages.wsgi:app",
+        Request(b"horses: 6", whole=False, path="/wait", connections=100),
+        probe=while_waiting,
+        table="waiting",
+        suits=lambda peer: peer.name == "ostler" or peer.pool >= 40,
+    ),
+    Scenario(
+        "burst",
+        "Memory and threads two minutes after 128 requests that sleep at once",
+        "waiting:app",
+        HELLO._replace(path="/sleep100", connections=128),
+        probe=after_a_burst,
+        table="burst",
+        suits=lambda peer: peer.name == "ostler",
+        rounds=1,
     ),
 )
 

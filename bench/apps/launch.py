@@ -35,10 +35,10 @@ def fastwsgi(app: Any, port: int, workers: int) -> None:
     server.run(app, host=HOST, port=port)
 
 
-def cheroot(app: Any, port: int, workers: int) -> None:
+def cheroot(app: Any, port: int, workers: int, threads: int = 1) -> None:
     from cheroot.wsgi import Server
 
-    server = Server((HOST, port), app, numthreads=1, request_queue_size=2048, timeout=75)
+    server = Server((HOST, port), app, numthreads=threads, request_queue_size=2048, timeout=75)
     server.keep_alive_conn_limit = 20_000  # the default keeps 10 and closes the others
     server.safe_start()
 
@@ -46,4 +46,6 @@ def cheroot(app: Any, port: int, workers: int) -> None:
 if __name__ == "__main__":
     name, target, port, workers = sys.argv[1:]
     module, _, attribute = target.partition(":")
-    globals()[name](getattr(importlib.import_module(module), attribute), int(port), int(workers))
+    name, _, threads = name.partition("-")
+    more = [int(threads)] if threads else []
+    globals()[name](getattr(importlib.import_module(module), attribute), int(port), int(workers), *more)

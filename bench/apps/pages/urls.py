@@ -1,9 +1,9 @@
-"""One page."""
+"""One page, and one that waits."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from pages.views import stable
+from pages.views import stable, wait
 
-urlpatterns = [path("", stable, name="stable")]
+urlpatterns = [path("", stable, name="stable"), path("wait", wait)]

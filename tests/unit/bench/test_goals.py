@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.adapters import PEERS
-from bench.goals import C_SERVERS, GRANIAN, GTHREAD, OTHERS, UWSGI, Goal, against_best, goals
+from bench.goals import C_SERVERS, GRANIAN, GTHREAD, OTHERS, POOLS, UWSGI, Goal, against_best, goals
 from bench.results import Report, Result, Row
 from bench.scenarios import SCENARIOS
 
@@ -43,12 +45,20 @@ def test_only_goals_of_measured_scenarios_are_listed() -> None:
 def test_every_goal_belongs_to_a_scenario() -> None:
     everything = Report({}, [Result(scenario.name) for scenario in SCENARIOS])
     listed = goals(everything)
-    assert len(listed) == 15
+    assert len(listed) == 28
     assert all(goal.found is None for goal in listed)
+
+
+def test_throughput_is_compared_with_the_best_of_the_others() -> None:
+    rows = {"ostler": 1900.0, "gunicorn-gthread-200": 1700.0, "cheroot-200": 1805.0}
+    result = Result("sleep100", [Row(name, "1", "", {"one.rate": [rate]}) for name, rate in rows.items()])
+    found = {goal.text: goal.found for goal in goals(Report({}, [result]))}
+    assert found["sleeping: throughput, the best of the others ÷ ours"] == 0.95
+    assert found["sleeping 100 ms: the ideal 2,000/s ÷ throughput"] == pytest.approx(2000 / 1900)
 
 
 def test_rivals_are_servers_that_exist() -> None:
     names = {peer.name for peer in PEERS}
-    assert {*C_SERVERS, *GRANIAN, *UWSGI, *GTHREAD, *OTHERS, "gunicorn-sync", "raw", "ostler"} <= names
+    assert {*C_SERVERS, *GRANIAN, *UWSGI, *GTHREAD, *OTHERS, *POOLS, "gunicorn-sync", "raw", "ostler"} <= names
     assert "raw" not in OTHERS
     assert not any(name.startswith("ostler") for name in OTHERS)

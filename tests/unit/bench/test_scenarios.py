@@ -19,12 +19,13 @@ def takes(name: str, variants: bool = False) -> set[str]:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_scenario_is_measured_by_someone_and_has_a_table(scenario: Scenario) -> None:
-    assert {"ostler", "gunicorn-gthread"} <= takes(scenario.name)
+    assert "ostler" in takes(scenario.name)
+    assert len(takes(scenario.name)) > 1 or scenario.name == "burst"
     assert scenario.table in TABLES
 
 
 def test_hello_takes_every_variant_the_others_only_the_best() -> None:
-    assert takes("hello") == {peer.name for peer in PEERS}
+    assert takes("hello") == {peer.name for peer in PEERS if not peer.pool}
     assert "granian-mt" not in takes("flask")
     assert "granian-mt" in takes("flask", variants=True)
 
@@ -38,6 +39,14 @@ def test_raw_takes_part_where_it_has_a_mode() -> None:
 def test_only_servers_that_log_are_asked_to() -> None:
     assert "ostler" in takes("log")
     assert not {"bjoern", "fastpysgi", "raw"} & takes("log")
+
+
+def test_pools_are_for_apps_that_wait() -> None:
+    pools = {peer.name for peer in PEERS if peer.pool}
+    assert {name for name in ALL if takes(name) & pools} == {
+        "sleep100", "beside-sleepers", "beside-burners", "django-wait",
+    }  # fmt: skip
+    assert {"gunicorn-gthread-200", "gunicorn-gevent-pool", "granian-200", "cheroot-200"} <= takes("sleep100")
 
 
 def test_choosing_keeps_the_tables_order() -> None:
