@@ -108,7 +108,7 @@ def about(options: argparse.Namespace) -> dict[str, str]:
 def listing() -> str:
     """Scenarios and servers, with what they are."""
     lines = ["scenarios:"]
-    lines += [f"  {scenario.name:14}{scenario.title}" for scenario in scenarios.SCENARIOS]
+    lines += [f"  {scenario.name:16}{scenario.title}" for scenario in scenarios.SCENARIOS]
     lines += ["servers:"]
-    lines += [f"  {peer.name:21}{peer.settings}" for peer in adapters.PEERS]
+    lines += [f"  {peer.name:23}{peer.settings}" for peer in adapters.PEERS]
     return "\n".join(lines)

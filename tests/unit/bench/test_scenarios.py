@@ -80,7 +80,7 @@ def test_the_reason_of_a_failed_start_stands_first() -> None:
 
 def test_the_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
-    printed = capsys.readouterr().out.split()
+    printed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert {*ALL, *(peer.name for peer in PEERS)} <= set(printed)
 
 

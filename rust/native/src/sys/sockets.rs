@@ -111,10 +111,21 @@ pub fn recv(fd: RawFd, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
 }
 
 /// Reads and forgets up to 64 KB. `Ok(0)`: the peer sends no more.
+#[inline(never)] // its array must not widen the stacks of those who call it: each thread would touch it
 pub fn discard(fd: RawFd) -> io::Result<usize> {
-    let mut bin = [MaybeUninit::<u8>::uninit(); 65536];
-    // SAFETY: the kernel writes at most the array's size.
-    check_size(unsafe { libc::recv(fd, bin.as_mut_ptr().cast(), bin.len(), libc::MSG_DONTWAIT) })
+    let mut bin = [MaybeUninit::<u8>::uninit(); 2048];
+    let mut total = 0;
+    while total < 65536 {
+        // SAFETY: the kernel writes at most the array's size.
+        let count = check_size(unsafe { libc::recv(fd, bin.as_mut_ptr().cast(), bin.len(), libc::MSG_DONTWAIT) });
+        match count {
+            Ok(count) if count == bin.len() => total += count,
+            Ok(count) => return Ok(total + count),
+            Err(error) if total == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(total)
 }
 
 const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
