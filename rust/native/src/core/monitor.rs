@@ -85,6 +85,7 @@ impl Core {
     fn assess(&self, state: &mut State, pace: &mut Pace, now: u64) -> bool {
         let roles = &mut state.roles;
         roles.computing = pace.computes(now);
+        roles.set_limit(self.settings.cpus, now);
         let is_patient = roles.computing || roles.is_moving(now);
         let patience = match is_patient {
             true if now < roles.crowded_until => CROWDED_PATIENCE,
@@ -125,7 +126,12 @@ impl Core {
         let mut more = grow_now(&situation);
         if more == 0 && grow_slowly(&situation) {
             state.roles.crowded_until = now + CROWDED;
+            state.roles.let_one_in();
             more = 1;
+        }
+        if state.roles.computing && situation.active() > 0 && situation.coming == 0 {
+            // Room that those made who wait now.
+            more = more.max(state.roles.free_to_run().min(situation.queued).min(situation.parked));
         }
         if more > 0 {
             self.put_to_work(state, more);
@@ -149,6 +155,7 @@ impl Core {
             self.watch_requests(&mut state, now);
             self.shed(&mut state, now);
             state.roles.computing = pace.computes(now);
+            state.roles.set_limit(self.settings.cpus, now);
             if !state.queue.is_empty() {
                 self.help(&mut state, now);
             }

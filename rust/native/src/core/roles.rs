@@ -14,7 +14,7 @@
 //! Threads come when requests wait for one (growth.rs) and leave when they were parked for `thread_idle`. The core asks for
 //! them by number; Python starts them, because they are `threading` threads, and says so with `enter`.
 
-use super::growth::Situation;
+use super::growth::{self, Situation};
 use super::reactor::PollSpace;
 use super::request::{Request, Token};
 use super::{Core, State};
@@ -86,6 +86,12 @@ pub(super) struct Roles {
     barren_until: u64,
     /// Until when long computations are expected: whoever begins a request leaves somebody at the door (monotonic ns).
     pub crowded_until: u64,
+    /// How many requests may run at once: see growth.rs. No limit while the CPU is not used up.
+    limit: usize,
+    /// When the limit was last looked at (monotonic ns).
+    limited_ns: u64,
+    /// The last look at all clocks: when, how many stood still, the least age of the others.
+    seen: (u64, usize, u64),
     /// How many of the recent requests waited instead of computing: a moving average of 0..=1024.
     waits: u32,
     pub monitor_asleep: bool,
@@ -107,6 +113,10 @@ pub enum Next {
 
 /// Stands for gevent's hub where a thread polls.
 const HUB: usize = usize::MAX;
+/// Between two looks at all clocks (ns): each is a system call.
+const SEEN_EVERY: u64 = 4_000_000;
+/// Between two looks at the limit (ns): two turns of the interpreter's lock, in which each that waits for it moves.
+const LIMIT_EVERY: u64 = 10_000_000;
 /// No thread is asked for this long after one could not be started (ns).
 const BARREN: u64 = 1_000_000_000;
 /// A thread whose CPU clock has stood still for so long waits, and not for the interpreter's lock alone: its turn would have
@@ -137,6 +147,9 @@ impl Roles {
             wanted: (0..initial).collect(),
             barren_until: 0,
             crowded_until: 0,
+            limit: usize::MAX,
+            limited_ns: 0,
+            seen: (0, 0, u64::MAX),
             waits: 0,
             monitor_asleep: false,
             computing: false,
@@ -186,7 +199,11 @@ impl Roles {
     /// The numbers that growth is decided from.
     pub fn situation(&mut self, queued: usize, cpus: usize, now: u64) -> Situation {
         let (waiting, youngest) = if self.computing {
-            self.still(now)
+            if now.saturating_sub(self.seen.0) >= SEEN_EVERY {
+                let (waiting, youngest) = self.still(now, STILL);
+                self.seen = (now, waiting, youngest);
+            }
+            (self.seen.1, self.seen.2)
         } else {
             let ages = self.running().map(|(_, run, _)| now.saturating_sub(run.started));
             (0, ages.min().unwrap_or(u64::MAX))
@@ -210,9 +227,30 @@ impl Roles {
         self.starting + self.alive - self.busy - self.parked.len()
     }
 
-    /// How many running threads have not moved for a while, and the least age of what the others run. Looks at all their
+    /// Looks, now and then, at how many requests may run at once.
+    pub fn set_limit(&mut self, cpus: usize, now: u64) {
+        if !self.computing || self.busy <= growth::allowed(0, cpus) {
+            self.limit = usize::MAX;
+        } else if now.saturating_sub(self.limited_ns) >= LIMIT_EVERY {
+            self.limited_ns = now;
+            let (waiting, _) = self.still(now, LIMIT_EVERY - LIMIT_EVERY / 5);
+            self.limit = growth::allowed(waiting, cpus);
+        }
+    }
+
+    /// Requests that may be begun now.
+    pub fn free_to_run(&self) -> usize {
+        self.limit.saturating_sub(self.busy)
+    }
+
+    /// Lets one more run than the limit allows.
+    pub fn let_one_in(&mut self) {
+        self.limit = self.limit.max(self.busy + 1);
+    }
+
+    /// How many running threads have not moved for so long, and the least age of what the others run. Looks at all their
     /// clocks: ask only when it matters.
-    fn still(&mut self, now: u64) -> (usize, u64) {
+    fn still(&mut self, now: u64, since: u64) -> (usize, u64) {
         let (mut count, mut youngest) = (0, u64::MAX);
         for place in &mut self.places {
             let (Some(run), Some((_, clock))) = (&place.run, &place.thread) else {
@@ -222,7 +260,7 @@ impl Roles {
             if cpu != place.seen.0 || run.started > place.seen.1 {
                 place.seen = (cpu, now);
             }
-            if now.saturating_sub(place.seen.1) >= STILL {
+            if now.saturating_sub(place.seen.1) >= since {
                 count += 1;
             } else {
                 youngest = youngest.min(now.saturating_sub(run.started));
@@ -273,6 +311,13 @@ impl Core {
         let state = &mut *state;
         if state.stopping {
             return Next::Stop;
+        }
+        if !state.queue.is_empty() && state.roles.free_to_run() == 0 {
+            if state.roles.poller == Poller::Thread(me) {
+                state.roles.poller = Poller::Nobody(sys::monotonic_ns());
+            }
+            state.roles.parked.push(me);
+            return Next::Park;
         }
         if let Some(request) = state.queue.pop_front() {
             return Next::Run(self.begin(state, me, tid, request));
