@@ -237,8 +237,8 @@ PEERS = (
         bridged=True,
     ),
     *(_gthread(threads) for threads in (2, 4, 8, 20, 40, 100, 200)),
-    *(_granian_pool(threads) for threads in (40, 100, 200)),
-    *(_cheroot_pool(threads) for threads in (40, 100, 200)),
+    *(_granian_pool(threads) for threads in (8, 20, 40, 100, 200)),
+    *(_cheroot_pool(threads) for threads in (8, 20, 40, 100, 200)),
     Peer(
         "gunicorn-gevent-pool",
         "gunicorn",

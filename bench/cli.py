@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--warmup", type=int, default=1, help="seconds of load before it, 0 for none")
     words.add_argument("--crowd", type=int, default=10_000, help="connections of the idle scenario")
     words.add_argument("--idle-seconds", type=float, default=10, help="how long they stay idle")
+    words.add_argument("--rest", type=float, default=120, help="seconds of rest after the burst")
     words.add_argument("--quick", action="store_true", help="one round of one second, a few servers, nothing written")
     words.add_argument("--name", default="", help="write bench/results/NAME.md and .json (default: the date)")
     words.add_argument("--no-write", action="store_true", help="only print the tables")
@@ -69,7 +70,7 @@ def run(
     options: argparse.Namespace, place: adapters.Place, peers: list[adapters.Peer], chosen: list[scenarios.Scenario]
 ) -> int:
     """Measure scenario after scenario; what is done is written at once, a long run may be cut."""
-    effort = Effort(options.seconds, options.warmup, options.crowd, options.idle_seconds)
+    effort = Effort(options.seconds, options.warmup, options.crowd, options.idle_seconds, options.rest)
     if raise_descriptor_limit(options.crowd + SPARE_DESCRIPTORS) < options.crowd + SPARE_DESCRIPTORS:
         say("bench: the limit of open files is too low for the idle scenario")
     cores = tuple(sorted(os.sched_getaffinity(0)))
@@ -108,7 +109,7 @@ def about(options: argparse.Namespace) -> dict[str, str]:
 def listing() -> str:
     """Scenarios and servers, with what they are."""
     lines = ["scenarios:"]
-    lines += [f"  {scenario.name:16}{scenario.title}" for scenario in scenarios.SCENARIOS]
+    lines += [f"  {scenario.name:22}{scenario.title}" for scenario in scenarios.SCENARIOS]
     lines += ["servers:"]
     lines += [f"  {peer.name:23}{peer.settings}" for peer in adapters.PEERS]
     return "\n".join(lines)

@@ -95,9 +95,9 @@ def _of_waiting_apps(report: Report) -> Iterator[Goal]:
     gthreads = tuple(peer.name for peer in PEERS if peer.name.startswith("gunicorn-gthread-") and peer.pool)
     found = against_best(report, "beside-burners", "one.p99", gthreads)
     yield Goal("beside-burners", "hello beside 4 that compute: p99 against the best gthread", 0.5, found)
-    yield Goal(
-        "django-wait", "Django waiting: throughput, the best of the others ÷ ours", 1.0, behind("django-wait", POOLS)
-    )
+    for scenario, text in (("django-wait", "SQLite"), ("django-wait-postgres", "PostgreSQL")):
+        found = behind(scenario, POOLS)
+        yield Goal(scenario, f"Django waiting, {text}: throughput, the best of the others ÷ ours", 1.0, found)
     grown = ratio(ours("burst", "pss_after"), ours("burst", "pss_before"))
     yield Goal("burst", "memory two minutes after a burst, against before", 1.2, grown)
     more = ratio(ours("burst", "threads_after"), ours("burst", "threads_before"))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import http.client
+import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
+from bench import postgres
 from bench.adapters import Peer, Place, Plan
 from bench.load import Answer, LoadFailed, ask, fault, free_port
-from bench.prepare import environment, say
+from bench.prepare import environment, fill, say
 from bench.probes import Effort, ProbeFailed, Run
 from bench.procs import Server
 from bench.results import Result, Row
@@ -33,6 +36,7 @@ class Bench(NamedTuple):
     effort: Effort
     rounds: int
     variants: bool = False  # measure the variants in every scenario, not in hello alone
+    variables: Mapping[str, str] = MappingProxyType({})  # more of the servers' environment
 
 
 def measure(bench: Bench, scenario: Scenario, peers: list[Peer]) -> Result:
@@ -40,6 +44,21 @@ def measure(bench: Bench, scenario: Scenario, peers: list[Peer]) -> Result:
     taking_part = [peer for peer in peers if scenario.takes(peer, bench.variants)]
     result = Result(scenario.name, [_row(bench, peer) for peer in taking_part])
     pairs = list(zip(taking_part, result.rows, strict=True))
+    if not scenario.postgres:
+        _rounds(bench, scenario, pairs)
+        return result
+    try:
+        with postgres.running(bench.cores[-1:]) as variables:
+            fill(bench.place, variables)
+            _rounds(bench._replace(variables=variables), scenario, pairs)
+    except (postgres.Unavailable, subprocess.CalledProcessError) as error:
+        say(f"{scenario.name}: {error}")
+        for row in result.rows:
+            row.error = row.error or str(error)
+    return result
+
+
+def _rounds(bench: Bench, scenario: Scenario, pairs: list[tuple[Peer, Row]]) -> None:
     for number in range(min(bench.rounds, scenario.rounds)):
         first = number % max(1, len(pairs))
         for peer, row in pairs[first:] + pairs[:first]:
@@ -47,7 +66,6 @@ def measure(bench: Bench, scenario: Scenario, peers: list[Peer]) -> Result:
                 if not row.error:
                     _measure_once(bench, scenario, peer, case, row)
             say(f"{scenario.name} round {number + 1}: {_summary(row)}")
-    return result
 
 
 def _row(bench: Bench, peer: Peer) -> Row:
@@ -95,7 +113,7 @@ def share(cores: tuple[int, ...], wanted: int) -> tuple[tuple[int, ...], tuple[i
 @contextmanager
 def _started(bench: Bench, scenario: Scenario, peer: Peer, case: Case, plan: Plan) -> Iterator[tuple[Server, Answer]]:
     """The server, once it has given a right answer."""
-    variables = environment(bench.place) | ({"BENCH_APP": plan.app} if peer.bridged else {})
+    variables = environment(bench.place) | dict(bench.variables) | ({"BENCH_APP": plan.app} if peer.bridged else {})
     output = bench.scratch / OUTPUT
     command = peer.command(bench.place, plan)
     with Server(command, variables, bench.place.build, output, share(bench.cores, case.cores)[0]) as server:

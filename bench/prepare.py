@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.adapters import Place
@@ -84,6 +85,12 @@ def _environment() -> None:
             say(f"not installed, and so not measured: {line}")
 
 
+def fill(place: Place, variables: Mapping[str, str]) -> None:
+    """Make the table of the Django project in the database that these variables name."""
+    environ = environment(place) | dict(variables)
+    subprocess.run([str(place.bin / "python"), "-m", "pages.fill"], env=environ, check=True)
+
+
 def _raw_server() -> None:
     source, program = HERE / "raw" / "epoll.c", BUILD / "epoll"
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
@@ -97,8 +104,9 @@ def _files() -> None:
     if not file.exists() or file.stat().st_size != FILE_SIZE:
         file.write_bytes(bytes(range(256)) * (FILE_SIZE // 256))
     if not database.exists() or database.stat().st_mtime < recipe.stat().st_mtime:
-        database.unlink(missing_ok=True)
-        subprocess.run([str(place.bin / "python"), "-m", "pages.fill"], env=environment(place), check=True)
+        for old in database.parent.glob(f"{database.name}*"):  # its journal too
+            old.unlink()
+        fill(place, {})
 
 
 def _ostler() -> None:

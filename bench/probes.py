@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.crowd import IdleConnections
 from bench.load import Load, Request, beside, drive, visit
 from bench.procs import PROC, Server, machine_cpu
+
+BURST = 5
+"""Seconds of many requests at once."""
 
 
 class ProbeFailed(Exception):
@@ -72,9 +77,13 @@ def under_load(run: Run) -> dict[str, float]:
 
 
 def while_waiting(run: Run) -> dict[str, float]:
-    """As `under_load`, and the memory of the tree while all its threads are there."""
+    """As `under_load`, and the memory of the tree while it works; reading that costs time, and so has its own load."""
     _drive(run, 2)  # pools fill, threads grow
-    return under_load(run) | {"pss": run.server.memory().pss}
+    found = under_load(run)
+    with _meanwhile(run, run.request, 2):
+        time.sleep(1)
+        found |= {"pss": run.server.memory().pss, "threads": run.server.threads()}
+    return found
 
 
 def beside_others(run: Run) -> dict[str, float]:
@@ -83,7 +92,7 @@ def beside_others(run: Run) -> dict[str, float]:
         raise ProbeFailed("the scenario names no other load")
     alone = under_load(run)
     seconds = run.effort.seconds + 3
-    with beside(run.port, run.background, seconds, run.scripts, run.load_cores) as other:
+    with _meanwhile(run, run.background, seconds) as other:
         time.sleep(1.5)  # until all of it is there
         found = under_load(run._replace(effort=run.effort._replace(warmup=0)))
     return {
@@ -98,22 +107,19 @@ def beside_others(run: Run) -> dict[str, float]:
 
 
 def after_a_burst(run: Run) -> dict[str, float]:
-    """Memory and threads before 128 requests at once, and two minutes after."""
-    hello = run._replace(request=run.request._replace(path="/", connections=64))
-    _drive(hello, 2)
-    time.sleep(1)
-    before, threads_before = run.server.memory().pss, run.server.threads()
-    _drive(run, 5)
-    busy, threads_busy = run.server.memory().pss, run.server.threads()
-    time.sleep(run.effort.rest)
-    return {
-        "pss_before": before,
-        "pss_busy": busy,
-        "pss_after": run.server.memory().pss,
-        "threads_before": threads_before,
-        "threads_busy": threads_busy,
-        "threads_after": run.server.threads(),
-    }
+    """Memory and threads before many requests at once, while they are there, and a rest after."""
+    visit(run.port, run.request, 1000)  # one at a time: one thread has done all the work there is
+    time.sleep(0.5)
+    found: dict[str, float] = {"pss_before": run.server.memory().pss, "threads_before": run.server.threads()}
+    with _meanwhile(run, run.request, BURST):
+        time.sleep(BURST - 1)
+        found |= {"pss_busy": run.server.memory().pss, "threads_busy": run.server.threads()}
+    ended = time.monotonic()
+    while (passed := time.monotonic() - ended) < run.effort.rest:
+        if "gone" not in found and run.server.threads() <= found["threads_before"]:
+            found["gone"] = passed
+        time.sleep(min(1.0, run.effort.rest - passed))
+    return found | {"pss_after": run.server.memory().pss, "threads_after": run.server.threads()}
 
 
 def at_rest(run: Run) -> dict[str, float]:
@@ -168,6 +174,15 @@ def _drive(run: Run, seconds: float) -> Load:
     if load.errors:
         raise ProbeFailed(load.errors)
     return load
+
+
+@contextmanager
+def _meanwhile(run: Run, request: Request, seconds: float) -> Iterator[list[Load]]:
+    """Another load while the block runs; it must be answered rightly too."""
+    with beside(run.port, request, seconds, run.scripts, run.load_cores) as other:
+        yield other
+    if other[0].errors:
+        raise ProbeFailed(f"the load beside: {other[0].errors}")
 
 
 def _machine_cpu() -> float:

@@ -1,4 +1,7 @@
-"""The tables. Ratios only: an absolute time says something about one machine, a ratio about the servers."""
+"""The tables. Ratios: an absolute time says something about one machine, a ratio about the servers.
+
+Where the app's own waiting sets the time, the time is the point and stands there.
+"""
 
 from __future__ import annotations
 
@@ -179,6 +182,7 @@ def _waiting(result: Result) -> list[Column]:
         Column("p99, ms", _scaled("one.p99", 1e3), "{:.0f}"),
         Column("CPU per request, ostler = 1", _against(ours, "one.cpu")),
         Column("PSS, MB", _scaled("one.pss", MEGABYTE), "{:.0f}"),
+        Column("threads", _scaled("one.threads", 1), "{:.0f}"),
         Column("spread", lambda row: row.spread("one.rate"), "{:.0%}"),
     ]
 
@@ -202,6 +206,7 @@ def _burst(result: Result) -> list[Column]:
         Column("threads before", _scaled("one.threads_before", 1), "{:.0f}"),
         Column("threads busy", _scaled("one.threads_busy", 1), "{:.0f}"),
         Column("threads after", _scaled("one.threads_after", 1), "{:.0f}"),
+        Column("gone after, s", _scaled("one.gone", 1), "{:.0f}"),
     ]
 
 

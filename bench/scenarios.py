@@ -57,6 +57,7 @@ class Scenario(NamedTuple):
     variants: bool = False  # every variant of every server, not only the best ones
     suits: Callable[[Peer], bool] = lambda peer: not peer.pool
     background: Request | None = None  # what others ask meanwhile
+    postgres: bool = False  # the app needs the PostgreSQL server that postgres.py starts
     rounds: int = 100  # at most, where one round takes long and varies little
 
     def takes(self, peer: Peer, variants: bool) -> bool:
@@ -66,7 +67,7 @@ class Scenario(NamedTuple):
         return (peer.primary or self.variants or variants) and self.suits(peer)
 
 
-GTHREADS = tuple(f"gunicorn-gthread-{threads}" for threads in (2, 4, 8, 20, 40))
+WAIT = Request(b"horses: 6", whole=False, path="/wait", connections=100)
 _LOG_CASES = (Case("off"), Case("on", logged=True))
 _SCALE_CASES = (Case("one"), Case("two", workers=2, cores=2))
 
@@ -171,7 +172,7 @@ SCENARIOS = (
         HELLO,
         probe=beside_others,
         table="beside",
-        suits=lambda peer: peer.name in ("ostler", "gunicorn-gthread-40", "granian-40", "cheroot-40"),
+        suits=lambda peer: peer.name == "ostler" or peer.pool in (20, 40),
         background=HELLO._replace(path="/sleep1000", connections=8),
     ),
     Scenario(
@@ -181,17 +182,27 @@ SCENARIOS = (
         HELLO._replace(connections=16),
         probe=beside_others,
         table="beside",
-        suits=lambda peer: peer.name in ("ostler", "granian-40", "cheroot-40") or peer.name in GTHREADS,
+        suits=lambda peer: peer.name == "ostler" or 0 < peer.pool <= 40,
         background=HELLO._replace(path="/burn50", connections=4),
     ),
     Scenario(
         "django-wait",
         "Django view with 3 SQLite queries and a wait of 20 ms, 100 connections",
         "pages.wsgi:app",
-        Request(b"horses: 6", whole=False, path="/wait", connections=100),
+        WAIT,
         probe=while_waiting,
         table="waiting",
-        suits=lambda peer: peer.name == "ostler" or peer.pool >= 40,
+        suits=lambda peer: peer.name == "ostler" or peer.pool >= 8,
+    ),
+    Scenario(
+        "django-wait-postgres",
+        "The same with PostgreSQL and psycopg",
+        "pages.wsgi:app",
+        WAIT,
+        probe=while_waiting,
+        table="waiting",
+        suits=lambda peer: peer.name == "ostler" or peer.pool >= 8,
+        postgres=True,
     ),
     Scenario(
         "burst",

@@ -1,1 +1,4 @@
-"""A small real Django project: sessions, CSRF and messages on, one model in SQLite, a template that extends another."""
+"""A small real Django project: sessions, CSRF and messages on, one model, a template that extends another.
+
+The database is a file of SQLite, or a PostgreSQL server where BENCH_POSTGRES names the directory of its socket.
+"""

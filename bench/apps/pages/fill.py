@@ -18,6 +18,9 @@ def fill() -> None:
 
     from pages.models import Horse
 
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA journal_mode = WAL")  # the file keeps it; as a site with several threads has it
     with connection.schema_editor() as editor:
         editor.create_model(Horse)
     colours = ("bay", "black", "chestnut", "grey")

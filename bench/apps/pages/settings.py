@@ -31,11 +31,15 @@ TEMPLATES = [
         },
     }
 ]
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["BENCH_DATABASE"]}
+POSTGRES = {
+    "ENGINE": "django.db.backends.postgresql",
+    "HOST": os.environ.get("BENCH_POSTGRES"),  # a directory: the socket is there
+    "NAME": "postgres",
+    "USER": "bench",
+}
 DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ["BENCH_DATABASE"],
-        "CONN_MAX_AGE": None,  # one connection a thread: opening files is not what is compared
-    }
+    # one connection a thread: opening them is not what is compared
+    "default": (POSTGRES if POSTGRES["HOST"] else SQLITE) | {"CONN_MAX_AGE": None}
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -45,7 +45,7 @@ def test_only_goals_of_measured_scenarios_are_listed() -> None:
 def test_every_goal_belongs_to_a_scenario() -> None:
     everything = Report({}, [Result(scenario.name) for scenario in SCENARIOS])
     listed = goals(everything)
-    assert len(listed) == 28
+    assert len(listed) == 29
     assert all(goal.found is None for goal in listed)
 
 
@@ -55,6 +55,19 @@ def test_throughput_is_compared_with_the_best_of_the_others() -> None:
     found = {goal.text: goal.found for goal in goals(Report({}, [result]))}
     assert found["sleeping: throughput, the best of the others ÷ ours"] == 0.95
     assert found["sleeping 100 ms: the ideal 2,000/s ÷ throughput"] == pytest.approx(2000 / 1900)
+
+
+def test_threads_and_memory_after_a_burst_are_compared_with_before() -> None:
+    samples = {"pss_before": 20.0, "pss_after": 25.0, "threads_before": 3.0, "threads_after": 4.0}
+    row = Row("ostler", "1", "", {f"one.{name}": [value] for name, value in samples.items()})
+    found = [(goal.found, goal.met) for goal in goals(Report({}, [Result("burst", [row])]))]
+    assert found == [(1.25, False), (pytest.approx(4 / 3), False)]
+
+
+def test_the_best_number_of_gunicorns_threads_counts_beside_burners() -> None:
+    measured = report("beside-burners", "one.p99", **{"ostler": 30.0, "gunicorn-gthread-2": 90.0, "cheroot-8": 1.0})
+    measured.results[0].rows.append(Row("gunicorn-gthread-8", "", "", {"one.p99": [60.0]}))
+    assert [goal.found for goal in goals(measured)] == [0.5]
 
 
 def test_rivals_are_servers_that_exist() -> None:

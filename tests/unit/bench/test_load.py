@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import pytest
 
-from bench.load import Answer, LoadFailed, Request, fault, parse, seconds
+from bench.load import Answer, LoadFailed, Request, beside, fault, parse, seconds, wrk
 
 GOOD = """Running 3s test @ http://127.0.0.1:8000/
   1 threads and 64 connections
@@ -83,3 +87,45 @@ def test_a_right_answer_has_no_fault(request_: Request) -> None:
 )
 def test_a_wrong_answer_is_named(answer: Answer, request_: Request, words: str) -> None:
     assert words in fault(answer, request_)
+
+
+def test_wrk_is_told_the_whole_request() -> None:
+    request = Request(b"", headers=("A: b",), script="x.lua", connections=200, path="/wait")
+    words = wrk(4711, request, 2.6, Path("/lua"))
+    assert words[-1] == "http://127.0.0.1:4711/wait"
+    assert {"-c200", "-d3s"} <= set(words)
+    assert words[words.index("-H") + 1] == "A: b"
+    assert words[words.index("-s") + 1] == "/lua/x.lua"
+
+
+def play_wrk(directory: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    program = directory / "wrk"
+    program.write_text(f"#!/bin/sh\n{script}")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+
+
+def test_a_load_beside_has_its_result_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    play_wrk(tmp_path, monkeypatch, f"cat <<END\n{GOOD}\nEND\n")
+    with beside(1, Request(b""), 1, tmp_path, os.sched_getaffinity(0)) as results:
+        assert results == []
+    assert [load.requests for load in results] == [440525]
+
+
+def test_a_load_beside_ends_with_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    play_wrk(tmp_path, monkeypatch, f"echo $$ >{tmp_path}/pid; exec sleep 60")
+    process = ""
+
+    def fail_while_it_runs() -> None:
+        nonlocal process
+        with beside(1, Request(b""), 60, tmp_path, os.sched_getaffinity(0)):
+            deadline = time.monotonic() + 20
+            while not process and time.monotonic() < deadline:
+                time.sleep(0.01)
+                process = (tmp_path / "pid").read_text().strip() if (tmp_path / "pid").exists() else ""
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_while_it_runs()
+    assert process
+    assert not Path("/proc", process).exists()

@@ -63,7 +63,7 @@ def test_a_disturbed_run_says_so() -> None:
 
 
 def test_every_kind_of_table_is_written_without_a_single_sample() -> None:
-    names = ("hello", "log", "scale-hello", "memory", "idle")
+    names = ("hello", "log", "scale-hello", "memory", "idle", "sleep100", "beside-sleepers", "burst")
     empty = Report({}, [Result(name, [Row("ostler", "", "")]) for name in names])
     assert to_markdown(empty).count("| **ostler** |") == len(names)
 

@@ -44,7 +44,7 @@ def test_only_servers_that_log_are_asked_to() -> None:
 def test_pools_are_for_apps_that_wait() -> None:
     pools = {peer.name for peer in PEERS if peer.pool}
     assert {name for name in ALL if takes(name) & pools} == {
-        "sleep100", "beside-sleepers", "beside-burners", "django-wait",
+        "sleep100", "beside-sleepers", "beside-burners", "django-wait", "django-wait-postgres",
     }  # fmt: skip
     assert {"gunicorn-gthread-200", "gunicorn-gevent-pool", "granian-200", "cheroot-200"} <= takes("sleep100")
 
