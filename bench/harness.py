@@ -85,7 +85,8 @@ def _measure_once(bench: Bench, scenario: Scenario, peer: Peer, case: Case, row:
                 row.note("closes each connection")
             cores, load_cores = share(bench.cores, case.cores)
             scripts = Path(__file__).parent / "lua"
-            run = Run(server, plan.port, scenario.request, answer.reused, cores, load_cores, scripts, bench.effort)
+            effort = bench.effort._replace(seconds=max(bench.effort.seconds, scenario.least))
+            run = Run(server, plan.port, scenario.request, answer.reused, cores, load_cores, scripts, effort)
             run = run._replace(background=scenario.background)
             values = scenario.probe(run)
         if log:
