@@ -67,12 +67,15 @@ def parse(text: str) -> Load:
     total = re.search(r"(\d+) requests in ([\d.]+\w+),", text)
     if total is None:
         raise LoadFailed(f"wrk printed no result: {text.strip()!r}")
-    percentiles = dict(re.findall(r"^\s+(50|99)%\s+(\S+)$", text, re.MULTILINE))
+    percentiles = dict(re.findall(r"^\s+(50|99)%\s+(\S+)\s*$", text, re.MULTILINE))
     errors = [found[0].strip() for found in re.finditer(r"^\s*(Socket errors|Non-2xx).*$", text, re.MULTILINE)]
     requests = int(total[1])
     if requests == 0:
         errors.append("no request was answered")
-    return Load(requests, seconds(total[2]), seconds(percentiles["50"]), seconds(percentiles["99"]), "; ".join(errors))
+    if len(percentiles) < 2:
+        errors.append("wrk knows no waiting times")
+    p50, p99 = (seconds(percentiles.get(name, "0s")) for name in ("50", "99"))
+    return Load(requests, seconds(total[2]), p50, p99, "; ".join(errors))
 
 
 def drive(port: int, request: Request, duration: float, scripts: Path, cores: Iterable[int]) -> Load:

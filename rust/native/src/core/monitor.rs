@@ -124,6 +124,9 @@ impl Core {
         let queued = state.queue.len();
         let situation = state.roles.situation(queued, self.settings.cpus, now);
         let mut more = grow_now(&situation);
+        if more > 0 && !situation.computing && state.roles.is_starved(now) {
+            return; // on a busy machine: not now
+        }
         if more == 0 && grow_slowly(&situation) {
             state.roles.crowded_until = now + CROWDED;
             state.roles.let_one_in();

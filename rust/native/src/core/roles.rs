@@ -113,6 +113,9 @@ pub enum Next {
 
 /// Stands for gevent's hub where a thread polls.
 const HUB: usize = usize::MAX;
+/// Of the requests that began within this time (ns), so many threads are asked whether they want a CPU.
+const LATELY: u64 = 100_000_000;
+const LOOKED_AT: usize = 8;
 /// Between two looks at all clocks (ns): each is a system call.
 const SEEN_EVERY: u64 = 4_000_000;
 /// Between two looks at the limit (ns): two turns of the interpreter's lock, in which each that waits for it moves.
@@ -241,6 +244,14 @@ impl Roles {
     /// Requests that may be begun now.
     pub fn free_to_run(&self) -> usize {
         self.limit.saturating_sub(self.busy)
+    }
+
+    /// Whether one of the requests that began lately would go on if it got a CPU: what seems to wait was not let run.
+    pub fn is_starved(&self, now: u64) -> bool {
+        self.running()
+            .filter(|(_, run, _)| now.saturating_sub(run.started) < LATELY)
+            .take(LOOKED_AT)
+            .any(|(_, _, tid)| sys::wants_cpu(tid))
     }
 
     /// Lets one more run than the limit allows.

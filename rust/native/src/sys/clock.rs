@@ -67,6 +67,16 @@ impl CpuClock {
     }
 }
 
+/// Whether a thread of this process runs or would like to: a CPU clock that stands still does not tell a thread that waits
+/// from one that the system has no CPU for. False where the system does not say (proc(5), field 3 of stat).
+pub fn wants_cpu(thread: u32) -> bool {
+    let Ok(stat) = std::fs::read(format!("/proc/self/task/{thread}/stat")) else {
+        return false;
+    };
+    let state = memchr::memrchr(b')', &stat).and_then(|end| stat.get(end + 2));
+    state == Some(&b'R')
+}
+
 /// Gives the calling thread a name that `ps -T`, top and gdb show; 15 bytes of it.
 pub fn name_thread(name: &str) {
     if let Ok(name) = std::ffi::CString::new(name.as_bytes()[..name.len().min(15)].to_vec()) {

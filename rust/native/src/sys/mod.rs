@@ -10,7 +10,7 @@ mod sockets;
 
 pub use clock::{
     local_time, monotonic_ns, name_thread, process_cpu_ns, realtime_seconds, thread_cpu_ns, thread_id, trim_memory,
-    CpuClock, LocalTime,
+    wants_cpu, CpuClock, LocalTime,
 };
 pub use epoll::{wait_either, Epoll, Event, Wake, ERROR, HANGUP, READABLE, WRITABLE};
 pub use files::{append, duplicate, read_at, regular_file_size, takes_a_line, temporary_file, write_all_at};
