@@ -53,6 +53,7 @@ def under_load(run: Run) -> dict[str, float]:
     """Processor time per request, throughput and waiting times while wrk asks as fast as it can."""
     if run.effort.warmup:
         _drive(run, run.effort.warmup)
+        time.sleep(0.3)  # what it left behind unanswered has ended then
     machine, before = _machine_cpu(), run.server.cpu()
     load = _drive(run, run.effort.seconds)
     after, all_of_it = run.server.cpu(), _machine_cpu() - machine
