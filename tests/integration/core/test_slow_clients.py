@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import resource
 import socket
@@ -165,11 +166,15 @@ def test_a_thousand_slow_clients(serve: Serve, tmp_path: Path) -> None:
     files = len(os.listdir(f"/proc/{worker}/fd"))
     swarm = Swarm(server.port)
     swarm.start()
+    gc.freeze()  # the collector would walk through everything that other tests have left, in the middle of an answer
     try:
+        # Four hundred answers of 8 MB go into the kernel's buffers first; that is work, not slowness.
+        server.wait_for(lambda: max(answer_times(server, 4)) < 0.05, "the burst of requests to be through")
         beside = answer_times(server, 200)
         assert swarm.is_busy(), "the measurement lay within the swarm's life"
         server.wait_for(lambda: not swarm.is_busy(), "the end of each slow client")
     finally:
+        gc.unfreeze()
         swarm.close()
     assert statistics.median(beside) < 3 * statistics.median(alone) + 0.002
     assert percentile_99(beside) < 3 * percentile_99(alone) + 0.030
@@ -180,4 +185,9 @@ def test_a_thousand_slow_clients(serve: Serve, tmp_path: Path) -> None:
     ends = Counter((client.habit.is_reader, client.end) for client in swarm.clients)
     assert ends == {(False, "408"): 600, (True, "reset"): 400}
     server.wait_for(lambda: len(os.listdir(f"/proc/{worker}/fd")) <= files, "their descriptors' end")
-    server.wait_for(lambda: Counter(access.read_text().split()) == {"200": 400, "408": 600, "499": 400}, "their lines")
+
+    def is_logged() -> bool:
+        lines = Counter(access.read_text().split())
+        return lines.pop("200") >= 400 and lines == {"408": 600, "499": 400}
+
+    server.wait_for(is_logged, "their lines")

@@ -155,9 +155,9 @@ def test_a_dead_database_shows_where_the_app_waits(start: Callable[..., Server])
     with socket.create_server(("127.0.0.1", 0)) as dead, server.connect() as connection:
         response = connection.request(get(f"/database?{dead.getsockname()[1]}"))
         assert response.status == 504
-    server.wait_log("is slow")
-    server.wait_log("was given up after 1")
-    assert server.log.count("in asks_a_dead_database\n    connection.recv(1)") == 2
+        server.wait_log("is slow")
+        server.wait_log("was given up after 1")
+        assert server.log.count("in asks_a_dead_database\n    connection.recv(1)") == 2
 
 
 # --- Requests that do not end ---
