@@ -118,6 +118,18 @@ def test_twenty_calls_inside_each_other_on_one_worker(browser: httpx.Client) -> 
     assert len(set(threads)) == len(threads) == 20
 
 
+def test_with_a_single_thread_a_call_to_oneself_is_answered_and_named(serve: Serve, prepared: Path) -> None:
+    options = ("--threads", "1", "--queue-timeout", "2s")
+    server = serve(None, *options, cwd=SITE, env={"DEMO_DATA": str(prepared)})
+    began = time.monotonic()
+    page = httpx.get(server.url("/self/"), params={"depth": 1}, trust_env=False, timeout=20)
+    assert page.status_code == 503
+    assert 1.5 < time.monotonic() - began < 10
+    (line,) = server.wait_log("a call to oneself stands still: .*")
+    assert "GET /self/hops/?depth=1, sent by this very worker" in line
+    assert "the only thread is in GET /self/?depth=1, which waits for it" in line
+
+
 def test_slow_requests_do_not_wait_for_each_other(site: Server) -> None:
     began = time.monotonic()
     with ThreadPoolExecutor(6) as pool:

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 MAX_DEPTH = 20
-TIMEOUT = 10.0  # seconds that each call may take, with all calls inside it
+TIMEOUT = 40.0  # seconds that each call may take, with all calls inside it: longer than the server lets it queue
 
 
 def depth_of(request: HttpRequest) -> int:

@@ -46,7 +46,8 @@ def self_call(request: HttpRequest) -> HttpResponse:
         context["hops"] = selfcall.call(request, depth) if depth else []
     except OSError as error:  # URLError and a timeout are both OSErrors
         context["error"] = error
-        return render(request, "pages/self_call.html", context, status=504)
+        status = getattr(error, "code", 504)  # what we answered ourselves: 503 from a server with a single thread
+        return render(request, "pages/self_call.html", context, status=status)
     context["elapsed"] = (time.monotonic() - began) * 1000
     return render(request, "pages/self_call.html", context)
 
