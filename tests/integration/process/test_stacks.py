@@ -121,7 +121,8 @@ def test_with_several_servers_one_says_which(serve: Serve, tmp_path: Path) -> No
     servers[0].process.terminate()
     servers[0].wait_log("stopped")
     servers[0].process.wait(10)
-    assert stacks(env=os.environ | env).stdout.startswith("worker 0 ")
+    assert stacks("--pid", str(servers[0].pid), env=os.environ | env).returncode == 1
+    assert stacks("--pid", str(servers[1].pid), env=os.environ | env).stdout.startswith("worker 0 ")
 
 
 def test_the_socket_is_ours_alone_and_goes_with_us(start: Callable[..., Server], tmp_path: Path) -> None:
