@@ -28,7 +28,7 @@ def test_the_only_living_one_is_meant(alive: dict[int, str]) -> None:
 
 def test_with_several_one_has_to_say_which(alive: dict[int, str]) -> None:
     alive.update({4711: "/one.sock", 4712: "/two.sock"})
-    with pytest.raises(OstlerError, match="several servers run here: say which by --pid: 4711 .*; 4712 "):
+    with pytest.raises(OstlerError, match=r"several servers run here: say which by --pid: 4711 .*; 4712 "):
         client.find(None, None)
     assert client.find(None, 4712) == "/two.sock"
 
