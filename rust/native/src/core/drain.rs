@@ -54,7 +54,7 @@ impl Core {
                 self.close(&mut state, index);
             }
         }
-        self.find_runner(&mut state, None);
+        self.find_runner(&mut state);
     }
 
     /// Ends the app threads: each leaves when its request has ended.

@@ -54,11 +54,10 @@ impl Core {
     }
 
     fn log_refusal(&self, state: &State, index: usize, status: u16, bytes: u64, now: u64) {
-        let Some((access, writer)) = &self.access else { return };
         let conn = &state.conns[index];
         // The path is what the request line is checked for last: a line without it was not understood.
         let understood = |request: &&super::Request| request.head.len > 0 && !request.head.path.is_empty();
-        let entry = Entry {
+        self.put_entry(&Entry {
             request: conn.incoming.as_deref().filter(understood),
             peer: conn.peer,
             status,
@@ -67,10 +66,15 @@ impl Core {
             duration_ns: now.saturating_sub(conn.since),
             queue_ns: 0,
             variables: &[],
-        };
+        });
+    }
+
+    /// Writes the access log's line of an answer that no app thread has given.
+    pub(super) fn put_entry(&self, entry: &Entry<'_>) {
+        let Some((access, writer)) = &self.access else { return };
         let (mut stamp, mut line) = (Stamp::default(), Pending::default());
         stamp.refresh();
-        access.render(&entry, &stamp, &mut line);
+        access.render(entry, &stamp, &mut line);
         writer.put(&line.text);
     }
 

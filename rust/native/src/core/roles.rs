@@ -416,8 +416,8 @@ impl Core {
         request
     }
 
-    /// Has `count` more threads take part: parked ones, or else new ones. Returns how many were parked.
-    pub(super) fn put_to_work(&self, state: &mut State, count: usize) -> usize {
+    /// Has `count` more threads take part: parked ones, or else new ones.
+    pub(super) fn put_to_work(&self, state: &mut State, count: usize) {
         let woken = (0..count).take_while(|_| self.wake_parked(state)).count();
         let roles = &mut state.roles;
         let asked = roles.wanted.len();
@@ -433,7 +433,6 @@ impl Core {
         if roles.wanted.len() > asked {
             self.attention.signal();
         }
-        woken
     }
 
     /// Wakes the thread that parked last; false when none is parked.
@@ -446,7 +445,7 @@ impl Core {
     }
 
     /// Sees to it that somebody runs what waits in the queue, after it was filled by one who doesn't run requests.
-    pub(super) fn find_runner(&self, state: &mut State, leaving: Option<Poller>) {
+    pub(super) fn find_runner(&self, state: &mut State) {
         if state.queue.is_empty() {
             return;
         }
@@ -456,7 +455,7 @@ impl Core {
             1
         };
         let woken = (0..many).take_while(|_| self.wake_parked(state)).count();
-        if woken == 0 && leaving != Some(state.roles.poller) {
+        if woken == 0 {
             self.kick.signal(); // the poller waits in epoll and doesn't know of the request
         }
     }

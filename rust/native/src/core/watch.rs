@@ -6,7 +6,7 @@ use super::conn::Phase;
 use super::request::Request;
 use super::roles::Watched;
 use super::{Core, State};
-use crate::log::{Entry, Pending, Stamp};
+use crate::log::Entry;
 use crate::score;
 use crate::sys;
 use ostler_wire::http1::{parse_head, Progress};
@@ -197,7 +197,6 @@ impl Core {
     }
 
     fn log_timeout(&self, runner: &Runner, peer: sys::Peer, answered: bool, now: u64) {
-        let Some((access, writer)) = &self.access else { return };
         // The request itself is its thread's; what the scoreboard knows of it makes the line.
         let mut request = Request::default();
         let line = format!("{} {} HTTP/1.1\r\nHost: -\r\n\r\n", runner.method, runner.target);
@@ -208,7 +207,7 @@ impl Core {
             &self.settings.limits,
             &mut request.head,
         );
-        let entry = Entry {
+        self.put_entry(&Entry {
             request: is_read.is_ok_and(|whole| whole).then_some(&request),
             peer,
             status: if answered { 504 } else { 499 },
@@ -217,11 +216,7 @@ impl Core {
             duration_ns: runner.age.min(now),
             queue_ns: 0,
             variables: &[],
-        };
-        let (mut stamp, mut line) = (Stamp::default(), Pending::default());
-        stamp.refresh();
-        access.render(&entry, &stamp, &mut line);
-        writer.put(&line.text);
+        });
     }
 
     /// Answers 503 to requests that have waited for a thread for too long, and notices a standstill.
