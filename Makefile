@@ -132,6 +132,7 @@ bench: ## Measure against the peers; tables go to bench/results
 fuzz: ## Fuzz each target for SECONDS_EACH seconds (default 600)
 	fuzz/run http1 $(SECONDS_EACH)
 	fuzz/run connection $(SECONDS_EACH)
+	fuzz/run websocket $(SECONDS_EACH)
 
 .PHONY: soak
 soak: setup ## A million hand-overs, then mixed and malicious load for SECONDS_EACH seconds; memory stays where it is

@@ -1,14 +1,17 @@
 """The native core of one worker: everything that touches bytes. See ARCHITECTURE.md."""
 
+import asyncio
+import contextvars
 import mmap
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol, Self, TextIO, TypeAlias, final
 
-__all__ = ["VERSION", "Core", "FileWrapper", "Input", "scoreboard_layout"]
+__all__ = ["VERSION", "Core", "FileWrapper", "Input", "Loop", "scoreboard_layout"]
 
 VERSION: Final[str]
 
-_Running: TypeAlias = tuple[str, str, str, float, int]  # method, path, client, age in seconds, the thread's native id
+# method, path, client, age in seconds, the thread's native id; on the event loop: -1 - the request's number
+_Running: TypeAlias = tuple[str, str, str, float, int]
 
 @final
 class Core:
@@ -16,7 +19,7 @@ class Core:
 
     def __new__(
         cls,
-        app: Callable[..., Any],
+        apps: list[Callable[..., Any] | None],  # WSGI apps, by mount; None: an ASGI app
         settings: dict[str, object],
         listeners: list[tuple[int, str, str, bool, bool]],  # (fd, SERVER_NAME, SERVER_PORT, is unix, is for probes)
         scoreboard: mmap.mmap,
@@ -69,6 +72,34 @@ class Core:
         """Write what the logs have gathered."""
     def close(self) -> None:
         """Flush, and close descriptors; after stop() and the threads' end."""
+
+@final
+class Loop:
+    """The event loop's side of one worker: ASGI apps."""
+
+    def __new__(
+        cls,
+        core: Core,
+        event_loop: asyncio.AbstractEventLoop,
+        task_type: type[asyncio.Task[Any]],
+        wrap: Callable[[Awaitable[Any]], Coroutine[Any, Any, Any]],
+        context: contextvars.Context,  # requests run in copies of it
+        log_error: Callable[[str, str, BaseException], None],  # ("GET /x", "127.0.0.1:5555", error)
+        # by mount: app, root_path, and its state, which each scope has a copy of; None: a WSGI app
+        apps: list[tuple[Callable[..., Any], str, dict[str, Any]] | None],
+        servers: list[tuple[str, int | None]],  # by listener
+        root_path: str,  # what a proxy has taken off the paths
+    ) -> Self: ...
+    def filenos(self) -> list[int]:
+        """The descriptors to read: `run` has something to do when one is readable."""
+    def run(self) -> None:
+        """One turn: read what has come, and run apps as far as they go."""
+    def flush(self) -> None:
+        """Send the heads of responses whose bodies did not come with them."""
+    def task_of(self, number: int) -> asyncio.Task[Any] | None:
+        """The task of the request with this number; None: it is over, or has not been suspended yet."""
+    def pending(self) -> set[asyncio.Task[Any]]:
+        """Tasks that are not done."""
 
 @final
 class Input:

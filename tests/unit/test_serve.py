@@ -45,7 +45,7 @@ def test_serve_takes_the_options_of_the_command_line(launched: list[tuple[Config
 def test_serve_takes_text_too(launched: list[tuple[Config, Any]]) -> None:
     ostler.serve("shop.wsgi")
     [(config, given)] = launched
-    assert (config.app, given) == ("shop.wsgi", None)
+    assert (*map(str, config.app), given) == ("shop.wsgi", None)
 
 
 @pytest.mark.parametrize("call", [ostler.serve, ostler.run])

@@ -1,6 +1,8 @@
 //! What the operator chose, in base units. Python has checked every value before it comes here.
 
+use crate::core::Mount;
 use ostler_wire::http1::Limits;
+use ostler_wire::websocket::Deflate;
 use std::time::Duration;
 
 /// The limits, waits and destinations of one worker.
@@ -14,6 +16,10 @@ pub struct Settings {
     pub thread_idle: Option<Duration>,
     /// Requests run in greenlets of one thread: nothing may wait without its hub.
     pub greenlets: bool,
+    /// The apps, the longest prefix first.
+    pub mounts: Vec<Mount>,
+    /// Every app runs on the event loop, which polls in place of app threads.
+    pub loop_polls: bool,
     /// How many threads the interpreter runs at once: 1 where it has a lock.
     pub cpus: usize,
     /// Limits of the request head and body.
@@ -46,6 +52,8 @@ pub struct Settings {
     pub connections: usize,
     /// Requests that may wait for an app thread.
     pub queue_size: usize,
+    /// WebSockets: see websocket.rs.
+    pub websocket: WebSocketSettings,
     /// The Server header; empty: none.
     pub server_header: Vec<u8>,
     /// Seconds named in Retry-After with a 503.
@@ -55,6 +63,27 @@ pub struct Settings {
     pub error_log_fd: i32,
     /// 10 debug, 20 info, 30 warning, 40 error.
     pub log_level: u8,
+}
+
+/// What a WebSocket may take.
+#[derive(Clone, Debug)]
+pub struct WebSocketSettings {
+    /// Bytes of one frame, as received.
+    pub frame: usize,
+    /// Bytes of one message, inflated.
+    pub message: usize,
+    /// Messages that may wait for the app before reading pauses.
+    pub queue: usize,
+    /// What permessage-deflate is agreed to; none: it is declined.
+    pub deflate: Option<Deflate>,
+    /// Nanoseconds of silence after which a ping is sent; 0: never.
+    pub ping_interval: u64,
+    /// Nanoseconds that the answer to a ping may take.
+    pub ping_timeout: u64,
+    /// Nanoseconds that the app may take to accept; 0: for ever.
+    pub handshake_timeout: u64,
+    /// Nanoseconds that a WebSocket may live; 0: for ever.
+    pub lifetime: u64,
 }
 
 impl Settings {

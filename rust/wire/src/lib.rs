@@ -4,3 +4,4 @@
 //! Python, so every rule in it is tested and fuzzed alone.
 
 pub mod http1;
+pub mod websocket;

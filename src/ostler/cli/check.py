@@ -52,9 +52,10 @@ def _load_app(config: Config) -> int:
         os.chdir(config.chdir)
     loading.extend_path(config.pythonpath)
     try:
-        app = loading.load(config.app)
-        name = config.app or f"the Django project of {discovery.find_settings()}"
+        apps = loading.load_all(config.app, config.interface)
+        names = sorted(map(str, config.app), key=len) or [f"the Django project of {discovery.find_settings()}"]
     except OstlerError as error:
         return report(error)
-    print(f"\nThe application loads: {name} ({type(app).__name__})")
+    kinds = ", ".join(f"{type(each.app).__name__}, {'ASGI' if each.is_asgi else 'WSGI'}" for each in apps)
+    print(f"\nThe application loads: {', '.join(names)} ({kinds})")
     return 0

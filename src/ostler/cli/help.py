@@ -15,7 +15,7 @@ from ostler.errors import ConfigError
 __all__ = ["answer", "explain", "options", "overview"]
 
 _WIDTH = 96
-_COLUMN = 32  # where explanations start, after the longest usage
+_COLUMN = 38  # where explanations start, after the longest usage
 
 _CLOSING = """\
 SIZE is a number of bytes, or has a unit: 8192, 8K, 1M, 1G. TIME is a number of seconds, or has

@@ -15,11 +15,14 @@ from ostler.config.address import (
     UnixAddress,
     parse_address,
 )
+from ostler.config.mounts import Mount
 from ostler.config.units import Duration, Mode, Size, digits
 
 __all__ = [
+    "Apps",
     "AutoOr",
     "Choice",
+    "Flag",
     "HeaderText",
     "Kind",
     "ListenAddress",
@@ -30,6 +33,7 @@ __all__ = [
     "Permissions",
     "Span",
     "Text",
+    "Trusted",
     "UrlPath",
     "Volume",
     "Whole",
@@ -72,6 +76,10 @@ class Kind(Generic[T]):
     def is_repeatable(self) -> bool:
         """Whether the option holds several values."""
         return False
+
+    def join(self, earlier: object, later: object) -> object:
+        """Both values of an option that was given twice, where it holds several."""
+        return f"{earlier},{later}"
 
 
 class Whole(Kind[int]):
@@ -347,6 +355,103 @@ class Many(Kind[tuple[T, ...]]):
     @property
     def is_repeatable(self) -> bool:
         return True
+
+
+class Apps(Kind[tuple[Mount, ...]]):
+    """The applications of one server: a text for each, or tables with target, path and protocols."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("APP", "an application such as shop.wsgi:application")
+
+    def read(self, value: object) -> tuple[Mount, ...]:
+        if value in (None, False, "none"):
+            return ()
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            value = self._listed(value)
+        items = value if isinstance(value, list | tuple) and not isinstance(value, Mount) else [value]
+        return tuple(self._mount(item) for item in items)
+
+    def _listed(self, text: str) -> list[object]:
+        import json  # only for several applications in one text
+
+        try:
+            items: list[object] = json.loads(text)
+        except ValueError:
+            raise ValueError(f'{quote(text)} is not a list such as ["shop.wsgi", "shop.asgi=websocket"]') from None
+        return items
+
+    def _mount(self, item: object) -> Mount:
+        if isinstance(item, Mount):
+            return item
+        if isinstance(item, str):
+            return Mount.parse(item)
+        if not isinstance(item, Mapping):
+            raise ValueError
+        unknown = set(item) - {"target", "path", "protocols"}
+        if unknown:
+            raise ValueError(f'unknown key "{min(unknown)}": an app has target, path and protocols')
+        protocols = item.get("protocols", [])
+        words = protocols if isinstance(protocols, list) else [protocols]
+        target, path = item.get("target", ""), item.get("path", "")
+        if not all(isinstance(word, str) for word in (target, path, *words)):
+            raise ValueError("target, path and protocols of an app are texts")
+        return Mount.make(target, path, words)
+
+    def show(self, value: tuple[Mount, ...]) -> str:
+        if len(value) > 1:
+            return "[" + ", ".join(f'"{mount}"' for mount in value) + "]"
+        return str(value[0]) if value else "none"
+
+    @property
+    def off(self) -> str:
+        return "none"
+
+    @property
+    def is_repeatable(self) -> bool:
+        return True
+
+    def join(self, earlier: object, later: object) -> object:
+        return [*(earlier if isinstance(earlier, list) else [earlier]), later]
+
+
+class Flag(Choice[bool]):
+    """On or off."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__({"on": True, "off": False})
+
+    def read(self, value: object) -> bool:
+        return value if isinstance(value, bool) else super().read(value)
+
+    @property
+    def off(self) -> str:
+        return "off"
+
+
+class Trusted(Text):
+    """Addresses and networks whose word is taken: "127.0.0.1,10.0.0.0/8", or "*"."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("LIST", "addresses and networks such as 127.0.0.1,10.0.0.0/8, or *")
+
+    def read(self, value: object) -> str:
+        import ipaddress  # half a megabyte, so only where it was set
+
+        items = value if isinstance(value, list) else str(value).split(",")
+        words = [str(item).strip() for item in items if str(item).strip()]
+        for word in words:
+            if word != "*":
+                try:
+                    ipaddress.ip_network(word, strict=False)
+                except ValueError:
+                    raise ValueError(f"{quote(word)} is not an address or a network such as 10.0.0.0/8") from None
+        return ",".join(words)
 
 
 def quote(value: object) -> str:

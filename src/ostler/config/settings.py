@@ -9,13 +9,14 @@ from ostler.config.groups.limits import Limits
 from ostler.config.groups.logs import Logs
 from ostler.config.groups.process import Process
 from ostler.config.groups.timeouts import Timeouts
+from ostler.config.groups.websockets import WebSockets
 from ostler.config.groups.workers import Workers
 from ostler.config.option import Group, Option
 from ostler.errors import ConfigError
 
 __all__ = ["GROUPS", "OPTIONS", "Assignment", "Config"]
 
-GROUPS: tuple[type[Group], ...] = (Application, Binding, Workers, Limits, Timeouts, Logs, Process)
+GROUPS: tuple[type[Group], ...] = (Application, Binding, Workers, Limits, Timeouts, WebSockets, Logs, Process)
 OPTIONS: Mapping[str, Option[Any]] = {option.name: option for group in GROUPS for option in group.options()}
 
 
@@ -28,7 +29,7 @@ class Assignment(NamedTuple):
     label: str  # starts the line of a complaint: `where`, and the option's name if that does not tell it
 
 
-class Config(Application, Binding, Workers, Limits, Timeouts, Logs, Process):
+class Config(Application, Binding, Workers, Limits, Timeouts, WebSockets, Logs, Process):
     """The whole configuration: `config.workers`, `config.keepalive`, ... with the types of the table.
 
     Made from assignments, later ones before earlier ones; options without one have their default.

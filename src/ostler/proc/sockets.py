@@ -46,6 +46,14 @@ class Listener(NamedTuple):
         return name[0], str(name[1])
 
     @property
+    def server(self) -> tuple[str, int | None]:
+        """ASGI's `server`: host and port, or the path of a unix socket."""
+        name = self.socket.getsockname()
+        if not self.is_unix:
+            return name[0], name[1]
+        return os.fsdecode(name), None
+
+    @property
     def url(self) -> str:
         """Where clients find it: `http://127.0.0.1:8000`, `unix:/run/app.sock`, `unix:@name`."""
         if not self.is_unix:

@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 from types import FunctionType, ModuleType, TracebackType
 from typing import Any
 
+from ostler.config.mounts import Mount
 from ostler.errors import AppLoadError
 from ostler.worker.discovery import find_settings
+from ostler.worker.interfaces import Mounted, is_asgi, single_callable
 from ostler.worker.target import Target
 
-__all__ = ["check", "extend_path", "load"]
+__all__ = ["extend_path", "load_all", "mount"]
 
 _USUAL = ("application", "app")
-_CO_VARARGS, _CO_COROUTINE = 0x04, 0x80  # flags of code objects; `inspect` names them, and is large
+_CO_VARARGS = 0x04  # flag of code objects; `inspect` names it, and is large
 _LISTED = 6  # names in a hint
 # Frames of importing that say nothing about the app.
 _PLUMBING = (os.path.dirname(os.path.dirname(__file__)) + os.sep, os.path.dirname(importlib.__file__) + os.sep)
@@ -27,42 +29,50 @@ def extend_path(folders: Sequence[str]) -> None:
     sys.path[:0] = [os.getcwd(), *map(os.path.abspath, folders)]
 
 
-def load(text: str | None) -> Callable[..., Any]:
-    """The WSGI app that APP names; without a name, the one of the Django project in this directory."""
-    if text is None:
-        return _load_django()
-    target = Target.parse(text)
-    found = _resolve(target, _import(target))
-    call = target.call
-    if call is None:
-        return check(found, target.text)
-    made = _run(f"{target.attributes[-1]}() raised", target.text, lambda: found(*call.args, **call.kwargs))
-    return check(made, target.text)
+def load_all(mounts: Sequence[Mount], interface: str) -> list[Mounted]:
+    """The apps that APP names, the longest path first; without a name, the Django project's in this directory."""
+    if not mounts:
+        return [mount(_load_django(), "the Django project", interface)]
+    loaded = [mount(_load(each.target), each.target, interface, each) for each in mounts]
+    return sorted(loaded, key=lambda each: -len(each.path))
 
 
-def check(app: Any, text: str) -> Callable[..., Any]:
-    """Refuse what cannot be a WSGI app, and say what it seems to be."""
+def mount(app: Any, text: str, interface: str = "auto", where: Mount | None = None) -> Mounted:
+    """What is called for each request, and how. Refuses what cannot be an app, and says what it seems to be."""
+    where = where or Mount(text)
     if not callable(app):
         raise AppLoadError(f'cannot load "{text}": {type(app).__name__} object is not callable')
-    if _is_asynchronous(app):
-        raise AppLoadError(f'cannot load "{text}": it is an ASGI application, and this version of ostler serves WSGI')
-    if _is_factory(app):
+    if interface == "asgi2":
+        return Mounted(single_callable(app), True, where.path, where.protocols)
+    asgi = interface == "asgi" or (interface == "auto" and is_asgi(app))
+    if not asgi and "websocket" in where.protocols:
+        raise AppLoadError(f'cannot load "{text}": it is a WSGI application, which takes no "websocket" protocol')
+    if not asgi and _is_factory(app):
         call = f"{text}()" if ":" in text else f"{text}:{app.__name__}()"
         raise AppLoadError(
             f'cannot load "{text}": it takes no environ and start_response; is it a factory? Then write {call}'
         )
-    return app  # type: ignore[no-any-return]
+    return Mounted(app, asgi, where.path, where.protocols)
 
 
-def _load_django() -> Callable[..., Any]:
+def _load(text: str) -> Any:
+    target = Target.parse(text)
+    found = _resolve(target, _import(target))
+    call = target.call
+    if call is None:
+        return found
+    return _run(f"{target.attributes[-1]}() raised", target.text, lambda: found(*call.args, **call.kwargs))
+
+
+def _load_django() -> Any:
     settings = find_settings()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", settings)
     module = _import(Target(settings, settings, False, ()))
     name = getattr(module, "WSGI_APPLICATION", None)
     if isinstance(name, str) and name:
         path, _, attribute = name.rpartition(".")
-        return load(f"{path}:{attribute}")
-    return load("django.core.wsgi:get_wsgi_application()")
+        return _load(f"{path}:{attribute}")
+    return _load("django.core.wsgi:get_wsgi_application()")
 
 
 def _import(target: Target) -> ModuleType:
@@ -169,14 +179,6 @@ def _is_candidate(name: str, value: Any, module: ModuleType) -> bool:
     if name.startswith("_") or not callable(value) or isinstance(value, type):
         return False
     return not isinstance(value, FunctionType) or value.__module__ == module.__name__
-
-
-def _is_asynchronous(app: Any) -> bool:
-    for function in (app, getattr(type(app), "__call__", None)):  # noqa: B004 - the function is looked at
-        code = getattr(getattr(function, "__func__", function), "__code__", None)
-        if code is not None and code.co_flags & _CO_COROUTINE:
-            return True
-    return False
 
 
 def _is_factory(app: Any) -> bool:

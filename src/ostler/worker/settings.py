@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ostler.config import Config
     from ostler.logs import Logs
+    from ostler.worker.interfaces import Mounted
 
 __all__ = ["core_settings"]
 
@@ -16,14 +18,16 @@ _SAME = (
     "workers", "worker_connections", "queue_size", "retry_after",
     "limit_request_line", "limit_request_head", "limit_request_fields", "limit_request_body",
     "body_memory", "response_buffer", "min_rate", "log_level",
+    "ws_max_size", "ws_max_frame_size", "ws_max_queue",
 )  # fmt: skip
 _SECONDS = (
     "header_timeout", "body_timeout", "keepalive", "write_timeout",
     "queue_timeout", "slow_request", "request_timeout",
+    "ws_ping_interval", "ws_ping_timeout", "ws_handshake_timeout", "ws_lifetime",
 )  # fmt: skip
 
 
-def core_settings(config: Config, logs: Logs) -> dict[str, object]:
+def core_settings(config: Config, logs: Logs, apps: Sequence[Mounted]) -> dict[str, object]:
     """What `Core` gets as its settings."""
     settings: dict[str, object] = {name: int(config.values[name]) for name in _SAME}
     settings.update((name, float(config.values[name])) for name in _SECONDS)
@@ -32,6 +36,13 @@ def core_settings(config: Config, logs: Logs) -> dict[str, object]:
     settings["initial_threads"] = config.threads or 1
     settings["thread_idle"] = float(config.thread_idle) if is_auto else None
     settings["greenlets"] = config.driver == "gevent"
+    settings["mounts"] = [(app.path, *app.takes, app.is_asgi) for app in apps]
+    settings["loop_polls"] = all(app.is_asgi for app in apps)
+    if settings["loop_polls"]:
+        settings["initial_threads"] = 0
+    settings["root_path"] = config.root_path or ""
+    settings["trusted_proxies"] = config.forwarded_allow_ips if config.proxy_headers else ""
+    settings["ws_per_message_deflate"] = config.ws_per_message_deflate
     settings["cpus"] = parallel_threads()
     settings["health_path"] = config.health_path
     settings["temp_dir"] = config.temp_dir

@@ -6,24 +6,32 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from ostler.logs import printable
 
-__all__ = ["render", "stack_of_thread", "text_of"]
+__all__ = ["render", "stack_of_thread", "text_of", "text_of_frames"]
 
 _Running = tuple[str, str, str, float, int]  # as Core.in_flight has them
 
 _HERE = os.path.dirname(__file__)
 # What stands at the start of each app thread's stack and tells nothing.
-_RUNNERS = (threading.__file__, os.path.join(_HERE, "worker.py"), os.path.join(_HERE, "greenlets.py"))
+_RUNNERS = (
+    threading.__file__,
+    *(os.path.join(_HERE, name) for name in ("worker.py", "greenlets.py", "event_loop.py")),
+)
 
 
-def render(requests: Sequence[_Running], greenlets: dict[int, FrameType | None] | None = None) -> str:
+def render(
+    requests: Sequence[_Running],
+    greenlets: dict[int, FrameType | None] | None = None,
+    task_stack: Callable[[int], str] | None = None,
+) -> str:
     """All stacks, the oldest request's first; idle app threads are only counted.
 
     `greenlets`: the frames of the greenlets that run requests, by place; None with the threads driver.
+    `task_stack`: where the task of a request on the event loop is.
     """
     frames = sys._current_frames()
     blocks, told = [], set()
@@ -32,6 +40,9 @@ def render(requests: Sequence[_Running], greenlets: dict[int, FrameType | None] 
             told.add(request[4])
             frame = greenlets.get(request[4])
             blocks.append(_block(f"greenlet {request[4]}, {_words(request)}", frame))
+            continue
+        if request[4] < 0 and task_stack is not None:
+            blocks.append(f"task, {_words(request)}\n{task_stack(request[4])}")
             continue
         thread = _thread(request[4])
         if thread is not None and thread.ident is not None:
@@ -68,6 +79,12 @@ def text_of(frame: FrameType | None) -> str:
     while stack and (stack[0].filename in _RUNNERS or f"{os.sep}gevent{os.sep}" in stack[0].filename):
         del stack[0]
     return "".join(stack.format()).rstrip("\n")
+
+
+def text_of_frames(frames: Sequence[FrameType]) -> str:
+    """The same for frames that do not stand on each other: what a coroutine awaits."""
+    summary = traceback.StackSummary.extract((frame, frame.f_lineno) for frame in frames)
+    return "".join(summary.format()).rstrip("\n")
 
 
 def _block(title: str, frame: FrameType | None) -> str:

@@ -22,8 +22,9 @@ from ostler.proc.fork import finish, leave
 from ostler.proc.signals import STACKS, SignalQueue
 from ostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from ostler.worker import greenlets, loading
+from ostler.worker.interfaces import Mounted
 from ostler.worker.settings import core_settings
-from ostler.worker.stacks import render
+from ostler.worker.stacks import render, stack_of_thread
 from ostler.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ostler.native import Core
     from ostler.proc.dump import Dump
     from ostler.proc.sockets import Listener
+    from ostler.worker.event_loop import EventLoop
+    from ostler.worker.loop_lag import LoopLag
 
 __all__ = ["Worker"]
 
@@ -70,6 +73,8 @@ class Worker:
         self._app = app  # given by a script; None: to be imported
         self._threads: set[threading.Thread] = set()
         self._greenlets: greenlets.Greenlets | None = None
+        self._event_loop: EventLoop | None = None
+        self._lag: LoopLag | None = None
         self._leaving: list[threading.Thread] = []  # of these, those that have done their work
         self._deadline: float | None = None  # of the drain; None: serving
 
@@ -78,14 +83,14 @@ class Worker:
         self._board.begin(self._slot, os.getpid())
         self._prepare_boot()
         try:
-            app = self._load()
+            apps = self._load()
             self._take_signals()
-            self._core = self._open_core(app)
+            self._core = self._open_core(apps)
+            self._start_loop(apps)
             self._start()
         except (AppLoadError, BootError) as error:
             return self._report(error)
-        stack_of = self._greenlets.stack_of if self._greenlets else None
-        self._watchdog = Watchdog(self._config, self._core, self._logs, self._listeners, self._retire, stack_of)
+        self._watchdog = Watchdog(self._config, self._core, self._logs, self._listeners, self._retire, self._stack_of)
         self._announce()
         is_drained = self._serve()
         self._end(is_drained)
@@ -106,31 +111,34 @@ class Worker:
         if not self._channel.is_open:  # it died before we asked
             leave(0)
 
-    def _load(self) -> Callable[..., Any]:
+    def _load(self) -> list[Mounted]:
         loading.extend_path(self._config.pythonpath)
         if self._config.driver == "gevent":
             greenlets.patch()
+        interface = self._config.interface
         if self._app is not None:
-            app = loading.check(self._app, "the app")
+            apps = [loading.mount(self._app, "the app", interface)]
         else:
-            app = loading.load(self._config.app)
+            apps = loading.load_all(self._config.app, interface)
+        if self._config.driver == "gevent" and any(app.is_asgi for app in apps):
+            raise BootError("the gevent driver runs WSGI applications only: leave --driver out for ASGI")
         if "django.db" in sys.modules:
             from ostler.integrations.django import install
 
             install()
-        return app
+        return apps
 
     def _take_signals(self) -> None:
         """Before anything is accepted: from here on TERM drains. What the app's import set is overruled."""
         self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, STACKS, *_IGNORED))
 
-    def _open_core(self, app: Callable[..., Any]) -> Core:
+    def _open_core(self, apps: list[Mounted]) -> Core:
         try:
             from ostler.native import Core
 
             return Core(
-                app,
-                core_settings(self._config, self._logs),
+                [None if app.is_asgi else app.app for app in apps],
+                core_settings(self._config, self._logs, apps),
                 [(each.socket.fileno(), *each.host, each.is_unix, each.is_admin) for each in self._listeners],
                 self._board.mapping,
                 self._slot,
@@ -151,6 +159,44 @@ class Worker:
                 self._start_thread(index)
         except (OSError, RuntimeError) as error:  # RuntimeError: no more threads
             raise BootError(f"the worker does not start: {error}") from error
+
+    def _start_loop(self, apps: list[Mounted]) -> None:
+        """Start the applications of the event loop, and wait until they are ready; TERM ends the wait."""
+        if not any(app.is_asgi for app in apps):
+            return None
+        from ostler.worker.event_loop import EventLoop
+        from ostler.worker.loop_lag import LoopLag
+
+        loop = self._event_loop = EventLoop(self._config, self._core, self._logs, apps, self._listeners)
+        self._lag = LoopLag(
+            float(self._config.loop_lag),
+            float(self._config.worker_timeout),
+            self._logs,
+            loop.call_soon,
+            loop.stack,
+            self._retire,
+        )
+        started = loop.start()
+        poll = select.poll()
+        for fd in (started, self._signals.fileno(), self._channel.fileno()):
+            poll.register(fd, select.POLLIN)
+        while True:
+            self._board.beat(self._slot)
+            ready = {fd for fd, _ in poll.poll(self._timeout())}
+            if {signal.SIGTERM, signal.SIGQUIT}.intersection(self._signals.take()):
+                leave(0)
+            if self._channel.fileno() in ready:
+                self._channel.receive()
+                if not self._channel.is_open:
+                    leave(0)
+            if started in ready:
+                return loop.check()
+
+    def _stack_of(self, thread: int) -> str:
+        """Where the request is that runs in this thread, greenlet, or (below 0) task."""
+        if thread < 0 and self._event_loop is not None:
+            return self._event_loop.stack_of(-thread - 1)
+        return self._greenlets.stack_of(thread) if self._greenlets else stack_of_thread(thread)
 
     def _start_thread(self, index: int) -> None:
         thread = threading.Thread(target=self._run_thread, args=(index,), name=f"ostler-app-{index}")
@@ -193,6 +239,8 @@ class Worker:
             poll.register(fd, select.POLLIN)
         while True:
             self._board.beat(self._slot)
+            if self._lag is not None:
+                self._lag.look(time.monotonic())
             ready = {fd for fd, _ in poll.poll(self._timeout())}
             for number in self._signals.take():
                 self._on_signal(number)
@@ -236,6 +284,9 @@ class Worker:
     def _timeout(self) -> int | None:
         """Milliseconds until the deadline, or until the arbiter looks whether we have been here."""
         beat = ceil(self._config.worker_timeout * 1000 / _BEATS) or None
+        if self._lag is not None and self._lag.interval is not None:
+            look = ceil(self._lag.interval * 1000)
+            beat = look if beat is None else min(beat, look)
         if self._deadline is None:
             return beat
         left = max(0, ceil((self._deadline - time.monotonic()) * 1000))
@@ -250,7 +301,7 @@ class Worker:
             self._logs.reopen()
         elif number == STACKS:
             frames = self._greenlets.frames() if self._greenlets else None
-            self._channel.send(f"stacks\n{render(self._core.in_flight(), frames)}")
+            self._channel.send(f"stacks\n{render(self._core.in_flight(), frames, self._stack_of)}")
 
     def _on_orphaned(self) -> None:
         """The arbiter is gone. A timer of the kernel ends us in time, whatever the app's clean-up does."""
@@ -278,6 +329,8 @@ class Worker:
         deadline = self._deadline or 0.0
         if self._core.abandoned():  # their clients have their answers, and the others are through
             deadline = min(deadline, time.monotonic() + _LAST_MOMENT)
+        if self._event_loop and not self._event_loop.stop(deadline):
+            self._cut()
         if self._greenlets and not self._greenlets.join(deadline - time.monotonic()):
             self._cut()
         # A thread may still be in the app though its client has all: in close(), or because the client left.

@@ -122,7 +122,7 @@ def test_a_silent_connection_is_closed_without_a_word(serve: Serve) -> None:
     server = serve_with(serve, "--header-timeout", "0.5")
     with server.connect() as connection:
         assert connection.read_all() == b""
-    assert " 408 " not in server.log and "408 Request" not in server.log
+    assert "408 to" not in server.log
 
 
 @pytest.mark.parametrize("path", ["/endless", "/large"])

@@ -45,7 +45,7 @@ def test_table_shows_value_and_source(monkeypatch: pytest.MonkeyPatch, capfd: py
     assert rows["server_header"] == ["off", "--server-header"]
     assert rows["config"] == ["ostler.toml", "found here"]
     assert rows["backlog"] == ["2048", "default"]
-    assert verdict == "The application loads: checked_shop (function)\n"
+    assert verdict == "The application loads: checked_shop (function, WSGI)\n"
 
 
 def test_columns_are_aligned(capfd: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +61,7 @@ def test_application_is_found_as_serve_finds_it(capfd: pytest.CaptureFixture[str
         Path(directory).mkdir()
     Path("site/lib/checked_lib.py").write_text("class App:\n    def __call__(self, e, s): ...\napp = App()\n")
     assert main(["check", "--chdir", "site", "--pythonpath", "lib", "checked_lib:app"]) == 0
-    assert capfd.readouterr().out.endswith("\nThe application loads: checked_lib:app (App)\n")
+    assert capfd.readouterr().out.endswith("\nThe application loads: checked_lib:app (App, WSGI)\n")
     assert not os.path.samefile(".", "site")  # only the child went there
 
 
@@ -69,7 +69,7 @@ def test_django_project_is_discovered(capfd: pytest.CaptureFixture[str]) -> None
     Path("manage.py").write_text(MANAGE)
     Path("checked_site.py").write_text(SETTINGS)
     assert main(["check"]) == 0
-    verdict = "\nThe application loads: the Django project of checked_site (function)\n"
+    verdict = "\nThe application loads: the Django project of checked_site (function, WSGI)\n"
     assert capfd.readouterr().out.endswith(verdict)
 
 

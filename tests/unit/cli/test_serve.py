@@ -37,11 +37,11 @@ def test_config_goes_to_the_launcher(launch: Callable[[Callable[[Config], int]],
     launch(run)
     assert main(["serve", "shop.wsgi", "-w", "2", "-b", ":5000"]) == 7
     (config,) = configs
-    assert (config.app, config.workers, config.bind) == ("shop.wsgi", 2, (TcpAddress("0.0.0.0", 5000),))
+    assert (*map(str, config.app), config.workers, config.bind) == ("shop.wsgi", 2, (TcpAddress("0.0.0.0", 5000),))
 
 
 def test_without_app_the_launcher_decides(launch: Callable[[Callable[[Config], int]], None]) -> None:
-    launch(lambda config: 0 if config.app is None else 1)
+    launch(lambda config: 0 if config.app == () else 1)
     assert main(["serve"]) == 0
 
 

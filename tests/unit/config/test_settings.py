@@ -23,7 +23,22 @@ def test_defaults() -> None:
     """The documented ones: changing a default is a decision, so it takes a change here as well."""
     combined = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
     assert dict(Config().values) == {
-        "app": None,
+        "app": (),
+        "interface": "auto",
+        "lifespan": "auto",
+        "root_path": None,
+        "proxy_headers": True,
+        "forwarded_allow_ips": "127.0.0.1,::1",
+        "loop": "auto",
+        "loop_lag": 1.0,
+        "ws_max_size": 16 << 20,
+        "ws_max_frame_size": 16 << 20,
+        "ws_max_queue": 32,
+        "ws_per_message_deflate": "on",
+        "ws_ping_interval": 20.0,
+        "ws_ping_timeout": 20.0,
+        "ws_handshake_timeout": 10.0,
+        "ws_lifetime": 0.0,
         "chdir": None,
         "pythonpath": (),
         "server_header": "ostler",

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from ostler.config.mounts import Mount
 from ostler.errors import AppLoadError
 from ostler.worker import loading
+from ostler.worker.interfaces import Mounted
 
 Write = Callable[..., None]
 
@@ -19,6 +21,14 @@ APP = """
     def application(environ, start_response):
         return [b"it"]
 """
+
+
+def load_all(*texts: str, interface: str = "auto") -> list[Mounted]:
+    return loading.load_all([Mount.parse(text) for text in texts], interface)
+
+
+def load(text: str | None) -> Any:
+    return load_all(*([text] if text else []))[0].app
 
 
 @pytest.fixture
@@ -41,7 +51,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
 def fails(text: str | None) -> AppLoadError:
     with pytest.raises(AppLoadError) as caught:
-        loading.load(text)
+        load(text)
     return caught.value
 
 
@@ -64,7 +74,7 @@ def fails(text: str | None) -> AppLoadError:
 )
 def test_loads(write: Write, text: str, code: str) -> None:
     write(f"{text.partition(':')[0]}.py", code)
-    app: Any = loading.load(text)
+    app: Any = load(text)
     words = {"application", "app", "wsgi", "box", "made", "aa", "object", "class", "wrapped"}
     assert set(app({}, None)) <= words
 
@@ -72,13 +82,13 @@ def test_loads(write: Write, text: str, code: str) -> None:
 def test_module_in_a_package(write: Write) -> None:
     write("shop_a/__init__.py", "")
     write("shop_a/wsgi.py")
-    assert loading.load("shop_a.wsgi").__module__ == "shop_a.wsgi"
+    assert load("shop_a.wsgi").__module__ == "shop_a.wsgi"
 
 
 def test_file_is_imported_by_its_path_with_its_neighbours(write: Write, tmp_path: Path) -> None:
     write("deep/folder/main_a.py", "import neighbour_a\napp = neighbour_a.app")
     write("deep/folder/neighbour_a.py", "def app(environ, start_response): pass")
-    assert loading.load("deep/folder/main_a.py:app").__module__ == "neighbour_a"
+    assert load("deep/folder/main_a.py:app").__module__ == "neighbour_a"
     assert sys.modules["main_a"].__file__ == str(tmp_path / "deep/folder/main_a.py")
 
 
@@ -86,7 +96,7 @@ def test_file_does_not_replace_a_module_of_the_same_name(write: Write) -> None:
     import site
 
     write("site.py", APP)
-    assert loading.load("./site.py").__module__ == "app_site"
+    assert load("./site.py").__module__ == "app_site"
     assert sys.modules["site"] is site
 
 
@@ -202,18 +212,55 @@ def test_factory_that_raises(write: Write) -> None:
     ("code", "problem"),
     [
         ("app = {}", "dict object is not callable"),
-        ("async def app(scope, receive, send): pass", "it is an ASGI application"),
-        ("class A:\n    async def __call__(self, scope, receive, send): pass\napp = A()", "it is an ASGI application"),
-        ("class A:\n    async def run(self, scope, receive, send): pass\napp = A().run", "it is an ASGI application"),
         ("def app(): pass", "is it a factory? Then write shop_l:app()"),
         ("def app(config=None): pass", "is it a factory? Then write shop_l:app()"),
     ],
 )
-def test_what_is_no_wsgi_app(write: Write, code: str, problem: str) -> None:
+def test_what_is_no_app(write: Write, code: str, problem: str) -> None:
     write("shop_l.py", code)
     error = fails("shop_l:app")
     assert error.message.startswith('cannot load "shop_l:app": ')
     assert problem in error.message
+
+
+# --- WSGI or ASGI ---
+
+
+@pytest.mark.parametrize(
+    ("code", "asgi"),
+    [
+        ("def app(environ, start_response): pass", False),
+        ("def app(*args): pass", False),
+        ("async def app(scope, receive, send): pass", True),
+        ("def app(scope, receive, send): return other(scope, receive, send)", True),
+        ("class A:\n    async def __call__(self, scope, receive, send): pass\napp = A()", True),
+        ("class A:\n    async def run(self, scope, receive, send): pass\napp = A().run", True),
+        ("import functools\nasync def f(x, scope, receive, send): pass\napp = functools.partial(f, 1)", True),
+        ("class A:\n    def __call__(self, environ, start_response): pass\napp = A()", False),
+    ],
+)
+def test_what_an_app_is_shows_without_calling_it(write: Write, code: str, asgi: bool) -> None:
+    write("shop_n.py", code)
+    assert load_all("shop_n:app")[0].is_asgi is asgi
+    assert load_all("shop_n:app", interface="asgi")[0].is_asgi
+    del sys.modules["shop_n"]
+
+
+def test_the_longest_path_comes_first(write: Write) -> None:
+    write("shop_o.py", "def wsgi(e, s): ...\nasync def asgi(scope, receive, send): ...")
+    apps = load_all("shop_o:wsgi", "shop_o:asgi@/api/v1", "shop_o:asgi=websocket", "shop_o:asgi@/api")
+    assert [(each.path, each.is_asgi, each.takes) for each in apps] == [
+        ("/api/v1", True, (True, True)),
+        ("/api", True, (True, True)),
+        ("", False, (True, False)),
+        ("", True, (False, True)),
+    ]
+
+
+def test_wsgi_takes_no_websockets(write: Write) -> None:
+    write("shop_p.py", "def app(e, s): ...")
+    with pytest.raises(AppLoadError, match='takes no "websocket"'):
+        load_all("shop_p:app=websocket")
 
 
 # --- Django ---
@@ -227,7 +274,7 @@ def test_django_project(write: Write) -> None:
         "shop_m/wsgi.py",
         "import os\nassert os.environ['DJANGO_SETTINGS_MODULE'] == 'shop_m.settings'\n" + textwrap.dedent(APP),
     )
-    assert loading.load(None).__module__ == "shop_m.wsgi"
+    assert load(None).__module__ == "shop_m.wsgi"
 
 
 def test_django_project_without_wsgi_application(write: Write) -> None:
@@ -238,7 +285,7 @@ def test_django_project_without_wsgi_application(write: Write) -> None:
     write("django/core/wsgi.py", "def get_wsgi_application(): return lambda e, s: ['django']")
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "django"}
     try:
-        app: Any = loading.load(None)
+        app: Any = load(None)
         assert app({}, None) == ["django"]
     finally:
         sys.modules.update(before)

@@ -11,7 +11,11 @@ import pytest
 from ostler.config import Config
 from ostler.config.settings import Assignment
 from ostler.logs import Logs
+from ostler.worker.interfaces import Mounted
 from ostler.worker.settings import core_settings, parallel_threads
+
+WSGI = Mounted(lambda environ, start_response: [], False, "", ())
+ASGI = Mounted(lambda scope, receive, send: None, True, "/api", ())
 
 KEYS = {
     "threads": int, "initial_threads": int, "thread_idle": float, "cpus": int, "greenlets": bool,
@@ -20,6 +24,9 @@ KEYS = {
     "limit_request_fields": int, "limit_request_body": int, "body_memory": int, "temp_dir": type(None),
     "response_buffer": int, "header_timeout": float, "body_timeout": float, "min_rate": int, "keepalive": float,
     "write_timeout": float, "worker_connections": int, "queue_size": int, "server_header": str,
+    "mounts": list, "loop_polls": bool, "root_path": str, "trusted_proxies": str, "ws_max_size": int,
+    "ws_max_frame_size": int, "ws_max_queue": int, "ws_per_message_deflate": str, "ws_ping_interval": float,
+    "ws_ping_timeout": float, "ws_handshake_timeout": float, "ws_lifetime": float,
     "access_log_fd": int, "access_log_format": str, "error_log_fd": int, "log_level": int, "retry_after": int,
 }  # fmt: skip
 
@@ -29,12 +36,12 @@ def config(**options: object) -> Config:
 
 
 def test_every_key_has_a_plain_type() -> None:
-    settings = core_settings(config(), Logs())
+    settings = core_settings(config(), Logs(), [WSGI])
     assert {key: type(value) for key, value in settings.items()} == KEYS
 
 
 def test_values() -> None:
-    settings = core_settings(config(limit_request_line="1K", keepalive="2m", threads=3), Logs())
+    settings = core_settings(config(limit_request_line="1K", keepalive="2m", threads=3), Logs(), [WSGI])
     assert (settings["limit_request_line"], settings["keepalive"], settings["threads"]) == (1024, 120.0, 3)
     assert (settings["access_log_fd"], settings["error_log_fd"], settings["log_level"]) == (-1, 2, 20)
 
@@ -49,7 +56,7 @@ def test_values() -> None:
     ],
 )
 def test_threads_grow_from_one_or_stay(options: dict[str, object], threads: tuple[object, ...]) -> None:
-    settings = core_settings(config(**options), Logs())
+    settings = core_settings(config(**options), Logs(), [WSGI])
     assert (settings["threads"], settings["initial_threads"], settings["thread_idle"]) == threads
 
 
@@ -61,11 +68,19 @@ def test_parallel_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("option", "value"), [("off", ""), ("shop", "shop")])
 def test_server_header(option: str, value: str) -> None:
-    assert core_settings(config(server_header=option), Logs())["server_header"] == value
+    assert core_settings(config(server_header=option), Logs(), [WSGI])["server_header"] == value
 
 
 def test_log_files_are_descriptors(tmp_path: Path) -> None:
     logs = Logs(str(tmp_path / "error"), str(tmp_path / "access"))
-    settings = core_settings(config(), logs)
+    settings = core_settings(config(), logs, [WSGI])
     assert (settings["error_log_fd"], settings["access_log_fd"]) == (logs.error_fd, logs.access_fd)
     logs.close()
+
+
+def test_event_loop_polls_where_every_app_is_asgi() -> None:
+    alone = core_settings(config(), Logs(), [ASGI])
+    assert (alone["loop_polls"], alone["initial_threads"]) == (True, 0)
+    beside = core_settings(config(), Logs(), [ASGI, WSGI])
+    assert (beside["loop_polls"], beside["initial_threads"]) == (False, 1)
+    assert beside["mounts"] == [("/api", True, True, True), ("", True, False, False)]

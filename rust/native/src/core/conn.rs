@@ -2,7 +2,9 @@
 
 use super::output::Output;
 use super::request::{Body, Gather, Request};
+use super::stream::Stream;
 use super::timers::Deadline;
+use super::websocket::Socket;
 use crate::log::Pending;
 use crate::sys::Peer;
 use ostler_wire::http1::{BodyDecoder, Progress};
@@ -21,6 +23,8 @@ pub enum Phase {
     InFlight,
     /// Answered; the client still takes bytes.
     Flushing,
+    /// A WebSocket; the reactor reads and writes.
+    Socket,
     /// Answered and shut; what the client still sends is read and forgotten, so that it reads our answer.
     Lingering,
 }
@@ -62,10 +66,23 @@ pub struct Conn {
     pub progress: Progress,
     /// When the first byte of the request came (monotonic ns).
     pub since: u64,
+    /// The request in flight is answered on the event loop.
+    pub on_loop: bool,
+    /// It asks for a WebSocket, and the app has not answered.
+    pub handshakes: bool,
+    /// The loop has been told that something happened here.
+    pub told: bool,
+    /// `request_timeout` has passed for a request on the loop.
+    pub timed_out: bool,
+    /// The client has closed its side.
+    pub half_closed: bool,
     /// The request under assembly.
     pub incoming: Option<Box<Request>>,
     pub upload: Option<Box<Upload>>,
     pub late: Option<Box<Late>>,
+    /// A body that the event loop reads while it comes.
+    pub stream: Option<Box<Stream>>,
+    pub socket_state: Option<Box<Socket>>,
     /// Bytes that came behind the current request.
     pub leftover: Vec<u8>,
     pub output: Option<Box<Output>>,
@@ -88,9 +105,16 @@ impl Conn {
             served: 0,
             progress: Progress::default(),
             since: 0,
+            on_loop: false,
+            handshakes: false,
+            told: false,
+            timed_out: false,
+            half_closed: false,
             incoming: None,
             upload: None,
             late: None,
+            stream: None,
+            socket_state: None,
             leftover: Vec::new(),
             output: None,
             line: None,

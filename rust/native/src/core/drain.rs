@@ -29,6 +29,7 @@ impl Core {
             while self.accept_one(index, now) {}
         }
         self.sweep_idle(now);
+        self.drain_sockets(now);
         self.signal_if_drained(&self.lock());
         self.kick.signal();
     }

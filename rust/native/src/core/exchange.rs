@@ -7,7 +7,8 @@ use super::Core;
 use crate::log::Stamp;
 use crate::sys;
 use ostler_wire::http1::response::{
-    chunk_header, has_body, is_field_value, is_hop_by_hop, is_token, parse_length, plan, BodyFraming, Plan,
+    chunk_header, has_body, is_field_value, is_hop_by_hop, is_token, parse_length, plan, reason_phrase, BodyFraming,
+    Plan,
 };
 use ostler_wire::http1::Version;
 use std::io::ErrorKind;
@@ -105,8 +106,14 @@ pub struct Exchange {
     gone: bool,
     /// The client waits for "100 Continue": unless its body is read, nobody knows whether it will still send it.
     awaited: bool,
+    /// The request runs on the event loop.
+    on_loop: bool,
     /// Bytes of this answer wait in the reactor's hands: later ones go behind them.
     held: bool,
+    /// The last chunk goes with the part that is being sent.
+    is_last: bool,
+    /// Field lines for the end of a chunked body.
+    trailers: Vec<u8>,
     pub stamp: Stamp,
 }
 
@@ -137,7 +144,10 @@ impl Default for Exchange {
             excess: false,
             gone: false,
             awaited: false,
+            on_loop: false,
             held: false,
+            is_last: false,
+            trailers: Vec::new(),
             stamp: Stamp::default(),
         }
     }
@@ -157,8 +167,11 @@ impl Exchange {
         self.sent = 0;
         self.excess = false;
         self.gone = false;
-        self.awaited = matches!(request.body, Body::Awaited);
+        self.awaited = matches!(request.body, Body::Awaited | Body::Streamed);
+        self.on_loop = request.on_loop;
         self.held = false;
+        self.is_last = false;
+        self.trailers.clear();
         self.lines.clear();
     }
 
@@ -235,6 +248,53 @@ impl Exchange {
         Ok(())
     }
 
+    /// Takes a status by its number, with the registered phrase.
+    pub fn start_code(&mut self, code: u16) -> Result<(), HeadError> {
+        if !(200..=999).contains(&code) {
+            return Err(HeadError::Status);
+        }
+        let mut line = [0u8; 48];
+        let phrase = reason_phrase(code).as_bytes();
+        line[..3].copy_from_slice(itoa::Buffer::new().format(code).as_bytes());
+        line[3] = b' ';
+        line[4..4 + phrase.len()].copy_from_slice(phrase);
+        self.start(&line[..4 + phrase.len()])
+    }
+
+    /// Sends an interim answer, e.g. 103, while no other has begun; HTTP/1.0 knows none (RFC 9110 §15.2).
+    pub fn inform(&mut self, core: &Core, code: u16, fields: &[(&[u8], &[u8])]) -> Result<Room, HeadError> {
+        let mut head = Vec::with_capacity(256);
+        head.extend_from_slice(b"HTTP/1.1 ");
+        head.extend_from_slice(itoa::Buffer::new().format(code).as_bytes());
+        head.push(b' ');
+        head.extend_from_slice(reason_phrase(code).as_bytes());
+        head.extend_from_slice(b"\r\n");
+        for (name, value) in fields {
+            put_field(&mut head, name, value)?;
+        }
+        head.extend_from_slice(b"\r\n");
+        if self.version == Version::Http10 || self.is_sending() {
+            return Ok(Room::Direct);
+        }
+        Ok(self.write_apart(core, &head, b"", b"", &mut None))
+    }
+
+    /// Takes one trailer field, sent behind a chunked body. `Ok(false)`: it may not stand there (RFC 9110 §6.5.1).
+    pub fn trailer(&mut self, name: &[u8], value: &[u8]) -> Result<bool, HeadError> {
+        let framing: [&[u8]; 5] = [
+            b"content-length",
+            b"host",
+            b"content-encoding",
+            b"content-type",
+            b"content-range",
+        ];
+        if is_hop_by_hop(name) || framing.iter().any(|other| name.eq_ignore_ascii_case(other)) {
+            return Ok(false);
+        }
+        put_field(&mut self.trailers, name, value)?;
+        Ok(true)
+    }
+
     /// Takes one field. `Ok(false)`: a hop-by-hop field, which is the server's to send and was left out.
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<bool, HeadError> {
         if !is_token(name) {
@@ -268,6 +328,15 @@ impl Exchange {
         Ok(true)
     }
 
+    /// Sends the head before any part of the body is there.
+    pub fn send_head(&mut self, core: &Core) -> Room {
+        if self.phase == Phase::Started {
+            self.complete_head(core, None);
+            return self.write_head_buffer(core);
+        }
+        Room::Direct
+    }
+
     /// All fields are there.
     pub fn started(&mut self, core: &Core) {
         if core.access.as_ref().is_some_and(|(log, _)| log.wants_response_fields()) {
@@ -280,7 +349,7 @@ impl Exchange {
     fn complete_head(&mut self, core: &Core, known: Option<u64>) {
         let mut keep_alive = self.keep_alive && core.settings.keepalive > 0 && !core.is_draining();
         if self.awaited {
-            keep_alive &= !core.body_is_awaited(self.token);
+            keep_alive &= !core.body_is_awaited(self.token) && !core.expects(self.token);
         }
         self.plan = plan(
             self.version,
@@ -291,7 +360,7 @@ impl Exchange {
             keep_alive,
         );
         self.phase = Phase::Sending;
-        if core.settings.request_timeout > 0 {
+        if core.settings.request_timeout > 0 && !self.on_loop {
             self.gone |= !core.claims[self.thread].for_app();
         }
         let head = &mut self.head;
@@ -345,12 +414,22 @@ impl Exchange {
         self.write_body(core, part, owner)
     }
 
+    /// As `send_part`, for the last one: what ends the body leaves with it.
+    pub fn send_last(&mut self, core: &Core, part: &[u8], owner: &mut Owner) -> Room {
+        self.is_last = self.phase == Phase::Sending && self.trailers.is_empty();
+        let room = self.send_part(core, part, owner);
+        if part.is_empty() {
+            self.is_last = false;
+        }
+        room
+    }
+
     fn write_body(&mut self, core: &Core, body: &[u8], owner: &mut Owner) -> Room {
         let body = self.cut(body);
         let mut tail: &[u8] = b"";
         if matches!(self.plan.framing, BodyFraming::Chunked) && !body.is_empty() {
             chunk_header(body.len(), &mut self.head);
-            tail = b"\r\n";
+            tail = if self.is_last { b"\r\n0\r\n\r\n" } else { b"\r\n" };
         }
         self.sent += body.len() as u64;
         if body.len() > JOIN {
@@ -514,9 +593,11 @@ impl Exchange {
                 self.complete_head(core, Some(0).filter(|_| self.declared.is_none()));
                 self.write_head_buffer(core);
             }
-            Phase::Sending if matches!(self.plan.framing, BodyFraming::Chunked) => {
+            Phase::Sending if matches!(self.plan.framing, BodyFraming::Chunked) && !self.is_last => {
                 self.head.clear();
-                self.head.extend_from_slice(b"0\r\n\r\n");
+                self.head.extend_from_slice(b"0\r\n");
+                self.head.append(&mut self.trailers);
+                self.head.extend_from_slice(b"\r\n");
                 self.write_head_buffer(core);
             }
             _ => {}
@@ -553,4 +634,19 @@ impl Exchange {
             excess: self.excess,
         }
     }
+}
+
+/// Writes one field line whose name and value have been looked at.
+fn put_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
+    if !is_token(name) {
+        return Err(HeadError::Name);
+    }
+    if !is_field_value(value) {
+        return Err(HeadError::Value);
+    }
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::conn::Phase;
 use super::exchange::Finished;
-use super::request::{Request, BUFFER};
+use super::request::{Request, Token, BUFFER};
 use super::timers::tick_after;
 use super::{Core, State};
 use crate::log::Pending;
@@ -29,6 +29,12 @@ impl Core {
             }
             return;
         }
+        self.conclude(&mut state, token, done, line, now);
+    }
+
+    /// What becomes of the connection of an answered request.
+    pub(super) fn conclude(&self, state: &mut State, token: Token, done: &Finished, line: &mut Pending, now: u64) {
+        let index = token.index as usize;
         let Some(conn) = state.conn(token) else {
             return self.put_line(line);
         };
@@ -44,7 +50,7 @@ impl Core {
         }
         if conn.gone || done.client_gone || done.reset {
             self.put_line(line);
-            return self.close(&mut state, index);
+            return self.close(state, index);
         }
         if waiting {
             conn.phase = Phase::Flushing;
@@ -54,10 +60,10 @@ impl Core {
             return; // flushing watches its own deadline since the first bytes were held
         }
         self.put_line(line);
-        self.after_answer(&mut state, index, now);
+        self.after_answer(state, index, now);
     }
 
-    fn put_line(&self, line: &Pending) {
+    pub(super) fn put_line(&self, line: &Pending) {
         if let (Some((_, writer)), false) = (&self.access, line.text.is_empty()) {
             writer.put(&line.text);
         }
@@ -91,6 +97,7 @@ impl Core {
             return self.part(state, index, now);
         }
         conn.phase = Phase::Idle;
+        conn.timed_out = false;
         if !conn.leftover.is_empty() {
             return self.next_in_pipeline(state, index, now);
         }
@@ -117,7 +124,7 @@ impl Core {
     /// Closes a connection that has had its last answer; lingers when the client was still sending.
     fn part(&self, state: &mut State, index: usize, now: u64) {
         let conn = &state.conns[index];
-        let unread = !conn.leftover.is_empty() || conn.late.is_some();
+        let unread = !conn.leftover.is_empty() || conn.late.is_some() || conn.stream.is_some();
         if unread || sys::discard(conn.socket.as_raw_fd()).is_ok_and(|count| count > 0) {
             self.begin_linger(state, index, now);
         } else {

@@ -27,7 +27,7 @@ impl Core {
             self.watch(conn, token.index as usize, Some(interest));
             let due = tick_after(sys::monotonic_ns(), self.settings.write_timeout);
             state.set_deadline(token.index as usize, due);
-            self.kick.signal(); // whoever polls must learn of the new deadline
+            self.wake_timekeeper();
         }
         if full {
             Room::Full
@@ -60,6 +60,11 @@ impl Core {
         self.is_room(&mut self.lock(), token)
     }
 
+    /// Whether the client is gone.
+    pub fn is_gone(&self, token: Token) -> bool {
+        self.lock().conn(token).is_none_or(|conn| conn.gone)
+    }
+
     fn is_room(&self, state: &mut State, token: Token) -> bool {
         let enough = self.settings.response_buffer / 2;
         let Some(conn) = state.conn(token).filter(|conn| !conn.gone) else {
@@ -84,18 +89,17 @@ impl Core {
         match flushed {
             Flushed::Blocked => {
                 if held > self.settings.response_buffer / 2 {
-                    self.progress.notify_all();
+                    self.tell_of_room(state, index);
                 }
             }
             Flushed::All => self.all_sent(state, index, now),
             Flushed::Broken => {
                 conn.gone = true;
-                self.progress.notify_all();
                 if conn.phase == Phase::Flushing {
-                    self.client_left(state, index);
-                } else {
-                    self.watch(conn, index, None);
+                    return self.client_left(state, index);
                 }
+                self.watch(conn, index, None);
+                self.tell_of_room(state, index);
             }
         }
     }
@@ -112,7 +116,7 @@ impl Core {
         let interest = conn.interest.unwrap_or(0) & !sys::WRITABLE;
         self.watch(conn, index, Some(interest));
         state.set_deadline(index, NEVER);
-        self.progress.notify_all();
+        self.tell_of_room(state, index);
     }
 
     /// The client went before it had the whole answer: 499 in the log.
@@ -127,6 +131,9 @@ impl Core {
 
     /// A late body or a held response has had its time.
     pub(super) fn in_flight_deadline(&self, state: &mut State, index: usize, now: u64) {
+        if self.stream_deadline(state, index, now) || self.handshake_deadline(state, index, now) {
+            return;
+        }
         let conn = &mut state.conns[index];
         if let Some(Late::Reading(upload)) = conn.late.as_deref() {
             match self.upload_due(upload.since, upload.received) {
@@ -155,11 +162,10 @@ impl Core {
         ));
         conn.gone = true;
         sys::reset_on_close(conn.socket.as_raw_fd());
-        self.progress.notify_all();
         if conn.phase == Phase::Flushing {
-            self.client_left(state, index);
-        } else {
-            self.watch(conn, index, None);
+            return self.client_left(state, index);
         }
+        self.watch(conn, index, None);
+        self.tell_of_room(state, index);
     }
 }

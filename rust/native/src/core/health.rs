@@ -49,7 +49,7 @@ impl Core {
         let (status, text) = match probe {
             Probe::Live => (200, "live"),
             Probe::Ready if state.draining => (503, "draining"),
-            Probe::Ready if state.queue.len() >= self.settings.queue_size.div_ceil(2) => {
+            Probe::Ready if state.queue.len() + state.loop_queue.len() >= self.settings.queue_size.div_ceil(2) => {
                 (503, "the queue is half full")
             }
             Probe::Ready => (200, "ready"),

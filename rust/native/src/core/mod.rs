@@ -6,27 +6,38 @@
 
 mod conn;
 mod drain;
+mod event_loop;
 mod exchange;
 mod finish;
 mod flush;
 mod growth;
 mod health;
 mod monitor;
+mod monitor_loop;
+mod mounts;
 mod output;
+mod proxies;
 mod reactor;
 mod receive;
 mod refuse;
 mod request;
 mod roles;
+mod stream;
 mod timers;
 mod watch;
+mod websocket;
 
+pub use event_loop::{News, Turn};
 pub use exchange::{Exchange, Finished, HeadError, Owner, Room};
+pub use mounts::{spelled, Mount};
 pub use output::{Piece, Shared};
+pub use proxies::Settled;
 pub use reactor::PollSpace;
 pub use request::{Body, Request, Token};
 pub use roles::Next;
+pub use stream::Part;
 pub use watch::{Notice, Runner, Waiter};
+pub use websocket::Ending;
 
 use crate::log::{AccessLog, ErrorLog, Writer};
 use crate::score::Score;
@@ -38,7 +49,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A descriptor that gives connections.
@@ -57,6 +68,14 @@ pub(crate) struct State {
     conns: Slab<Conn>,
     next_generation: u32,
     queue: VecDeque<Box<Request>>,
+    /// Requests for the event loop.
+    loop_queue: VecDeque<Box<Request>>,
+    /// Connections with news for it.
+    loop_ready: Vec<Token>,
+    /// It is here, and looks at both before it goes.
+    in_turn: bool,
+    /// Requests that it answers.
+    runs: Slab<roles::Run>,
     /// Boxed: requests move between connection, queue and thread as one pointer.
     #[allow(clippy::vec_box)]
     spare: Vec<Box<Request>>,
@@ -88,6 +107,12 @@ pub struct Core {
     epoll: Epoll,
     /// Wakes whoever waits in epoll.
     kick: Wake,
+    /// Wakes the event loop.
+    pub loop_wake: Wake,
+    /// How often the loop has come by.
+    turns: AtomicUsize,
+    /// The kernel's number of its thread.
+    loop_tid: AtomicU32,
     /// Wakes the monitor out of its own wait.
     nudge: Wake,
     /// Readable when the worker's main thread has threads to start or notices to read.
@@ -132,6 +157,9 @@ impl Core {
             score,
             epoll,
             kick,
+            loop_wake: Wake::new()?,
+            turns: AtomicUsize::new(0),
+            loop_tid: AtomicU32::new(0),
             nudge: Wake::new()?,
             attention,
             drained: Wake::new()?,
@@ -191,6 +219,10 @@ impl State {
             conns: Slab::new(),
             next_generation: 0,
             queue: VecDeque::new(),
+            loop_queue: VecDeque::new(),
+            loop_ready: Vec::new(),
+            in_turn: false,
+            runs: Slab::new(),
             spare: Vec::new(),
             wheel: timers::Wheel::new(sys::monotonic_ns()),
             due: Vec::new(),

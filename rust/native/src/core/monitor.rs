@@ -16,7 +16,7 @@ const QUIET: u32 = 2;
 /// Between two looks while threads compute and the monitor polls for them.
 const SLOW_TICK: i32 = 5;
 /// Between two looks at the ages of running requests.
-const WATCH: Duration = Duration::from_millis(50);
+pub(super) const WATCH: Duration = Duration::from_millis(50);
 /// How long requests are taken for long computations after one was (ns).
 const CROWDED: u64 = 5_000_000_000;
 /// Requests kept for reuse while nothing is in flight: memory goes back.
@@ -25,6 +25,9 @@ const SPARE_WHEN_QUIET: usize = 4;
 impl Core {
     /// The monitor thread's body; returns after `stop`.
     pub fn monitor(&self) {
+        if self.settings.loop_polls {
+            return self.monitor_loop();
+        }
         let mut space = PollSpace::default();
         let mut pace = Pace::default();
         let mut quiet = 0;
@@ -63,7 +66,7 @@ impl Core {
         state.spare.shrink_to(SPARE_WHEN_QUIET);
         state.roles.monitor_asleep = true;
         while state.roles.monitor_asleep && !state.stopping {
-            if state.roles.busy() == 0 || !self.settings.watches() {
+            if state.roles.busy() + state.runs.len() == 0 || !self.settings.watches() {
                 state = self.monitor_wake.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }

@@ -1,6 +1,7 @@
 //! Waiting for events and sending each to where it belongs. Whoever holds the poller's role calls `poll`.
 
 use super::conn::{Conn, Phase};
+use super::event_loop::is_on_loop;
 use super::request::Token;
 use super::timers::{self, tick_after};
 use super::{Core, State};
@@ -110,6 +111,7 @@ impl Core {
                 }
                 self.watch_in_flight(&mut state, token, ready, broken, scratch, now);
             }
+            Phase::Socket => self.on_socket_ready(&mut state, index, ready, broken, scratch, now),
             Phase::Lingering => self.linger(&mut state, index),
         }
     }
@@ -128,6 +130,9 @@ impl Core {
         let Some(conn) = state.conn(token) else { return };
         if !matches!(conn.phase, Phase::InFlight | Phase::Flushing) {
             return;
+        }
+        if is_on_loop(conn) {
+            return self.watch_on_loop(state, index, ready, broken, scratch, now);
         }
         if broken {
             conn.gone = true;
@@ -263,6 +268,7 @@ impl Core {
             ),
             Phase::Body => self.body_deadline(state, index, now),
             Phase::InFlight | Phase::Flushing => self.in_flight_deadline(state, index, now),
+            Phase::Socket => self.socket_deadline(state, index, now),
             Phase::Lingering => self.close(state, index),
         }
     }

@@ -1,8 +1,11 @@
 //! Reading: bytes become requests, and whole requests go into the run queue.
 
 use super::conn::{Conn, Late, Phase, Upload};
-use super::request::{Body, Gather, Token, BUFFER};
+use super::mounts::route;
+use super::request::{Body, Gather, Request, Token, BUFFER};
+use super::stream::Stream;
 use super::timers::{tick_after, NEVER};
+use super::websocket::{check_handshake, wants_websocket};
 use super::{Core, State};
 use crate::score;
 use crate::sys;
@@ -16,7 +19,7 @@ const TURN: usize = 256 * 1024;
 const SCRATCH: usize = 64 * 1024;
 
 /// What reading came to.
-enum Got {
+pub(super) enum Got {
     Some(usize),
     Nothing,
     /// The client sends no more.
@@ -134,15 +137,14 @@ impl Core {
 
     /// The head is whole: does a body follow?
     fn begin_body(&self, state: &mut State, index: usize, now: u64) {
+        if !self.assign(state, index, now) {
+            return;
+        }
         let may_await = self.may_await(state, index);
         let conn = &mut state.conns[index];
         let Some(request) = conn.incoming.as_deref_mut() else {
             return;
         };
-        conn.keep_alive = request.head.keep_alive;
-        if let Some(probe) = self.probe(request, conn.listener) {
-            return self.answer_probe(state, index, probe, now);
-        }
         let end = request.head.len;
         if matches!(request.head.framing, Framing::None | Framing::Length(0)) {
             set_aside(conn, end);
@@ -152,6 +154,9 @@ impl Core {
             Ok(decoder) => decoder,
             Err(reject) => return self.refuse(state, index, reject.status, reject.reason, now),
         };
+        if request.on_loop {
+            return self.begin_stream(state, index, decoder, now);
+        }
         let mut upload = Box::new(Upload {
             decoder,
             inline_end: None,
@@ -185,6 +190,68 @@ impl Core {
                 self.body_progress(state, index, fed, now);
             }
         }
+    }
+
+    /// Finds the app of a request; false: it was answered without one.
+    fn assign(&self, state: &mut State, index: usize, now: u64) -> bool {
+        let conn = &mut state.conns[index];
+        let Some(request) = conn.incoming.as_deref_mut() else {
+            return false;
+        };
+        conn.keep_alive = request.head.keep_alive;
+        if let Some(probe) = self.probe(request, conn.listener) {
+            self.answer_probe(state, index, probe, now);
+            return false;
+        }
+        let path = request.head.path.of(&request.buffer);
+        let asks = wants_websocket(request);
+        let mounts = &self.settings.mounts;
+        let socket = if asks { route(mounts, path, true) } else { None };
+        let Some(mount) = socket.or_else(|| route(mounts, path, false)) else {
+            let status = if asks { 403 } else { 404 };
+            self.refuse(
+                state,
+                index,
+                status,
+                "no app is mounted at this path for this protocol",
+                now,
+            );
+            return false;
+        };
+        request.mount = mount;
+        request.on_loop = mounts[mount].on_loop;
+        request.websocket = socket.is_some() && request.on_loop;
+        if !request.websocket {
+            return true;
+        }
+        let Err((status, reason)) = check_handshake(request) else {
+            return true;
+        };
+        self.refuse(state, index, status, reason, now);
+        false
+    }
+
+    /// An app on the event loop is called before its body is there, unless it is already.
+    fn begin_stream(&self, state: &mut State, index: usize, decoder: BodyDecoder, now: u64) {
+        let conn = &mut state.conns[index];
+        let Some(request) = conn.incoming.as_deref_mut() else {
+            return;
+        };
+        let start = request.head.len;
+        let here = request.buffer.len() - start;
+        if let Some(length) = decoder.remaining().filter(|&length| length <= here as u64) {
+            let end = start + length as usize;
+            set_aside(conn, end);
+            return self.enqueue(state, index, Body::Inline { start, end }, now);
+        }
+        let expects = request.head.expect_continue && here == 0;
+        let behind = request.buffer.split_off(start);
+        conn.stream = Some(Box::new(Stream::new(decoder, expects, now)));
+        if let Err(reason) = Self::feed_stream(conn, &behind) {
+            conn.stream = None;
+            return self.refuse(state, index, 400, reason, now);
+        }
+        self.enqueue(state, index, Body::Streamed, now);
     }
 
     /// Whether the app may be called before this body is there, and its thread wait for the client when it reads.
@@ -324,7 +391,7 @@ impl Core {
 
     /// Puts a whole request into the run queue, or refuses it when that is full.
     fn enqueue(&self, state: &mut State, index: usize, body: Body, now: u64) {
-        if state.queue.len() >= self.settings.queue_size {
+        if state.queue.len() + state.loop_queue.len() >= self.settings.queue_size {
             return self.refuse(state, index, 503, "queue_size reached: every app thread is busy", now);
         }
         state.set_deadline(index, NEVER);
@@ -343,12 +410,28 @@ impl Core {
         request.listener = usize::from(conn.listener);
         request.body = body;
         request.queued_ns = now;
+        if request.on_loop {
+            return self.enqueue_for_loop(state, index, request, now);
+        }
         state.queue.push_back(request);
-        score::set(&self.score.queued, state.queue.len());
+        score::set(&self.score.queued, state.queue.len() + state.loop_queue.len());
         if state.roles.monitor_asleep {
             state.roles.monitor_asleep = false;
             self.monitor_wake.notify_one();
         }
+    }
+
+    fn enqueue_for_loop(&self, state: &mut State, index: usize, request: Box<Request>, now: u64) {
+        let conn = &mut state.conns[index];
+        conn.on_loop = true;
+        conn.handshakes = request.websocket;
+        if request.websocket && self.settings.websocket.handshake_timeout > 0 {
+            let due = tick_after(now, self.settings.websocket.handshake_timeout);
+            state.set_deadline(index, due);
+        }
+        state.loop_queue.push_back(request);
+        self.wake_loop(state);
+        score::set(&self.score.queued, state.queue.len() + state.loop_queue.len());
     }
 
     /// Reads for an app thread that waits for its late body.
@@ -420,7 +503,7 @@ impl Core {
             None => return Err("the client left"),
         }
         state.set_deadline(token.index as usize, tick_after(now, self.settings.body_timeout));
-        self.kick.signal(); // whoever polls must learn of the new deadline
+        self.wake_timekeeper();
         loop {
             let Some(conn) = state.conn(token) else {
                 return Err("the request is over");
@@ -446,7 +529,7 @@ impl Core {
 }
 
 /// Tells the client to send its body (RFC 9110 §10.1.1).
-fn go_on(fd: RawFd) {
+pub(super) fn go_on(fd: RawFd) {
     // 25 bytes fit into the send buffer of a client whose request has not been answered yet.
     let _ = sys::send(fd, b"HTTP/1.1 100 Continue\r\n\r\n");
 }
@@ -467,7 +550,7 @@ fn set_aside(conn: &mut Conn, end: usize) {
     }
 }
 
-fn read_scratch(fd: RawFd, scratch: &mut Vec<u8>) -> Got {
+pub(super) fn read_scratch(fd: RawFd, scratch: &mut Vec<u8>) -> Got {
     scratch.clear();
     scratch.reserve(SCRATCH);
     sys::recv(fd, scratch, SCRATCH).into()

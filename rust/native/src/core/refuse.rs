@@ -42,6 +42,10 @@ impl Core {
             out.extend_from_slice(b"\r\nServer: ");
             out.extend_from_slice(&self.settings.server_header);
         }
+        if status == 426 {
+            out.extend_from_slice(b"\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket");
+            // RFC 6455 §4.4
+        }
         if status == 503 {
             let _ = write!(out, "\r\nRetry-After: {}", self.settings.retry_after);
         }
@@ -84,6 +88,9 @@ impl Core {
         let conn = &mut state.conns[index];
         conn.phase = Phase::Lingering;
         conn.upload = None;
+        conn.stream = None;
+        conn.socket_state = None;
+        conn.on_loop = false;
         if conn.late.take().is_some() {
             self.progress.notify_all();
         }

@@ -44,13 +44,15 @@ pub enum Body {
     File(File, u64),
     /// The client waits for "100 Continue": the body is read when the app first asks for it.
     Awaited,
+    /// Read while it comes, on the event loop.
+    Streamed,
 }
 
 impl Body {
     /// Its length in bytes, where known.
     pub fn length(&self) -> u64 {
         match self {
-            Self::Empty | Self::Awaited => 0,
+            Self::Empty | Self::Awaited | Self::Streamed => 0,
             Self::Inline { start, end } => (end - start) as u64,
             Self::Memory(bytes) => bytes.len() as u64,
             Self::File(_, length) => *length,
@@ -70,7 +72,13 @@ pub struct Request {
     pub peer: Peer,
     /// Which listener took the connection.
     pub listener: usize,
-    /// Which thread runs it.
+    /// Which app it is for: an index into the mounts.
+    pub mount: usize,
+    /// That app runs on the event loop.
+    pub on_loop: bool,
+    /// It asks for a WebSocket, and its app takes them.
+    pub websocket: bool,
+    /// Which thread runs it; on the event loop: its number there.
     pub thread: usize,
     /// When the head was complete (monotonic ns).
     pub queued_ns: u64,
@@ -91,6 +99,9 @@ impl Default for Request {
             body: Body::Empty,
             peer: Peer::Unix,
             listener: 0,
+            mount: 0,
+            on_loop: false,
+            websocket: false,
             thread: 0,
             queued_ns: 0,
             started_ns: 0,

@@ -4,10 +4,10 @@
 
 use super::conn::Phase;
 use super::request::Request;
-use super::roles::Watched;
+use super::roles::{Run, Watched};
 use super::{Core, State};
 use crate::log::Entry;
-use crate::score;
+use crate::score::{self, RECORDS};
 use crate::sys;
 use ostler_wire::http1::{parse_head, Progress};
 use std::os::fd::AsRawFd;
@@ -38,7 +38,7 @@ pub enum Notice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runner {
     pub thread: usize,
-    /// The kernel's number of the thread.
+    /// The kernel's number of the thread; 0: the event loop's request number `thread`.
     pub tid: u32,
     pub method: String,
     pub target: String,
@@ -84,6 +84,19 @@ impl Claim {
     }
 }
 
+/// What is to be done about a request that was not done yet.
+fn due_of(run: &Run, slow: u64, limit: u64, now: u64) -> Option<Watched> {
+    let age = now.saturating_sub(run.started);
+    let due = if limit > 0 && age >= limit {
+        Watched::TimedOut
+    } else if slow > 0 && age >= slow {
+        Watched::Slow
+    } else {
+        Watched::Not
+    };
+    (due > run.watched).then_some(due)
+}
+
 impl Core {
     /// Notices requests that run for too long.
     pub(super) fn watch_requests(&self, state: &mut State, now: u64) {
@@ -91,21 +104,12 @@ impl Core {
             return;
         }
         state.watched_ns = now;
+        self.watch_runs(state, now);
         let (slow, limit) = (self.settings.slow_request, self.settings.request_timeout);
         let overdue: Vec<(usize, Watched)> = state
             .roles
             .running()
-            .filter_map(|(thread, run, _)| {
-                let age = now.saturating_sub(run.started);
-                let due = if limit > 0 && age >= limit {
-                    Watched::TimedOut
-                } else if slow > 0 && age >= slow {
-                    Watched::Slow
-                } else {
-                    Watched::Not
-                };
-                (due > run.watched).then_some((thread, due))
-            })
+            .filter_map(|(thread, run, _)| Some((thread, due_of(run, slow, limit, now)?)))
             .collect();
         for (thread, due) in overdue {
             let Some(runner) = self.runner(state, thread, now) else {
@@ -122,6 +126,55 @@ impl Core {
             }
             self.attention.signal();
         }
+    }
+
+    /// The same for requests on the event loop. The loop itself answers those that time out: their tasks can be ended.
+    fn watch_runs(&self, state: &mut State, now: u64) {
+        let (slow, limit) = (self.settings.slow_request, self.settings.request_timeout);
+        let overdue: Vec<(usize, Watched)> = state
+            .runs
+            .iter()
+            .filter_map(|(number, run)| Some((number, due_of(run, slow, limit, now)?)))
+            .collect();
+        for (number, due) in overdue {
+            let Some(run) = state.runs.get_mut(number) else {
+                continue;
+            };
+            run.watched = due;
+            let token = run.token;
+            let Some(runner) = self.runner_on_loop(state, number, now) else {
+                continue;
+            };
+            if due == Watched::TimedOut {
+                score::add(&self.score.timeouts, 1);
+                if let Some(conn) = state.conn(token) {
+                    conn.timed_out = true;
+                    self.tell_loop(state, token.index as usize);
+                }
+                state.notices.push(Notice::TimedOut(runner));
+            } else {
+                state.notices.push(Notice::Slow(runner));
+            }
+            self.attention.signal();
+        }
+    }
+
+    /// A request on the event loop, in words.
+    fn runner_on_loop(&self, state: &State, number: usize, now: u64) -> Option<Runner> {
+        let run = state.runs.get(number)?;
+        let conn = state.conns.get(run.token.index as usize)?;
+        let (method, target) = match number < RECORDS {
+            true => self.score.record(number).text(),
+            false => ("?".into(), "?".into()),
+        };
+        Some(Runner {
+            thread: number,
+            tid: 0,
+            method,
+            target,
+            client: conn.peer.to_string(),
+            age: now.saturating_sub(run.started),
+        })
     }
 
     /// The request of a thread, in words.
@@ -147,6 +200,12 @@ impl Core {
         threads
             .into_iter()
             .filter_map(|thread| self.runner(&state, thread, now))
+            .chain(
+                state
+                    .runs
+                    .iter()
+                    .filter_map(|(number, _)| self.runner_on_loop(&state, number, now)),
+            )
             .collect()
     }
 
@@ -155,7 +214,7 @@ impl Core {
         let now = sys::monotonic_ns();
         let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
         let state = self.lock();
-        let queue = state.queue.iter().take(most);
+        let queue = state.queue.iter().chain(&state.loop_queue).take(most);
         queue
             .map(|request| Waiter {
                 method: text(request.method()),
@@ -221,6 +280,7 @@ impl Core {
 
     /// Answers 503 to requests that have waited for a thread for too long, and notices a standstill.
     pub(super) fn shed(&self, state: &mut State, now: u64) {
+        self.shed_for_loop(state, now);
         let Some(front) = state.queue.front() else { return };
         let age = now.saturating_sub(front.queued_ns);
         if age >= STANDSTILL {
@@ -240,6 +300,36 @@ impl Core {
             }
         }
         score::set(&self.score.queued, state.queue.len());
+    }
+
+    /// The same for requests that wait for the event loop, which some code blocks.
+    fn shed_for_loop(&self, state: &mut State, now: u64) {
+        let limit = self.settings.queue_timeout;
+        let is_late = |request: &Request| limit > 0 && now.saturating_sub(request.queued_ns) >= limit;
+        while state.loop_queue.front().is_some_and(|request| is_late(request)) {
+            let Some(request) = state.loop_queue.pop_front() else {
+                return;
+            };
+            let index = request.token.index as usize;
+            let Some(conn) = state.conn(request.token) else {
+                state.give_back(request);
+                continue;
+            };
+            conn.on_loop = false;
+            let gone = conn.gone;
+            conn.incoming = Some(request);
+            if gone {
+                self.close(state, index);
+            } else {
+                self.refuse(
+                    state,
+                    index,
+                    503,
+                    "queue_timeout passed while the event loop was blocked",
+                    now,
+                );
+            }
+        }
     }
 
     fn refuse_queued(&self, state: &mut State, request: Box<Request>, now: u64) {

@@ -2,7 +2,7 @@
 
 use super::names::{environ_key, Kind, Names, Values};
 use super::text::latin1;
-use crate::core::{Body, Request};
+use crate::core::{spelled, Body, Request};
 use crate::sys::Peer;
 use ostler_wire::http1::{Framing, Version};
 use pyo3::ffi;
@@ -33,6 +33,8 @@ pub struct Facts {
     pub software: String,
     pub errors: Py<PyAny>,
     pub file_wrapper: Py<PyAny>,
+    /// By mount: where its paths begin, and its SCRIPT_NAME.
+    pub mounts: Vec<(Vec<u8>, String)>,
     /// SERVER_NAME and SERVER_PORT of each listener.
     pub servers: Vec<(String, String)>,
 }
@@ -41,6 +43,8 @@ pub struct Facts {
 pub struct Environs {
     templates: Vec<Py<PyDict>>,
     keys: Keys,
+    mounts: Vec<(Vec<u8>, Py<PyString>)>,
+    script_name: Py<PyString>,
     names: Names,
     values: Values,
     http10: Py<PyString>,
@@ -73,6 +77,12 @@ impl Environs {
                 host: key("HTTP_HOST"),
                 queue_time: key("ostler.queue_time"),
             },
+            mounts: facts
+                .mounts
+                .iter()
+                .map(|(prefix, script)| (prefix.clone(), PyString::new(py, script).unbind()))
+                .collect(),
+            script_name: key("SCRIPT_NAME"),
             names: Names::new(py),
             values: Values::new(),
             http10: key("HTTP/1.0"),
@@ -95,7 +105,11 @@ impl Environs {
         let target = self.values.text(py, request.target());
         put(&environ, &self.keys.raw_uri, &target)?;
         put(&environ, &self.keys.request_uri, &target)?;
-        if head.path == head.target && !request.target().contains(&b'%') {
+        let prefix = self.mount(py, &environ, request)?;
+        if prefix > 0 {
+            let path = self.path(py, &head.path.of(&request.buffer)[prefix..]);
+            put(&environ, &self.keys.path, &path)?;
+        } else if head.path == head.target && !request.target().contains(&b'%') {
             put(&environ, &self.keys.path, &target)?;
         } else {
             let path = self.path(py, head.path.of(&request.buffer));
@@ -123,6 +137,18 @@ impl Environs {
             put(&environ, &self.keys.host, &host)?;
         }
         Ok(environ)
+    }
+
+    /// SCRIPT_NAME, and how much of the path it takes.
+    fn mount(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<usize> {
+        let Some((prefix, script)) = self.mounts.get(request.mount) else {
+            return Ok(0);
+        };
+        let script = script.bind(py);
+        if script.len()? > 0 {
+            put(environ, &self.script_name, script)?;
+        }
+        Ok(spelled(prefix, request.head.path.of(&request.buffer)))
     }
 
     /// PATH_INFO: percent-decoded bytes as latin-1.
@@ -198,7 +224,7 @@ fn add(
 
 /// `environ[key] = value` without the checks that a `&str` key would need.
 #[inline]
-fn put(environ: &Bound<'_, PyDict>, key: &Py<PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn put(environ: &Bound<'_, PyDict>, key: &Py<PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
     // SAFETY: three valid references to a dict and two objects; SetItem takes references of its own.
     match unsafe { ffi::PyDict_SetItem(environ.as_ptr(), key.as_ptr(), value.as_ptr()) } {
         0 => Ok(()),
@@ -244,7 +270,7 @@ fn template(py: Python<'_>, facts: &Facts, server: &(String, String)) -> PyResul
 }
 
 /// Decodes %XX; what is no such escape stays as it is.
-fn percent_decode(raw: &[u8], out: &mut Vec<u8>) {
+pub fn percent_decode(raw: &[u8], out: &mut Vec<u8>) {
     let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
     let mut rest = raw;
     while let Some(at) = memchr::memchr(b'%', rest) {

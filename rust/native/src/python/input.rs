@@ -48,7 +48,7 @@ impl Input {
     pub fn attach(&mut self, request: &mut Request, core: &Arc<Core>) {
         self.position = 0;
         self.source = match std::mem::take(&mut request.body) {
-            Body::Empty => Source::Empty,
+            Body::Empty | Body::Streamed => Source::Empty,
             Body::Inline { start, end } => {
                 let bytes = &request.buffer[start..end];
                 Source::Borrowed {

@@ -1,5 +1,6 @@
 //! The bridge to CPython: the module, its `Core`, and the drivers that run apps. `src/ostler/_native.pyi` is its contract.
 
+mod asgi;
 mod environ;
 mod file_wrapper;
 mod input;
@@ -28,6 +29,7 @@ fn scoreboard_layout(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<module_core::Core>()?;
+    module.add_class::<asgi::Loop>()?;
     module.add_class::<file_wrapper::FileWrapper>()?;
     module.add_class::<input::Input>()?;
     module.add_function(wrap_pyfunction!(scoreboard_layout, module)?)

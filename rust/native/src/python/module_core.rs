@@ -5,9 +5,10 @@ use super::file_wrapper::FileWrapper;
 use super::thread::{App, AppThread};
 use crate::core;
 use crate::score::Score;
-use crate::settings::Settings;
+use crate::settings::{Settings, WebSocketSettings};
 use crate::sys;
 use ostler_wire::http1::Limits;
+use ostler_wire::websocket::Deflate;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
@@ -34,12 +35,17 @@ pub struct Core {
 /// Of the queue, so many requests are described.
 const QUEUED_SHOWN: usize = 16;
 
-/// A running request: method, target, client, age in seconds, the kernel's number of its thread.
-type Described = (String, String, String, f64, u32);
+/// A running request: method, target, client, age in seconds, the kernel's number of its thread; on the event loop:
+/// `-1 - number`.
+type Described = (String, String, String, f64, i64);
 
 fn described(runner: core::Runner) -> Described {
     let age = runner.age as f64 / 1e9;
-    (runner.method, runner.target, runner.client, age, runner.tid)
+    let thread = match runner.tid {
+        0 => -1 - runner.thread as i64,
+        tid => i64::from(tid),
+    };
+    (runner.method, runner.target, runner.client, age, thread)
 }
 
 fn setting<'py, T: FromPyObjectOwned<'py>>(settings: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
@@ -57,6 +63,41 @@ fn nanoseconds(settings: &Bound<'_, PyDict>, name: &str) -> PyResult<u64> {
     Ok((seconds.clamp(0.0, 1e9) * 1e9) as u64)
 }
 
+/// (prefix, takes HTTP, takes WebSockets, is an ASGI app) of each app, the longest prefix first.
+fn read_mounts(settings: &Bound<'_, PyDict>) -> PyResult<Vec<core::Mount>> {
+    let mounts: Vec<(String, bool, bool, bool)> = setting(settings, "mounts")?;
+    let mounts = mounts
+        .into_iter()
+        .map(|(prefix, http, websocket, on_loop)| core::Mount {
+            prefix: prefix.into_bytes(),
+            http,
+            websocket,
+            on_loop,
+        });
+    Ok(mounts.collect())
+}
+
+fn read_websocket(settings: &Bound<'_, PyDict>) -> PyResult<WebSocketSettings> {
+    Ok(WebSocketSettings {
+        frame: setting(settings, "ws_max_frame_size")?,
+        message: setting(settings, "ws_max_size")?,
+        queue: setting(settings, "ws_max_queue")?,
+        deflate: match setting::<String>(settings, "ws_per_message_deflate")?.as_str() {
+            "off" => None,
+            word => Some(Deflate {
+                server_no_context_takeover: word != "takeover",
+                client_no_context_takeover: word != "takeover",
+                server_max_window_bits: 15,
+                client_max_window_bits: 15,
+            }),
+        },
+        ping_interval: nanoseconds(settings, "ws_ping_interval")?,
+        ping_timeout: nanoseconds(settings, "ws_ping_timeout")?,
+        handshake_timeout: nanoseconds(settings, "ws_handshake_timeout")?,
+        lifetime: nanoseconds(settings, "ws_lifetime")?,
+    })
+}
+
 fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
     let temp_dir: Option<String> = setting(settings, "temp_dir")?;
     let server_header: String = setting(settings, "server_header")?;
@@ -65,6 +106,9 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
         initial_threads: setting(settings, "initial_threads")?,
         thread_idle: setting::<Option<f64>>(settings, "thread_idle")?.map(Duration::from_secs_f64),
         greenlets: setting(settings, "greenlets")?,
+        mounts: read_mounts(settings)?,
+        loop_polls: setting(settings, "loop_polls")?,
+        websocket: read_websocket(settings)?,
         cpus: setting::<usize>(settings, "cpus")?.max(1),
         queue_timeout: nanoseconds(settings, "queue_timeout")?,
         slow_request: nanoseconds(settings, "slow_request")?,
@@ -106,14 +150,20 @@ fn slot_of(scoreboard: &PyBuffer<u8>, slot: usize) -> PyResult<Score> {
         .ok_or_else(|| PyValueError::new_err(format!("the scoreboard has no slot {slot}")))
 }
 
+impl Core {
+    pub fn inner(&self) -> &Arc<core::Core> {
+        &self.core
+    }
+}
+
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (app, settings, listeners, scoreboard, slot, errors, app_error, wait_writable=None))]
+    #[pyo3(signature = (apps, settings, listeners, scoreboard, slot, errors, app_error, wait_writable=None))]
     #[allow(clippy::too_many_arguments)] // the contract of _native.pyi: one call, made once
     fn new(
         py: Python<'_>,
-        app: Py<PyAny>,
+        apps: Vec<Option<Py<PyAny>>>,
         settings: &Bound<'_, PyDict>,
         listeners: Vec<(RawFd, String, String, bool, bool)>,
         scoreboard: &Bound<'_, PyAny>,
@@ -124,9 +174,12 @@ impl Core {
     ) -> PyResult<Self> {
         let scoreboard: PyBuffer<u8> = PyBuffer::get(scoreboard)?;
         let score = slot_of(&scoreboard, slot)?;
+        let root: String = setting(settings, "root_path")?;
         let workers: usize = setting(settings, "workers")?;
         let settings = read_settings(settings)?;
-        if settings.threads == 0 || !(1..=settings.threads).contains(&settings.initial_threads) {
+        if settings.threads == 0
+            || !(usize::from(!settings.loop_polls)..=settings.threads).contains(&settings.initial_threads)
+        {
             return Err(PyValueError::new_err(
                 "settings['initial_threads'] must be from 1 to settings['threads']",
             ));
@@ -138,6 +191,16 @@ impl Core {
             software: if software.is_empty() { "ostler".into() } else { software },
             errors,
             file_wrapper: py.get_type::<FileWrapper>().into_any().unbind(),
+            mounts: settings
+                .mounts
+                .iter()
+                .map(|mount| {
+                    (
+                        mount.prefix.clone(),
+                        root.clone() + &String::from_utf8_lossy(&mount.prefix),
+                    )
+                })
+                .collect(),
             servers: listeners
                 .iter()
                 .map(|(_, name, port, _, _)| (name.clone(), port.clone()))
@@ -150,7 +213,7 @@ impl Core {
         Ok(Self {
             core: Arc::new(core::Core::new(settings, listeners, score)?),
             app: Arc::new(App {
-                callable: app,
+                callables: apps,
                 facts,
                 log_error: app_error,
                 wait_writable,

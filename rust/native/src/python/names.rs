@@ -2,7 +2,7 @@
 
 use super::text::{latin1, latin1_bytes};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 /// How a field goes into the environ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,4 +203,99 @@ fn spread(bytes: &[u8]) -> usize {
     let mixed =
         word(0) ^ word(length.saturating_sub(4)).rotate_left(11) ^ word(length / 2).rotate_left(21) ^ length as u32;
     (mixed.wrapping_mul(0x9E37_79B1) >> 25) as usize % VALUES
+}
+
+/// Recent bytes objects, as `Values`.
+pub struct Bytes(Vec<Option<Py<PyBytes>>>);
+
+impl Bytes {
+    pub fn new() -> Self {
+        Self((0..VALUES).map(|_| None).collect())
+    }
+
+    /// A `bytes` of these.
+    pub fn get<'py>(&mut self, py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyBytes> {
+        if bytes.len() > LONGEST_VALUE || bytes.is_empty() {
+            return PyBytes::new(py, bytes);
+        }
+        let place = &mut self.0[spread(bytes)];
+        if let Some(known) = place {
+            let known = known.bind(py);
+            if known.as_bytes() == bytes {
+                return known.clone();
+            }
+        }
+        let object = PyBytes::new(py, bytes);
+        *place = Some(object.clone().unbind());
+        object
+    }
+}
+
+/// A header name of ASGI, and the pair it was last seen in.
+struct Known {
+    name: Py<PyBytes>,
+    last: Option<(Py<PyBytes>, Py<PyTuple>)>,
+}
+
+/// Header fields as ASGI's pairs: names in lower case made once, and whole pairs as long as a client repeats itself.
+pub struct Pairs {
+    table: Vec<Option<Known>>,
+    count: usize,
+}
+
+impl Pairs {
+    pub fn new(py: Python<'_>) -> Self {
+        let mut pairs = Self {
+            table: (0..SLOTS).map(|_| None).collect(),
+            count: 0,
+        };
+        for name in COMMON {
+            pairs.slot(py, name.as_bytes());
+        }
+        pairs
+    }
+
+    /// `(name, value)`.
+    pub fn get<'py>(&mut self, py: Python<'py>, name: &[u8], value: &[u8]) -> PyResult<Bound<'py, PyTuple>> {
+        let Some(slot) = self.slot(py, name) else {
+            return PyTuple::new(
+                py,
+                [PyBytes::new(py, &name.to_ascii_lowercase()), PyBytes::new(py, value)],
+            );
+        };
+        let Some(known) = &mut self.table[slot] else {
+            return PyTuple::new(py, [PyBytes::new(py, name), PyBytes::new(py, value)]);
+        };
+        if let Some((last, pair)) = &known.last {
+            if last.bind(py).as_bytes() == value {
+                return Ok(pair.bind(py).clone());
+            }
+        }
+        let object = PyBytes::new(py, value);
+        let pair = PyTuple::new(py, [known.name.bind(py), &object])?;
+        if value.len() <= LONGEST_VALUE {
+            known.last = Some((object.unbind(), pair.clone().unbind()));
+        }
+        Ok(pair)
+    }
+
+    /// The slot of a name, remembering it when there is room.
+    fn slot(&mut self, py: Python<'_>, name: &[u8]) -> Option<usize> {
+        let mut slot = hash(name);
+        while let Some(known) = &self.table[slot] {
+            if known.name.bind(py).as_bytes().eq_ignore_ascii_case(name) {
+                return Some(slot);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        if self.count >= MOST || name.len() > LONGEST {
+            return None;
+        }
+        self.table[slot] = Some(Known {
+            name: PyBytes::new(py, &name.to_ascii_lowercase()).unbind(),
+            last: None,
+        });
+        self.count += 1;
+        Some(slot)
+    }
 }

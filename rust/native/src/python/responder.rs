@@ -1,7 +1,7 @@
 //! `start_response` and `write` (PEP 3333) over an exchange.
 
 use super::text::{app_text, part_bytes};
-use crate::core::{Core, Exchange, HeadError, Owner, Request, Room, Shared};
+use crate::core::{Core, Exchange, Finished, HeadError, Owner, Request, Room, Shared};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -15,7 +15,7 @@ const DETACH: usize = 32 * 1024;
 
 /// Bytes of a Python object that wait for a slow client; read without the interpreter's lock, dropped with it
 /// (see `Core::take_spent`).
-struct Kept {
+pub struct Kept {
     bytes: *const u8,
     length: usize,
     _owner: Py<PyBytes>,
@@ -25,7 +25,7 @@ struct Kept {
 unsafe impl Send for Kept {}
 
 impl Kept {
-    fn new(object: &Bound<'_, PyBytes>) -> Self {
+    pub fn new(object: &Bound<'_, PyBytes>) -> Self {
         let bytes = object.as_bytes();
         Self {
             bytes: bytes.as_ptr(),
@@ -167,6 +167,16 @@ impl Responder {
             ));
         }
     }
+}
+
+/// The answer to a request that failed before its head was sent.
+pub fn internal_error(exchange: &mut Exchange, core: &Core) -> Finished {
+    // These are constants; they cannot be refused.
+    let _ = exchange.start(b"500 Internal Server Error");
+    let _ = exchange.field(b"Content-Type", b"text/plain; charset=utf-8");
+    exchange.started(core);
+    exchange.send_whole(core, b"Internal Server Error\n", &mut None);
+    exchange.end(core)
 }
 
 fn refused(error: &HeadError, what: &Bound<'_, PyAny>) -> PyErr {

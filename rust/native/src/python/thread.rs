@@ -2,7 +2,7 @@
 
 use super::environ::{Environs, Facts};
 use super::input::Input;
-use super::responder::Responder;
+use super::responder::{internal_error, Responder};
 use super::result;
 use crate::core::{Core, Exchange, Finished, Next, PollSpace, Request};
 use crate::log::{Entry, Pending, Stamp};
@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 /// What a driver needs of Python.
 pub struct App {
-    pub callable: Py<PyAny>,
+    /// By mount; none: an ASGI app.
+    pub callables: Vec<Option<Py<PyAny>>>,
     pub facts: Facts,
     /// Logs an exception of the app: (request line, client, exception).
     pub log_error: Py<PyAny>,
@@ -185,7 +186,7 @@ impl AppThread {
         responder.try_borrow_mut()?.begin(request, self.reused.write.bind(py));
         let environ = self.environs.build(py, request, self.reused.input.bind(py).as_any())?;
         self.reused.input.try_borrow_mut(py)?.attach(request, &self.core);
-        let returned = self.call(py, &environ);
+        let returned = self.call(py, request.mount, &environ);
         let mut outcome = match &returned {
             Ok(iterable) => result::send(&self.core, &responder, iterable),
             Err(error) => Err(error.clone_ref(py)),
@@ -208,12 +209,17 @@ impl AppThread {
     }
 
     /// `app(environ, start_response)`.
-    fn call<'py>(&self, py: Python<'py>, environ: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+    fn call<'py>(&self, py: Python<'py>, mount: usize, environ: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+        let Some(callable) = self.app.callables.get(mount).and_then(Option::as_ref) else {
+            return Err(pyo3::exceptions::PyRuntimeError::new_err(
+                "no WSGI app is mounted there",
+            ));
+        };
         let arguments = [environ.as_ptr(), self.reused.start_response.as_ptr()];
         // SAFETY: two valid references that outlive the call; the result is a new reference or null with an error set.
         unsafe {
             let result = ffi::PyObject_Vectorcall(
-                self.app.callable.as_ptr(),
+                callable.as_ptr(),
                 arguments.as_ptr(),
                 arguments.len(),
                 std::ptr::null_mut(),
@@ -321,23 +327,13 @@ fn is_shared<T>(object: &Py<T>) -> bool {
 }
 
 /// `GET /path` for log lines.
-fn describe(request: &Request) -> String {
+pub fn describe(request: &Request) -> String {
     let part = |bytes: &[u8]| {
         String::from_utf8_lossy(&bytes[..bytes.len().min(200)])
             .escape_default()
             .to_string()
     };
     format!("{} {}", part(request.method()), part(request.target()))
-}
-
-/// The answer to a request that failed before its head was sent.
-fn internal_error(exchange: &mut Exchange, core: &Core) -> Finished {
-    // These are constants; they cannot be refused.
-    let _ = exchange.start(b"500 Internal Server Error");
-    let _ = exchange.field(b"Content-Type", b"text/plain; charset=utf-8");
-    exchange.started(core);
-    exchange.send_whole(core, b"Internal Server Error\n", &mut None);
-    exchange.end(core)
 }
 
 fn started(responder: &Responder) -> PyResult<()> {

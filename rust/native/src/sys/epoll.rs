@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 pub const READABLE: u32 = libc::EPOLLIN as u32;
 /// The socket takes bytes again.
 pub const WRITABLE: u32 = libc::EPOLLOUT as u32;
+/// The peer has closed its side (reported apart from what there is to read).
+pub const PEER_CLOSED: u32 = libc::EPOLLRDHUP as u32;
 /// Both directions are shut (always reported).
 pub const HANGUP: u32 = libc::EPOLLHUP as u32;
 /// The connection broke (always reported).
@@ -99,6 +101,17 @@ impl AsRawFd for Wake {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
+}
+
+/// Whether the descriptor is readable now.
+pub fn is_readable(fd: RawFd) -> bool {
+    let mut fds = [libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    }];
+    // SAFETY: an array of one valid pollfd.
+    unsafe { libc::poll(fds.as_mut_ptr(), 1, 0) > 0 }
 }
 
 /// Waits until either descriptor is readable or `timeout` milliseconds have passed.

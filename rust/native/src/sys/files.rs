@@ -45,7 +45,7 @@ pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
 }
 
 /// Appends up to `most` bytes from `offset` to `buffer`; returns how many the file had.
-pub fn read_at(file: &File, buffer: &mut Vec<u8>, most: usize, offset: u64) -> io::Result<usize> {
+pub fn read_at(file: &impl AsRawFd, buffer: &mut Vec<u8>, most: usize, offset: u64) -> io::Result<usize> {
     buffer.reserve(most);
     let spare = &mut buffer.spare_capacity_mut()[..most];
     // SAFETY: the kernel writes at most `most` bytes into the vector's own spare memory.

@@ -110,6 +110,15 @@ pub fn recv(fd: RawFd, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
     Ok(count)
 }
 
+/// Whether a byte is there to be read, without taking it. `Ok(false)`: the peer sends no more.
+pub fn has_more(fd: RawFd) -> io::Result<bool> {
+    let mut byte = 0u8;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
+    // SAFETY: the kernel writes at most one byte, into `byte`.
+    let count = check_size(unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, flags) })?;
+    Ok(count > 0)
+}
+
 /// Reads and forgets up to 64 KB. `Ok(0)`: the peer sends no more.
 #[inline(never)] // its array must not widen the stacks of those who call it: each thread would touch it
 pub fn discard(fd: RawFd) -> io::Result<usize> {

@@ -7,10 +7,10 @@
 
 mod oracle;
 
-use _native::core::{Body, Core, Exchange, Finished, Next, Owner, PollSpace, Request, Shared};
+use _native::core::{Body, Core, Exchange, Finished, Mount, Next, Owner, PollSpace, Request, Shared};
 use _native::log::Pending;
 use _native::score::Score;
-use _native::settings::Settings;
+use _native::settings::{Settings, WebSocketSettings};
 use _native::sys::{monotonic_ns, temporary_file, Peer};
 use oracle::{read_responses, requests, End, Expected, Wanted};
 use ostler_wire::http1::{Limits, Version};
@@ -37,6 +37,11 @@ pub fn settings(threads: usize) -> Settings {
         initial_threads: threads,
         thread_idle: None,
         greenlets: false,
+        mounts: vec![Mount {
+            http: true,
+            ..Mount::default()
+        }],
+        loop_polls: false,
         cpus: 1,
         queue_timeout: 0,
         slow_request: 0,
@@ -53,6 +58,16 @@ pub fn settings(threads: usize) -> Settings {
         write_timeout: 60 * SECOND,
         connections: 100,
         queue_size: 16,
+        websocket: WebSocketSettings {
+            frame: 4096,
+            message: 8192,
+            queue: 4,
+            deflate: None,
+            ping_interval: 0,
+            ping_timeout: 0,
+            handshake_timeout: 0,
+            lifetime: 0,
+        },
         server_header: b"ostler".to_vec(),
         retry_after: 1,
         access_log_fd: -1,

@@ -100,7 +100,7 @@ pub fn requests(stream: &[u8]) -> (Vec<Wanted>, End) {
 /// The body that the app would read.
 pub fn bytes_of(request: &Request) -> Vec<u8> {
     match &request.body {
-        Body::Empty | Body::Awaited => Vec::new(),
+        Body::Empty | Body::Awaited | Body::Streamed => Vec::new(),
         Body::Inline { start, end } => request.buffer[*start..*end].to_vec(),
         Body::Memory(bytes) => bytes.clone(),
         Body::File(file, length) => {

@@ -1,6 +1,6 @@
 """Options that say which application is served."""
 
-from ostler.config.kinds import HeaderText, Many, Maybe, Path, Text
+from ostler.config.kinds import Apps, Choice, Flag, HeaderText, Many, Maybe, Path, Trusted, UrlPath
 from ostler.config.option import Group, Option
 
 __all__ = ["Application"]
@@ -15,14 +15,36 @@ class Application(Group):
     about = "What to serve, and where its code is."
 
     app = Option(
-        Maybe(Text("APP", "an application such as shop.wsgi:application")),
+        Apps(),
         "none",
         "The application: module:attribute, module:factory(), module (its `application` or `app`), "
-        "or path/file.py:attribute. Without it, the Django project of the current directory is served "
-        "by its WSGI_APPLICATION.",
+        "or path/file.py:attribute; WSGI or ASGI. Without it, the Django project of the current directory is served "
+        "by its WSGI_APPLICATION. Several share a server: each may be followed by @/path, below which it is served, "
+        "and by =http or =websocket, to have these requests only; [[app]] tables with target, path and protocols say "
+        "the same. The longest path wins, then the first.",
         gunicorn="wsgi_app",
         uwsgi="module wsgi wsgi_file file mount",
         uvicorn="app",
+    )
+    interface = Option(
+        Choice({"auto": "auto", "wsgi": "wsgi", "asgi": "asgi", "asgi2": "asgi2"}),
+        "auto",
+        "What the applications are; auto finds out. asgi2 is the older form: a class called with the scope.",
+        uvicorn="interface",
+    )
+    lifespan = Option(
+        Choice({"auto": "auto", "on": "on", "off": "off"}),
+        "auto",
+        "Whether ASGI applications are told of start and end. auto: an application that raises when it is told of the "
+        "start is taken for one that does not want to know; on: that ends the worker.",
+        uvicorn="lifespan",
+    )
+    root_path = Option(
+        Maybe(UrlPath()),
+        "none",
+        "The path below which a proxy serves the application, and which it takes off: SCRIPT_NAME of WSGI, root_path "
+        "of ASGI.",
+        uvicorn="root_path",
     )
     chdir = Option(
         Maybe(Path("DIR", "a directory")),
@@ -39,6 +61,22 @@ class Application(Group):
         gunicorn="pythonpath",
         uwsgi="pythonpath python_path pp",
         uvicorn="app_dir",
+    )
+    proxy_headers = Option(
+        Flag(),
+        "on",
+        "Take the client's address, the scheme, the host and the port from Forwarded (RFC 7239) or X-Forwarded-For, "
+        "-Proto, -Host and -Port, where `forwarded_allow_ips` trusts the sender.",
+        uvicorn="proxy_headers",
+    )
+    forwarded_allow_ips = Option(
+        Trusted(),
+        "127.0.0.1,::1",
+        "The proxies whose word is taken: addresses and networks, or * for all. Those that come by a unix socket are "
+        "trusted.",
+        platform=("FORWARDED_ALLOW_IPS", "{}"),
+        gunicorn="forwarded_allow_ips",
+        uvicorn="forwarded_allow_ips",
     )
     server_header = Option(
         Maybe(HeaderText(), word="off"),

@@ -33,6 +33,17 @@ class Workers(Group):
         gunicorn="worker_class",
         uwsgi="gevent",
     )
+    loop = Option(
+        Choice({"auto": "auto", "asyncio": "asyncio", "uvloop": "uvloop"}),
+        "auto",
+        "The event loop of ASGI applications; auto takes uvloop where it is installed (ostler[uvloop]).",
+        uvicorn="loop",
+    )
+    loop_lag = Option(
+        Span("0"),
+        "1s",
+        "How long code may block the event loop before it is logged, with its stack; 0: never.",
+    )
     threads = Option(
         AutoOr(Whole(1, 256)),  # the scoreboard has 256 request records a worker
         "auto",

@@ -86,12 +86,17 @@ def _argument(option: Option[Any], waiting: list[str]) -> str:
 def _keep(found: dict[str, Assignment], option: Option[Any], value: str) -> None:
     earlier = found.get(option.name)
     if earlier is not None and option.kind.is_repeatable:
-        value = f"{earlier.value},{value}"
+        found[option.name] = earlier._replace(value=option.kind.join(earlier.value, value))
+        return
     found[option.name] = Assignment(option.name, value, option.flag, option.flag)
 
 
 def _positional(found: dict[str, Assignment], argument: str) -> None:
-    if "app" in found:
-        application = found["app"].value
+    earlier = found.get("app")
+    if earlier is not None and earlier.label == "--app":
+        found["app"] = earlier._replace(value=OPTIONS["app"].kind.join(argument, earlier.value))
+        return
+    if earlier is not None:
+        application = earlier.value
         raise ConfigError(f'unexpected "{argument}": the application is "{application}" already')
     found["app"] = Assignment("app", argument, "command line", "APP")

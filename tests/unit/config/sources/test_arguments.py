@@ -81,7 +81,6 @@ def test_requests_come_before_everything_that_follows(line: str, request_: str) 
         ("--threads --workers 2", '--threads needs a value: a whole number from 1 to 256, or "auto"'),
         ("--pidfile -w 2", '--pidfile needs a value: a file, or "none"'),
         ("one two", 'unexpected "two": the application is "one" already'),
-        ("--app one two", 'unexpected "two": the application is "one" already'),
         ("one -- two", 'unexpected "two": the application is "one" already'),
     ],
 )

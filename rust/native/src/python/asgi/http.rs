@@ -1,0 +1,657 @@
+//! One HTTP request of an ASGI app: `receive` and `send` (ASGI HTTP & WebSocket specification 2.5, "HTTP").
+
+use super::super::responder::{internal_error, Kept};
+use super::super::thread::describe;
+use super::awaitable::{Awaitable, HttpReceive, HttpRoom};
+use super::hub::{Hub, Party};
+use super::messages::{each_header, misplaced, part, Kind, Message};
+use crate::core::{Body, Exchange, Finished, HeadError, News, Owner, Part, Request, Room, Token};
+use crate::sys;
+use pyo3::exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+/// Parts from this size on are lent to the reactor where a slow client makes them wait, not copied.
+const LEND: usize = 16 * 1024;
+/// Bytes of a file that are read at once where the kernel cannot send it by itself.
+const FILE_PART: usize = 256 * 1024;
+
+/// Where the answer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was sent.
+    Fresh,
+    /// Status and headers are known.
+    Started,
+    /// Part of the body was sent.
+    Streaming,
+    /// The body is whole; trailers were announced.
+    Trailers,
+    /// All was sent, or nobody is there to read it.
+    Complete,
+}
+
+impl Stage {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Fresh => "before http.response.start",
+            Self::Started => "after http.response.start",
+            Self::Streaming => "in the middle of the body",
+            Self::Trailers => "after the whole body, where http.response.trailers must follow",
+            Self::Complete => "after the response was complete",
+        }
+    }
+}
+
+/// What the app has of the request body.
+enum Incoming {
+    /// It lies in the request's buffer.
+    Whole(usize, usize),
+    Stream,
+    /// The app has all of it.
+    Given,
+}
+
+/// One request and its answer.
+#[pyclass(module = "ostler._native")]
+pub struct HttpExchange {
+    hub: Arc<Hub>,
+    exchange: Exchange,
+    token: Token,
+    /// Until the answer is complete.
+    request: Option<Box<Request>>,
+    incoming: Incoming,
+    stage: Stage,
+    trailers: bool,
+    /// The client is gone, or sends no more; `told`: the app knows.
+    left: bool,
+    told: bool,
+    /// Futures of those that wait for news.
+    waiting: Vec<Py<PyAny>>,
+    /// While it is pending.
+    task: Option<Py<PyAny>>,
+}
+
+impl HttpExchange {
+    pub fn new(hub: Arc<Hub>) -> Self {
+        Self {
+            hub,
+            exchange: Exchange::default(),
+            token: Token {
+                index: 0,
+                generation: 0,
+            },
+            request: None,
+            incoming: Incoming::Given,
+            stage: Stage::Complete,
+            trailers: false,
+            left: false,
+            told: false,
+            waiting: Vec::new(),
+            task: None,
+        }
+    }
+
+    /// Begins with a request.
+    pub fn begin(&mut self, mut request: Box<Request>) {
+        self.exchange.reset(&request);
+        self.token = request.token;
+        self.incoming = match std::mem::take(&mut request.body) {
+            Body::Inline { start, end } => Incoming::Whole(start, end),
+            Body::Streamed => Incoming::Stream,
+            _ => Incoming::Whole(0, 0),
+        };
+        self.request = Some(request);
+        self.stage = Stage::Fresh;
+        self.trailers = false;
+        self.left = false;
+        self.told = false;
+        self.task = None;
+    }
+
+    pub fn request(&self) -> Option<&Request> {
+        self.request.as_deref()
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.stage == Stage::Complete
+    }
+
+    pub fn keep_task(&mut self, task: &Bound<'_, PyAny>) {
+        self.task = Some(task.clone().unbind());
+    }
+
+    /// The task of the request with this number, if it is this one.
+    pub fn task_of(&self, py: Python<'_>, number: usize) -> Option<Py<PyAny>> {
+        self.request.as_deref().filter(|request| request.thread == number)?;
+        self.task.as_ref().map(|task| task.clone_ref(py))
+    }
+
+    // --- What the app reads ---
+
+    /// The next message for the app; none: there is none yet.
+    pub fn next_message(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        let py = slf.py();
+        let mut this = slf.try_borrow_mut()?;
+        if this.stage == Stage::Complete {
+            this.told = true;
+            return this.disconnect(py).map(Some);
+        }
+        let message = match this.incoming {
+            Incoming::Whole(start, end) => {
+                let bytes = this
+                    .request
+                    .as_deref()
+                    .map_or(&[][..], |request| &request.buffer[start..end]);
+                let message = this.body_message(py, bytes, false)?;
+                this.incoming = Incoming::Given;
+                return Ok(Some(message));
+            }
+            Incoming::Stream => match this.hub.core.next_part(this.token) {
+                Part::Bytes(bytes, more) => {
+                    if !more {
+                        this.incoming = Incoming::Given;
+                    }
+                    return this.body_message(py, &bytes, more).map(Some);
+                }
+                Part::Wait => None,
+                Part::Broken => {
+                    this.left = true;
+                    Some(())
+                }
+            },
+            Incoming::Given => this.left.then_some(()),
+        };
+        if message.is_none() {
+            return Ok(None);
+        }
+        this.told = true;
+        this.disconnect(py).map(Some)
+    }
+
+    fn body_message(&self, py: Python<'_>, bytes: &[u8], more: bool) -> PyResult<Py<PyAny>> {
+        let words = &self.hub.words;
+        let message = PyDict::new(py);
+        message.set_item(&words.kind, &words.http_request)?;
+        message.set_item(&words.body, PyBytes::new(py, bytes))?;
+        message.set_item(&words.more_body, more)?;
+        Ok(message.into_any().unbind())
+    }
+
+    fn disconnect(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let message = PyDict::new(py);
+        message.set_item(&self.hub.words.kind, &self.hub.words.http_disconnect)?;
+        Ok(message.into_any().unbind())
+    }
+
+    /// Leaves a future that news resolve.
+    pub fn wait(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) {
+        if let Ok(mut this) = slf.try_borrow_mut() {
+            this.waiting.push(future.clone().unbind());
+        }
+    }
+
+    /// Wakes all who wait; they look for themselves.
+    fn wake(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (hub, waiting) = {
+            let mut this = slf.try_borrow_mut()?;
+            if this.waiting.is_empty() {
+                return Ok(());
+            }
+            (Arc::clone(&this.hub), std::mem::take(&mut this.waiting))
+        };
+        hub.resolve(slf.py(), waiting)
+    }
+
+    /// Something happened to the connection.
+    pub fn on_news(slf: &Bound<'_, Self>, news: News) -> PyResult<()> {
+        slf.try_borrow_mut()?.left |= news.left;
+        if news.timed_out {
+            return Self::time_out(slf);
+        }
+        Self::wake(slf)
+    }
+
+    /// `request_timeout` has passed: answers in the app's place, and ends its task.
+    fn time_out(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let mut this = slf.try_borrow_mut()?;
+        if this.stage == Stage::Complete {
+            return Ok(());
+        }
+        let hub = Arc::clone(&this.hub);
+        let mut done = if this.exchange.is_sending() {
+            this.exchange.abort()
+        } else {
+            plain_answer(&mut this.exchange, &hub, 504, b"request_timeout passed\n")
+        };
+        done.keep_alive = false;
+        let task = this.task.as_ref().map(|task| task.clone_ref(slf.py()));
+        this.finish(&done);
+        drop(this);
+        Self::wake(slf)?;
+        match task {
+            Some(task) => task.bind(slf.py()).call_method0(&hub.words.cancel).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    // --- What the app sends ---
+
+    fn take(&mut self, py: Python<'_>, message: &Message<'_>) -> PyResult<Room> {
+        let hub = Arc::clone(&self.hub);
+        let kind = hub.kinds.of(message, &hub.words)?;
+        if self.told && self.left || self.exchange.is_gone() {
+            return Err(gone());
+        }
+        match (kind, self.stage) {
+            (Kind::Start, Stage::Fresh) => self.start(message),
+            (Kind::Body, Stage::Started | Stage::Streaming) => self.body(message),
+            (Kind::Path, Stage::Started) => self.path(message),
+            (Kind::Copy, Stage::Started | Stage::Streaming) => self.copy(py, message),
+            (Kind::Trailers, Stage::Trailers) => self.take_trailers(message),
+            (Kind::Hint, Stage::Fresh) => self.hint(message),
+            (Kind::Debug, Stage::Fresh) => Ok(Room::Direct),
+            (_, stage) => Err(misplaced(kind, stage.text())),
+        }
+    }
+
+    fn start(&mut self, message: &Message<'_>) -> PyResult<Room> {
+        let hub = Arc::clone(&self.hub);
+        let words = &hub.words;
+        let what = "the status of http.response.start";
+        let Some(status) = message.number(&words.status, what)? else {
+            return Err(PyValueError::new_err("http.response.start needs a \"status\""));
+        };
+        let code = u16::try_from(status).unwrap_or(0);
+        self.exchange
+            .start_code(code)
+            .map_err(|_| PyValueError::new_err(format!("{what} must be from 200 to 999, not {status}")))?;
+        if let Some(headers) = message.some(&words.headers)? {
+            let exchange = &mut self.exchange;
+            let taken = each_header(&headers, "http.response.start", |name, value, pair| {
+                exchange
+                    .field(name, value)
+                    .map(drop)
+                    .map_err(|error| refused(&error, pair))
+            });
+            if let Err(error) = taken {
+                let _ = self.exchange.start_code(500); // as if it had not begun
+                return Err(error);
+            }
+        }
+        self.trailers = message.flag(&words.trailers)?;
+        self.exchange.started(&hub.core);
+        self.stage = Stage::Started;
+        Ok(Room::Direct)
+    }
+
+    fn body(&mut self, message: &Message<'_>) -> PyResult<Room> {
+        let hub = Arc::clone(&self.hub);
+        let more = message.flag(&hub.words.more_body)?;
+        let bytes = match message.some(&hub.words.body)? {
+            Some(body) => Some(part(&body, "the body of http.response.body")?),
+            None => None,
+        };
+        let slice = bytes.as_ref().map_or(&[][..], |bytes| bytes.as_bytes());
+        let mut owner: Owner = match &bytes {
+            Some(bytes) if slice.len() >= LEND => Some(Box::new(Kept::new(bytes))),
+            _ => None,
+        };
+        let room = match (self.stage, more) {
+            (Stage::Started, false) if !self.trailers => self.exchange.send_whole(&hub.core, slice, &mut owner),
+            (_, false) if !self.trailers => self.exchange.send_last(&hub.core, slice, &mut owner),
+            _ => self.exchange.send_part(&hub.core, slice, &mut owner),
+        };
+        if more && self.stage == Stage::Started {
+            self.streams();
+        }
+        self.advance(more, room)
+    }
+
+    /// The answer takes its time from here on.
+    fn streams(&mut self) {
+        if let Some(request) = self.request.as_deref() {
+            self.hub.core.is_streaming(request.thread);
+        }
+    }
+
+    /// What a part of the body leads to.
+    fn advance(&mut self, more: bool, room: Room) -> PyResult<Room> {
+        if room == Room::Gone {
+            self.left = true;
+            return Err(gone());
+        }
+        self.stage = match (more, self.trailers) {
+            (true, _) => Stage::Streaming,
+            (false, true) => Stage::Trailers,
+            (false, false) => {
+                self.complete();
+                return Ok(Room::Direct); // the reactor sends what is held; nothing more will come
+            }
+        };
+        Ok(room)
+    }
+
+    fn take_trailers(&mut self, message: &Message<'_>) -> PyResult<Room> {
+        let hub = Arc::clone(&self.hub);
+        if let Some(headers) = message.some(&hub.words.headers)? {
+            let exchange = &mut self.exchange;
+            each_header(&headers, "http.response.trailers", |name, value, pair| {
+                exchange
+                    .trailer(name, value)
+                    .map(drop)
+                    .map_err(|error| refused(&error, pair))
+            })?;
+        }
+        if !message.flag(&hub.words.more_trailers)? {
+            self.complete();
+        }
+        Ok(Room::Direct)
+    }
+
+    /// 103 with Link fields (RFC 8297).
+    fn hint(&mut self, message: &Message<'_>) -> PyResult<Room> {
+        let hub = Arc::clone(&self.hub);
+        let Some(links) = message.some(&hub.words.links)? else {
+            return Ok(Room::Direct);
+        };
+        let mut values = Vec::new();
+        for link in links.try_iter()? {
+            values.push(part(&link?, "a link of http.response.early_hint")?);
+        }
+        let fields: Vec<(&[u8], &[u8])> = values.iter().map(|value| (&b"link"[..], value.as_bytes())).collect();
+        self.exchange
+            .inform(&hub.core, 103, &fields)
+            .map_err(|error| PyValueError::new_err(error.message()))
+    }
+
+    /// A file, by its path, as the whole body.
+    fn path(&mut self, message: &Message<'_>) -> PyResult<Room> {
+        let hub = Arc::clone(&self.hub);
+        let Some(path) = message.text(&hub.words.path, "the path of http.response.pathsend")? else {
+            return Err(PyValueError::new_err("http.response.pathsend needs a \"path\""));
+        };
+        let path = path.to_str()?;
+        if !path.starts_with('/') {
+            return Err(PyValueError::new_err(format!(
+                "the path of http.response.pathsend must be absolute, not {path:?}"
+            )));
+        }
+        let file = std::fs::File::open(path)?;
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+        let length =
+            sys::regular_file_size(fd).ok_or_else(|| PyOSError::new_err(format!("{path} is not a regular file")))?;
+        let room = self.exchange.send_file(&hub.core, fd, 0, length, || sys::duplicate(fd));
+        self.advance(false, room)
+    }
+
+    /// Bytes of an open file.
+    fn copy(&mut self, py: Python<'_>, message: &Message<'_>) -> PyResult<Room> {
+        let hub = Arc::clone(&self.hub);
+        let words = &hub.words;
+        let what = "http.response.zerocopysend";
+        let Some(file) = message.some(&words.file)? else {
+            return Err(PyValueError::new_err(format!("{what} needs a \"file\"")));
+        };
+        let fd: RawFd = match file.extract() {
+            Ok(fd) => fd,
+            Err(_) => file.call_method0(&words.fileno)?.extract()?,
+        };
+        let size =
+            sys::regular_file_size(fd).ok_or_else(|| PyTypeError::new_err(format!("{what}: not a regular file")))?;
+        let offset = match message.number(&words.offset, "the offset of http.response.zerocopysend")? {
+            Some(offset) => u64::try_from(offset).map_err(|_| PyValueError::new_err("a negative offset"))?,
+            None => file.call_method0("tell").and_then(|at| at.extract()).unwrap_or(0),
+        };
+        let most = size.saturating_sub(offset);
+        let count = match message.number(&words.count, "the count of http.response.zerocopysend")? {
+            Some(count) => most.min(u64::try_from(count).unwrap_or(0)),
+            None => most,
+        };
+        let more = message.flag(&words.more_body)?;
+        if !more && self.stage == Stage::Started && !self.trailers {
+            let room = self
+                .exchange
+                .send_file(&hub.core, fd, offset, count, || sys::duplicate(fd));
+            return self.advance(false, room);
+        }
+        let room = py.detach(|| self.copy_parts(fd, offset, count))?;
+        if self.stage == Stage::Started {
+            self.streams();
+        }
+        self.advance(more, room)
+    }
+
+    /// Reads a file and sends it as parts of a body.
+    fn copy_parts(&mut self, fd: RawFd, mut offset: u64, mut left: u64) -> PyResult<Room> {
+        let hub = Arc::clone(&self.hub);
+        let mut room = Room::Direct;
+        let mut bytes = Vec::new();
+        while left > 0 {
+            bytes.clear();
+            let most = FILE_PART.min(usize::try_from(left).unwrap_or(FILE_PART));
+            let count = sys::read_at(&fd, &mut bytes, most, offset)?;
+            if count == 0 {
+                return Err(PyOSError::new_err("the file is shorter than it was"));
+            }
+            offset += count as u64;
+            left -= count as u64;
+            room = self.exchange.send_part(&hub.core, &bytes, &mut None);
+        }
+        Ok(room)
+    }
+
+    // --- The end ---
+
+    fn complete(&mut self) {
+        let done = self.exchange.end(&self.hub.core);
+        self.complain(&done);
+        self.finish(&done);
+    }
+
+    fn finish(&mut self, done: &Finished) {
+        self.stage = Stage::Complete;
+        if let Some(request) = self.request.take() {
+            self.hub.dismiss(self.token);
+            self.hub.finish(request, done, self.exchange.head_lines());
+        }
+    }
+
+    fn complain(&self, done: &Finished) {
+        let Some(request) = self.request.as_deref() else { return };
+        let errors = &self.hub.core.errors;
+        if done.missing > 0 && !done.client_gone {
+            errors.error(format_args!(
+                "{} sent {} bytes less than its Content-Length: the connection is closed so that the client can tell",
+                describe(request),
+                done.missing
+            ));
+        }
+        if done.excess {
+            errors.error(format_args!(
+                "{} sent more than its Content-Length: the excess was cut off",
+                describe(request)
+            ));
+        }
+    }
+
+    /// The app has ended, with this error if any. Whatever it left open is closed.
+    pub fn end(slf: &Bound<'_, Self>, error: Option<PyErr>) -> PyResult<()> {
+        let py = slf.py();
+        let mut this = slf.try_borrow_mut()?;
+        this.task = None;
+        let hub = Arc::clone(&this.hub);
+        let is_gone = this.left || this.exchange.is_gone();
+        let what = this.request.as_deref().map(describe);
+        let client = this.request.as_deref().map(|request| request.peer.to_string());
+        let was_complete = this.stage == Stage::Complete;
+        let failure = match error {
+            Some(error) if is_gone && is_disconnect(py, &error) => None,
+            Some(error) => Some(error),
+            None if was_complete || is_gone => None,
+            None => Some(PyRuntimeError::new_err(match this.stage {
+                Stage::Fresh => "the app returned without sending a response",
+                _ => "the app returned before its response was complete",
+            })),
+        };
+        if !was_complete {
+            let mut done = this.what_is_left(is_gone);
+            done.app_error = failure.is_some();
+            this.finish(&done);
+        }
+        drop(this);
+        if let Some(error) = failure {
+            let (what, client) = (
+                what.unwrap_or_else(|| "a request whose answer was complete".into()),
+                client.unwrap_or_default(),
+            );
+            hub.report(py, &what, &client, &error);
+        }
+        Self::wake(slf)
+    }
+
+    /// Ends the answer that the app did not.
+    fn what_is_left(&mut self, is_gone: bool) -> Finished {
+        let hub = Arc::clone(&self.hub);
+        if self.exchange.is_sending() {
+            let mut done = self.exchange.abort();
+            done.client_gone |= is_gone;
+            return done;
+        }
+        if is_gone {
+            return Finished {
+                status: 499,
+                client_gone: true,
+                ..Finished::default()
+            };
+        }
+        internal_error(&mut self.exchange, &hub.core)
+    }
+
+    /// Sends a head whose body did not come with it.
+    pub fn flush(&mut self) {
+        if self.stage == Stage::Started && !self.exchange.is_sending() {
+            self.exchange.send_head(&self.hub.core);
+            self.streams();
+        }
+    }
+
+    pub fn has_unsent_head(&self) -> bool {
+        self.stage == Stage::Started && !self.exchange.is_sending()
+    }
+
+    /// Whether a slow client has taken enough: None, or an error when it is gone.
+    pub fn room(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        let py = slf.py();
+        let this = slf.try_borrow()?;
+        if this.stage == Stage::Complete {
+            return Ok(Some(py.None()));
+        }
+        if this.hub.core.is_gone(this.token) {
+            return Err(gone());
+        }
+        Ok(this.hub.core.has_room(this.token).then(|| py.None()))
+    }
+}
+
+/// An answer of ours, in the app's place.
+fn plain_answer(exchange: &mut Exchange, hub: &Hub, code: u16, text: &[u8]) -> Finished {
+    // These are constants; they cannot be refused.
+    let _ = exchange.start_code(code);
+    let _ = exchange.field(b"Content-Type", b"text/plain; charset=utf-8");
+    let _ = exchange.field(b"Connection", b"close");
+    exchange.started(&hub.core);
+    exchange.send_whole(&hub.core, text, &mut None);
+    exchange.end(&hub.core)
+}
+
+fn refused(error: &HeadError, pair: &Bound<'_, PyAny>) -> PyErr {
+    PyValueError::new_err(format!("{}: {pair:?}", error.message()))
+}
+
+/// What `send` raises when nobody is there to read it (ASGI 2.4: a subclass of OSError).
+fn gone() -> PyErr {
+    PyConnectionResetError::new_err("the client has left: its connection is closed")
+}
+
+/// Whether an error is nothing but the client's leaving.
+fn is_disconnect(py: Python<'_>, error: &PyErr) -> bool {
+    if error.is_instance_of::<PyOSError>(py) {
+        return true;
+    }
+    let value = error.value(py);
+    let Ok(parts) = value.getattr("exceptions") else {
+        return false;
+    };
+    let Ok(parts) = parts.try_iter() else { return false };
+    let mut any = false;
+    for one in parts {
+        let Ok(one) = one else { return false };
+        if !is_disconnect(py, &PyErr::from_value(one)) {
+            return false;
+        }
+        any = true;
+    }
+    any
+}
+
+#[pymethods]
+impl HttpExchange {
+    /// ASGI's receive.
+    fn receive(slf: &Bound<'_, Self>) -> PyResult<Awaitable> {
+        let hub = Arc::clone(&slf.try_borrow()?.hub);
+        Ok(Awaitable::new(Box::new(HttpReceive(slf.clone().unbind(), hub))))
+    }
+
+    /// ASGI's send.
+    #[pyo3(signature = (message, /))]
+    fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let message = Message::new(message)?;
+        let (hub, room, unsent, ended) = {
+            let mut this = slf.try_borrow_mut()?;
+            let room = this.take(py, &message)?;
+            let ended = this.stage == Stage::Complete && !this.waiting.is_empty();
+            (Arc::clone(&this.hub), room, this.has_unsent_head(), ended)
+        };
+        if ended {
+            Self::wake(slf)?; // who waits for the client's end hears that the answer is out
+        }
+        if unsent && slf.try_borrow()?.task.is_some() {
+            hub.flush_soon(slf)?;
+        }
+        if room == Room::Full {
+            let waits = Awaitable::new(Box::new(HttpRoom(slf.clone().unbind(), hub)));
+            return Ok(Py::new(py, waits)?.into_any());
+        }
+        Ok(hub.done.clone_ref(py))
+    }
+
+    /// Called by the task when it is done.
+    fn task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        let hub = Arc::clone(&slf.try_borrow()?.hub);
+        hub.pending.bind(slf.py()).discard(task)?;
+        Self::end(slf, outcome(task)?)
+    }
+}
+
+/// What a task that is done has raised.
+pub fn outcome(task: &Bound<'_, PyAny>) -> PyResult<Option<PyErr>> {
+    if task.call_method0("cancelled")?.is_truthy()? {
+        return Ok(Some(PyRuntimeError::new_err("the app's task was cancelled")));
+    }
+    let error = task.call_method0("exception")?;
+    Ok((!error.is_none()).then(|| PyErr::from_value(error)))
+}
+
+/// Registers an exchange for news about its connection.
+pub fn enlist(slf: &Bound<'_, HttpExchange>) -> PyResult<()> {
+    let (hub, token) = {
+        let this = slf.try_borrow()?;
+        (Arc::clone(&this.hub), this.token)
+    };
+    hub.enlist(token, Party::Http(slf.clone().unbind()));
+    Ok(())
+}
