@@ -1,6 +1,7 @@
 //! What the operator chose, in base units. Python has checked every value before it comes here.
 
 use crate::core::Mount;
+use ostler_wire::forwarded::Networks;
 use ostler_wire::http1::Limits;
 use ostler_wire::websocket::Deflate;
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub connections: usize,
     /// Requests that may wait for an app thread.
     pub queue_size: usize,
+    /// Proxies whose word is taken.
+    pub trusted_proxies: Networks,
     /// WebSockets: see websocket.rs.
     pub websocket: WebSocketSettings,
     /// The Server header; empty: none.

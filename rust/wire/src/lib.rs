@@ -3,5 +3,6 @@
 //! Bytes go in, decisions come out, and bytes to send come out. This crate knows no socket, no clock and no
 //! Python, so every rule in it is tested and fuzzed alone.
 
+pub mod forwarded;
 pub mod http1;
 pub mod websocket;

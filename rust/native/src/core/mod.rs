@@ -31,7 +31,7 @@ pub use event_loop::{News, Turn};
 pub use exchange::{Exchange, Finished, HeadError, Owner, Room};
 pub use mounts::{spelled, Mount};
 pub use output::{Piece, Shared};
-pub use proxies::Settled;
+pub use proxies::Asked;
 pub use reactor::PollSpace;
 pub use request::{Body, Request, Token};
 pub use roles::Next;

@@ -2,6 +2,7 @@
 
 use super::conn::{Conn, Late, Phase, Upload};
 use super::mounts::route;
+use super::proxies::settle;
 use super::request::{Body, Gather, Request, Token, BUFFER};
 use super::stream::Stream;
 use super::timers::{tick_after, NEVER};
@@ -199,6 +200,7 @@ impl Core {
             return false;
         };
         conn.keep_alive = request.head.keep_alive;
+        settle(request, conn.peer, &self.settings.trusted_proxies);
         if let Some(probe) = self.probe(request, conn.listener) {
             self.answer_probe(state, index, probe, now);
             return false;
@@ -406,7 +408,6 @@ impl Core {
             generation: conn.generation,
         };
         request.fd = conn.socket.as_raw_fd();
-        request.peer = conn.peer;
         request.listener = usize::from(conn.listener);
         request.body = body;
         request.queued_ns = now;

@@ -1,5 +1,6 @@
 //! One request: its bytes, what they mean, its body, and where the answer goes.
 
+use super::proxies::Asked;
 use crate::sys::{self, Peer};
 use ostler_wire::http1::Head;
 use std::fs::File;
@@ -69,7 +70,10 @@ pub struct Request {
     pub buffer: Vec<u8>,
     pub head: Head,
     pub body: Body,
+    /// Who asked: the client that trusted proxies name, or else the other end of the connection.
     pub peer: Peer,
+    /// What trusted proxies say of the rest.
+    pub asked: Asked,
     /// Which listener took the connection.
     pub listener: usize,
     /// Which app it is for: an index into the mounts.
@@ -98,6 +102,7 @@ impl Default for Request {
             head: Head::new(),
             body: Body::Empty,
             peer: Peer::Unix,
+            asked: Asked::default(),
             listener: 0,
             mount: 0,
             on_loop: false,

@@ -24,6 +24,8 @@ struct Keys {
     content_length: Py<PyString>,
     host: Py<PyString>,
     queue_time: Py<PyString>,
+    scheme: Py<PyString>,
+    server_port: Py<PyString>,
 }
 
 /// What is the same for all requests of this worker.
@@ -48,6 +50,7 @@ pub struct Environs {
     names: Names,
     values: Values,
     http10: Py<PyString>,
+    https: Py<PyString>,
     /// The last client address, which the next request often has too.
     address: Option<(IpAddr, Py<PyString>)>,
     scratch: Vec<u8>,
@@ -76,6 +79,8 @@ impl Environs {
                 content_length: key("CONTENT_LENGTH"),
                 host: key("HTTP_HOST"),
                 queue_time: key("ostler.queue_time"),
+                scheme: key("wsgi.url_scheme"),
+                server_port: key("SERVER_PORT"),
             },
             mounts: facts
                 .mounts
@@ -86,6 +91,7 @@ impl Environs {
             names: Names::new(py),
             values: Values::new(),
             http10: key("HTTP/1.0"),
+            https: key("https"),
             address: None,
             scratch: Vec::new(),
         })
@@ -132,11 +138,24 @@ impl Environs {
             let length = latin1(py, itoa::Buffer::new().format(request.body.length()).as_bytes());
             put(&environ, &self.keys.content_length, &length)?;
         }
-        if let Some(authority) = head.authority {
+        self.asked(py, &environ, request)?;
+        if let Some(authority) = request.asked.host.or(head.authority) {
             let host = self.values.text(py, authority.of(&request.buffer)); // it wins over Host (RFC 9112 §3.2.2)
             put(&environ, &self.keys.host, &host)?;
         }
         Ok(environ)
+    }
+
+    /// What trusted proxies say of the scheme and the port.
+    fn asked(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+        if request.asked.https {
+            put(environ, &self.keys.scheme, self.https.bind(py))?;
+        }
+        if let Some(port) = request.asked.port {
+            let port = latin1(py, itoa::Buffer::new().format(port).as_bytes());
+            put(environ, &self.keys.server_port, &port)?;
+        }
+        Ok(())
     }
 
     /// SCRIPT_NAME, and how much of the path it takes.

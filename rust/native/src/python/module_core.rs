@@ -7,6 +7,7 @@ use crate::core;
 use crate::score::Score;
 use crate::settings::{Settings, WebSocketSettings};
 use crate::sys;
+use ostler_wire::forwarded::Networks;
 use ostler_wire::http1::Limits;
 use ostler_wire::websocket::Deflate;
 use pyo3::buffer::PyBuffer;
@@ -108,6 +109,8 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
         greenlets: setting(settings, "greenlets")?,
         mounts: read_mounts(settings)?,
         loop_polls: setting(settings, "loop_polls")?,
+        trusted_proxies: Networks::parse(&setting::<String>(settings, "trusted_proxies")?)
+            .map_err(PyValueError::new_err)?,
         websocket: read_websocket(settings)?,
         cpus: setting::<usize>(settings, "cpus")?.max(1),
         queue_timeout: nanoseconds(settings, "queue_timeout")?,

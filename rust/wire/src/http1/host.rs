@@ -4,7 +4,7 @@ use super::chars::{self, HEX, HOST};
 use std::net::Ipv6Addr;
 
 /// Whether `value` may stand in a Host field: an authority, or nothing when the target has none (RFC 9112 §3.2).
-pub(super) fn is_host(value: &[u8]) -> bool {
+pub(crate) fn is_host(value: &[u8]) -> bool {
     value.is_empty() || is_authority(value)
 }
 

@@ -28,6 +28,7 @@ mod target;
 
 pub use body::{BodyDecoder, Step};
 pub use head::{Field, Framing, Head, Span, Version};
+pub(crate) use host::is_host;
 pub use limits::Limits;
 pub use parse::parse_head;
 pub use reject::Reject;

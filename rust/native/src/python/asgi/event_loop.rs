@@ -6,7 +6,7 @@ use super::hub::{Hub, Parts, Party};
 use super::scope::AppFacts;
 use super::tasks::copy_context;
 use super::websocket::SocketExchange;
-use crate::core::{PollSpace, Request, Settled, Turn};
+use crate::core::{PollSpace, Request, Turn};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -179,8 +179,7 @@ impl Loop {
     /// Runs an app on a new WebSocket.
     fn serve_socket(&self, py: Python<'_>, request: Box<Request>) -> PyResult<()> {
         let mount = request.mount;
-        let settled = Settled::of(&request);
-        let scope = self.hub.with_scopes(py, |scopes| scopes.build(py, &request, &settled));
+        let scope = self.hub.with_scopes(py, |scopes| scopes.build(py, &request));
         let exchange = Bound::new(py, SocketExchange::new(Arc::clone(&self.hub), request))?;
         SocketExchange::enlist(&exchange)?;
         let (receive, send) = (exchange.getattr("receive")?, exchange.getattr("send")?);
@@ -210,8 +209,7 @@ impl Loop {
         };
         let exchange = reused.exchange.bind(py);
         let mount = request.mount;
-        let settled = Settled::of(&request);
-        let scope = self.hub.with_scopes(py, |scopes| scopes.build(py, &request, &settled));
+        let scope = self.hub.with_scopes(py, |scopes| scopes.build(py, &request));
         exchange.try_borrow_mut()?.begin(request);
         let started = scope
             .and_then(|scope| self.start(py, mount, scope.as_any(), reused.receive.bind(py), reused.send.bind(py)));

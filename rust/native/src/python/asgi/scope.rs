@@ -3,7 +3,7 @@
 use super::super::environ::{percent_decode, put};
 use super::super::names::{Bytes, Pairs, Values};
 use super::super::text::latin1;
-use crate::core::{Request, Settled};
+use crate::core::Request;
 use crate::sys::Peer;
 use ostler_wire::http1::Version;
 use pyo3::ffi;
@@ -99,13 +99,8 @@ impl Scopes {
         })
     }
 
-    /// The scope of `request`; `settled`: what proxies say of it.
-    pub fn build<'py>(
-        &mut self,
-        py: Python<'py>,
-        request: &Request,
-        settled: &Settled,
-    ) -> PyResult<Bound<'py, PyDict>> {
+    /// The scope of `request`.
+    pub fn build<'py>(&mut self, py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyDict>> {
         let Some(templates) = self.templates.get(request.mount).and_then(Option::as_ref) else {
             return Err(pyo3::exceptions::PyRuntimeError::new_err(
                 "no ASGI app is mounted there",
@@ -131,7 +126,7 @@ impl Scopes {
             let method = self.texts.text(py, request.method());
             put(&scope, &self.keys.method, &method)?;
         }
-        if settled.https {
+        if request.asked.https {
             let scheme = if request.websocket {
                 &self.keys.wss
             } else {
@@ -140,8 +135,8 @@ impl Scopes {
             put(&scope, &self.keys.scheme, scheme.bind(py))?;
         }
         self.target(py, &scope, request)?;
-        self.addresses(py, &scope, request, settled)?;
-        let headers = self.headers(py, request, settled)?;
+        self.addresses(py, &scope, request)?;
+        let headers = self.headers(py, request)?;
         put(&scope, &self.keys.headers, &headers)?;
         Ok(scope)
     }
@@ -169,27 +164,19 @@ impl Scopes {
     }
 
     /// client and server.
-    fn addresses(
-        &mut self,
-        py: Python<'_>,
-        scope: &Bound<'_, PyDict>,
-        request: &Request,
-        settled: &Settled,
-    ) -> PyResult<()> {
-        if let Some((host, port)) = &settled.server {
-            put(
-                scope,
-                &self.keys.server,
-                PyTuple::new(
-                    py,
-                    [host.into_pyobject(py)?.into_any(), port.into_pyobject(py)?.into_any()],
-                )?
-                .as_any(),
-            )?;
-        } else if let Some(server) = self.servers.get(request.listener) {
-            put(scope, &self.keys.server, server.bind(py))?;
+    fn addresses(&mut self, py: Python<'_>, scope: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+        if let Some(server) = self.servers.get(request.listener) {
+            let server = server.bind(py);
+            match request.asked.port {
+                None => put(scope, &self.keys.server, server)?,
+                Some(port) => {
+                    let host = server.get_item(0)?;
+                    let server = PyTuple::new(py, [host, port.into_pyobject(py)?.into_any()])?;
+                    put(scope, &self.keys.server, server.as_any())?;
+                }
+            }
         }
-        let Peer::Ip(ip, port) = settled.client else {
+        let Peer::Ip(ip, port) = request.peer else {
             return Ok(()); // the template has None
         };
         if self.address.as_ref().is_none_or(|(known, _)| *known != ip) {
@@ -201,20 +188,17 @@ impl Scopes {
     }
 
     /// The fields in their order, names in lower case.
-    fn headers<'py>(&mut self, py: Python<'py>, request: &Request, settled: &Settled) -> PyResult<Bound<'py, PyList>> {
+    fn headers<'py>(&mut self, py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyList>> {
         let fields = &request.head.fields;
-        let authority = request.head.authority.filter(|_| settled.host.is_none());
+        // What was asked for wins over Host (RFC 9112 §3.2.2).
+        let host = request.asked.host.or(request.head.authority);
         // SAFETY: a new list of that length; each place gets a reference of its own before anybody sees it.
         let list = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyList_New(fields.len() as ffi::Py_ssize_t))? };
         for (index, field) in fields.iter().enumerate() {
             let name = field.name.of(&request.buffer);
             let mut value = field.value.of(&request.buffer);
             if name.len() == 4 && name.eq_ignore_ascii_case(b"host") {
-                if let Some(authority) = authority {
-                    value = authority.of(&request.buffer); // it wins over Host (RFC 9112 §3.2.2)
-                } else if let Some(host) = &settled.host {
-                    value = host;
-                }
+                value = host.map_or(value, |host| host.of(&request.buffer));
             }
             let pair = self.pairs.get(py, name, value)?;
             // SAFETY: the index is within the list; the reference is given away.
