@@ -10,6 +10,7 @@ __all__ = ["COMMANDS", "main", "report"]
 
 COMMANDS: Mapping[str, str] = {
     "serve": "serve a web application",
+    "daphne": "serve an ASGI application with daphne's command line",
     "check": "show the configuration and where each value comes from, and whether the application loads",
     "stacks": "show where the threads of a running server are, with their requests",
     "help": "explain a command and its options",
@@ -55,6 +56,10 @@ def _run(arguments: list[str]) -> int:
         from ostler.cli.serve import serve
 
         return serve(rest)
+    if command == "daphne":
+        from ostler.cli.daphne import daphne
+
+        return daphne(rest)
     if command == "check":
         from ostler.cli.check import check
 
