@@ -175,6 +175,21 @@ impl Source for HttpReceive {
     }
 }
 
+/// `send()` of what cannot be sent.
+pub struct Failed(pub PyErr, pub Arc<Hub>);
+
+impl Source for Failed {
+    fn hub(&self) -> &Arc<Hub> {
+        &self.1
+    }
+
+    fn poll(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        Err(self.0.clone_ref(py))
+    }
+
+    fn wait(&self, _py: Python<'_>, _future: &Bound<'_, PyAny>) {}
+}
+
 /// `send()` to a client that is slow: done when there is room.
 pub struct HttpRoom(pub Py<HttpExchange>, pub Arc<Hub>);
 

@@ -2,7 +2,7 @@
 
 use super::super::responder::{internal_error, Kept};
 use super::super::thread::describe;
-use super::awaitable::{Awaitable, HttpReceive, HttpRoom};
+use super::awaitable::{Awaitable, Failed, HttpReceive, HttpRoom};
 use super::hub::{Hub, Party};
 use super::messages::{each_header, misplaced, part, Kind, Message};
 use crate::core::{Body, Exchange, Finished, HeadError, News, Owner, Part, Request, Room, Token};
@@ -72,6 +72,8 @@ pub struct HttpExchange {
     waiting: Vec<Py<PyAny>>,
     /// While it is pending.
     task: Option<Py<PyAny>>,
+    /// What was asked, and who did, once the answer is complete and the app goes on.
+    was: Option<(String, String)>,
 }
 
 impl HttpExchange {
@@ -91,6 +93,7 @@ impl HttpExchange {
             told: false,
             waiting: Vec::new(),
             task: None,
+            was: None,
         }
     }
 
@@ -109,6 +112,7 @@ impl HttpExchange {
         self.left = false;
         self.told = false;
         self.task = None;
+        self.was = None;
     }
 
     pub fn request(&self) -> Option<&Request> {
@@ -299,9 +303,9 @@ impl HttpExchange {
             Some(bytes) if slice.len() >= LEND => Some(Box::new(Kept::new(bytes))),
             _ => None,
         };
-        let room = match (self.stage, more) {
-            (Stage::Started, false) if !self.trailers => self.exchange.send_whole(&hub.core, slice, &mut owner),
-            (_, false) if !self.trailers => self.exchange.send_last(&hub.core, slice, &mut owner),
+        let room = match (self.exchange.is_sending(), more) {
+            (false, false) if !self.trailers => self.exchange.send_whole(&hub.core, slice, &mut owner),
+            (true, false) if !self.trailers => self.exchange.send_last(&hub.core, slice, &mut owner),
             _ => self.exchange.send_part(&hub.core, slice, &mut owner),
         };
         if more && self.stage == Stage::Started {
@@ -383,8 +387,18 @@ impl HttpExchange {
         let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
         let length =
             sys::regular_file_size(fd).ok_or_else(|| PyOSError::new_err(format!("{path} is not a regular file")))?;
-        let room = self.exchange.send_file(&hub.core, fd, 0, length, || sys::duplicate(fd));
+        let room = self.send_file(fd, 0, length)?;
         self.advance(false, room)
+    }
+
+    /// A whole body from a file: by the kernel, unless the head has gone without a length.
+    fn send_file(&mut self, fd: RawFd, offset: u64, length: u64) -> PyResult<Room> {
+        let hub = Arc::clone(&self.hub);
+        if self.exchange.is_sending() || self.trailers {
+            return self.copy_parts(fd, offset, length);
+        }
+        let keep = || sys::duplicate(fd);
+        Ok(self.exchange.send_file(&hub.core, fd, offset, length, keep))
     }
 
     /// Bytes of an open file.
@@ -411,10 +425,8 @@ impl HttpExchange {
             None => most,
         };
         let more = message.flag(&words.more_body)?;
-        if !more && self.stage == Stage::Started && !self.trailers {
-            let room = self
-                .exchange
-                .send_file(&hub.core, fd, offset, count, || sys::duplicate(fd));
+        if !more && self.stage == Stage::Started {
+            let room = self.send_file(fd, offset, count)?;
             return self.advance(false, room);
         }
         let room = py.detach(|| self.copy_parts(fd, offset, count))?;
@@ -454,6 +466,9 @@ impl HttpExchange {
     fn finish(&mut self, done: &Finished) {
         self.stage = Stage::Complete;
         if let Some(request) = self.request.take() {
+            if self.task.is_some() {
+                self.was = Some((describe(&request), request.peer.to_string()));
+            }
             self.hub.dismiss(self.token);
             self.hub.finish(request, done, self.exchange.head_lines());
         }
@@ -484,8 +499,10 @@ impl HttpExchange {
         this.task = None;
         let hub = Arc::clone(&this.hub);
         let is_gone = this.left || this.exchange.is_gone();
-        let what = this.request.as_deref().map(describe);
-        let client = this.request.as_deref().map(|request| request.peer.to_string());
+        let was = match this.request.as_deref() {
+            Some(request) => Some((describe(request), request.peer.to_string())),
+            None => this.was.take(),
+        };
         let was_complete = this.stage == Stage::Complete;
         let failure = match error {
             Some(error) if is_gone && is_disconnect(py, &error) => None,
@@ -503,10 +520,7 @@ impl HttpExchange {
         }
         drop(this);
         if let Some(error) = failure {
-            let (what, client) = (
-                what.unwrap_or_else(|| "a request whose answer was complete".into()),
-                client.unwrap_or_default(),
-            );
+            let (what, client) = was.unwrap_or_else(|| ("a request".into(), String::new()));
             hub.report(py, &what, &client, &error);
         }
         Self::wake(slf)
@@ -609,10 +623,12 @@ impl HttpExchange {
     #[pyo3(signature = (message, /))]
     fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let message = Message::new(message)?;
         let (hub, room, unsent, ended) = {
             let mut this = slf.try_borrow_mut()?;
-            let room = this.take(py, &message)?;
+            let room = match Message::new(message).and_then(|message| this.take(py, &message)) {
+                Ok(room) => room,
+                Err(error) => return failed(py, &this.hub, error),
+            };
             let ended = this.stage == Stage::Complete && !this.waiting.is_empty();
             (Arc::clone(&this.hub), room, this.has_unsent_head(), ended)
         };
@@ -635,6 +651,12 @@ impl HttpExchange {
         hub.pending.bind(slf.py()).discard(task)?;
         Self::end(slf, outcome(task)?)
     }
+}
+
+/// An awaitable that raises: errors of a coroutine show where it is awaited.
+pub fn failed(py: Python<'_>, hub: &Arc<Hub>, error: PyErr) -> PyResult<Py<PyAny>> {
+    let failed = Awaitable::new(Box::new(Failed(error, Arc::clone(hub))));
+    Ok(Py::new(py, failed)?.into_any())
 }
 
 /// What a task that is done has raised.

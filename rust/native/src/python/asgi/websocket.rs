@@ -498,10 +498,12 @@ impl SocketExchange {
     #[pyo3(signature = (message, /))]
     fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let message = Message::new(message)?;
         let (hub, room, ended) = {
             let mut this = slf.try_borrow_mut()?;
-            let room = this.take(&message)?;
+            let room = match Message::new(message).and_then(|message| this.take(&message)) {
+                Ok(room) => room,
+                Err(error) => return super::http::failed(py, &this.hub, error),
+            };
             (Arc::clone(&this.hub), room, this.ending.is_some())
         };
         if ended {
