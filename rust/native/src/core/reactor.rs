@@ -206,6 +206,9 @@ impl Core {
         let index = state.conns.insert(Conn::new(socket, peer, listener as u8, generation));
         score::add(&self.score.accepted, 1);
         score::set(&self.score.connections, state.conns.len());
+        if self.settings.loop_polls && state.conns.len() == 1 {
+            self.nudge.signal(); // the monitor may sleep on: the loop may have taken the event before it woke
+        }
         if state.conns.len() > most {
             return self.refuse(&mut state, index, 503, "worker_connections reached", now);
         }

@@ -1,7 +1,7 @@
 //! Reading a client's frames.
 
 use super::deflate::{Deflate, Inflate};
-use super::frame::{head_length, is_sendable_close_code, unmask, Head, Opcode, LONGEST};
+use super::frame::{check_first, head_length, is_sendable_close_code, unmask, Head, Opcode, LONGEST};
 
 /// What one frame and one message may hold, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -144,8 +144,11 @@ impl Decoder {
         *bytes = &bytes[count..];
         self.head_len += u8::try_from(count).unwrap_or(0);
         let have = have + count;
-        if have < 2 || have < head_length(&self.head[..have]) {
+        if have < 2 {
             return Ok(());
+        }
+        if have < head_length(&self.head[..have]) {
+            return check_first(self.head[0], self.head[1]).map(drop);
         }
         self.head_len = 0;
         let head = Head::read(&self.head[..have])?;

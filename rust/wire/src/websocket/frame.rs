@@ -70,19 +70,28 @@ pub(super) fn head_length(bytes: &[u8]) -> usize {
     }
 }
 
+/// Checks what the first two bytes tell: a client that does not mask may never send the rest that a mask would need.
+pub(super) fn check_first(first: u8, second: u8) -> Result<Opcode, Failure> {
+    if first & 0x30 != 0 {
+        return Err(Failure::protocol("a reserved bit is set"));
+    }
+    let Some(opcode) = Opcode::of(first & 0x0f) else {
+        return Err(Failure::protocol("a reserved opcode"));
+    };
+    if second & 0x80 == 0 {
+        return Err(Failure::protocol("a frame of a client is not masked"));
+    }
+    if opcode.is_control() && (first & 0x80 == 0 || usize::from(second & 0x7f) > CONTROL) {
+        return Err(Failure::protocol("a control frame that is fragmented or too long"));
+    }
+    Ok(opcode)
+}
+
 impl Head {
     /// Reads a whole head of [`head_length`] bytes, and checks all that it tells by itself.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Failure> {
         let (first, second) = (bytes[0], bytes[1]);
-        if first & 0x30 != 0 {
-            return Err(Failure::protocol("a reserved bit is set"));
-        }
-        let Some(opcode) = Opcode::of(first & 0x0f) else {
-            return Err(Failure::protocol("a reserved opcode"));
-        };
-        if second & 0x80 == 0 {
-            return Err(Failure::protocol("a frame of a client is not masked"));
-        }
+        let opcode = check_first(first, second)?;
         let (length, shortest) = match second & 0x7f {
             126 => (number(&bytes[2..4]), 126),
             127 => (number(&bytes[2..10]), 1 << 16),
@@ -93,17 +102,13 @@ impl Head {
         }
         let mut mask = [0; 4];
         mask.copy_from_slice(&bytes[bytes.len() - 4..]);
-        let head = Self {
+        Ok(Self {
             fin: first & 0x80 != 0,
             compressed: first & 0x40 != 0,
             opcode,
             mask,
             length,
-        };
-        if opcode.is_control() && (!head.fin || length > CONTROL as u64) {
-            return Err(Failure::protocol("a control frame that is fragmented or too long"));
-        }
-        Ok(head)
+        })
     }
 }
 
