@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol, Self, TextIO, TypeAlias, final
 
-__all__ = ["VERSION", "Core", "FileWrapper", "Input", "Loop", "scoreboard_layout"]
+__all__ = ["VERSION", "Core", "FileWrapper", "Input", "Loop", "Upgrade", "scoreboard_layout"]
 
 VERSION: Final[str]
 
@@ -27,6 +27,7 @@ class Core:
         errors: TextIO,
         app_error: Callable[[str, str, BaseException], None],  # ("GET /x", "127.0.0.1:5555", error)
         wait_writable: Callable[[int], object] | None = None,  # with greenlets: waits until a descriptor takes bytes
+        raw_socket: Callable[[Upgrade], object] | None = None,  # makes "gunicorn.socket" for WebSocket handshakes
     ) -> Self: ...
     def start(self) -> None:
         """Accept from here on."""
@@ -111,6 +112,13 @@ class Input:
     def __iter__(self) -> Self: ...
     def __next__(self) -> bytes: ...
     def close(self) -> None: ...
+
+@final
+class Upgrade:
+    """The socket of a WSGI request that asks for a WebSocket."""
+
+    def take(self) -> int:
+        """Its descriptor, which blocks and belongs to the caller; the core lets go of it. Raises ConnectionError."""
 
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...

@@ -23,6 +23,7 @@ from ostler.proc.signals import STACKS, SignalQueue
 from ostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from ostler.worker import greenlets, loading
 from ostler.worker.interfaces import Mounted
+from ostler.worker.raw_socket import RawSocket
 from ostler.worker.settings import core_settings
 from ostler.worker.stacks import render, stack_of_thread
 from ostler.worker.watchdog import Watchdog
@@ -145,6 +146,7 @@ class Worker:
                 self._logs.errors_stream(),
                 self._logs.app_error,
                 greenlets.wait_writable if self._config.driver == "gevent" else None,
+                None if self._config.driver == "gevent" else RawSocket,
             )
         except Exception as error:  # whatever a native module may raise: it is not the app's fault
             raise BootError(f"the native core does not start: {error!r}") from error

@@ -173,6 +173,17 @@ def test_broken_frames_end_the_websocket(server: Server, first: int, payload: by
     assert json.loads(get(server, f"/seen?{key}").body)[0][0] == code
 
 
+@pytest.mark.parametrize(("last", "code"), [((FIN | 3, b""), 1002), ((FIN | CLOSE, b"\x03\xe8"), 1000)])
+def test_what_came_before_the_end_is_still_answered(server: Server, last: tuple[int, bytes], code: int) -> None:
+    client = Client(server, "/echo")
+    client.text("one")
+    client.text("two")
+    client.send(*last)
+    client.open()
+    assert [client.read().payload, client.read().payload] == [b"one", b"two"]
+    assert client.read().close[0] == code
+
+
 def test_a_message_in_many_frames_is_limited_too(server: Server) -> None:
     client = Client(server, "/echo").open()
     client.send(BINARY, b"x" * 200_000)

@@ -2,10 +2,12 @@
 
 use super::conn::Phase;
 use super::reactor::PollSpace;
+use super::request::Token;
 use super::timers::tick_after;
 use super::Core;
 use crate::score;
 use crate::sys;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// How long a connection that has just been accepted may take to send its request while the worker drains.
@@ -68,6 +70,24 @@ impl Core {
         self.progress.notify_all();
         self.nudge.signal();
         self.kick.signal();
+    }
+
+    /// Gives the socket of a running request to its app: a descriptor of its own, which blocks. The core neither reads nor
+    /// writes there any more, and closes its side when the request ends. None: the client is gone, or has sent more than
+    /// the handshake already.
+    pub fn detach(&self, token: Token, thread: usize) -> Option<OwnedFd> {
+        let mut state = self.lock();
+        let conn = state
+            .conn(token)
+            .filter(|conn| !conn.gone && conn.leftover.is_empty())?;
+        let socket = sys::duplicate(conn.socket.as_raw_fd())?;
+        sys::set_blocking(socket.as_raw_fd());
+        conn.gone = true;
+        self.watch(conn, token.index as usize, None);
+        if let Some(run) = state.roles.run_of(thread) {
+            run.detached = true;
+        }
+        Some(socket)
     }
 
     /// Requests that were ended in the app's place and whose threads are still in the app.

@@ -61,6 +61,7 @@ impl Core {
             let run = Run {
                 token: request.token,
                 started: now,
+                detached: false,
                 watched: Watched::Not,
             };
             let number = state.runs.insert(run);

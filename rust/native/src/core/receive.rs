@@ -223,6 +223,7 @@ impl Core {
         request.mount = mount;
         request.on_loop = mounts[mount].on_loop;
         request.websocket = socket.is_some() && request.on_loop;
+        request.upgrade = asks && !request.on_loop;
         if !request.websocket {
             return true;
         }

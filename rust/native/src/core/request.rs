@@ -80,6 +80,8 @@ pub struct Request {
     pub mount: usize,
     /// That app runs on the event loop.
     pub on_loop: bool,
+    /// It asks for a WebSocket, and its app is a WSGI one, which may take the socket for it.
+    pub upgrade: bool,
     /// It asks for a WebSocket, and its app takes them.
     pub websocket: bool,
     /// Which thread runs it; on the event loop: its number there.
@@ -105,6 +107,7 @@ impl Default for Request {
             asked: Asked::default(),
             listener: 0,
             mount: 0,
+            upgrade: false,
             on_loop: false,
             websocket: false,
             thread: 0,

@@ -42,6 +42,8 @@ pub struct Run {
     pub token: Token,
     /// When it began (monotonic ns).
     pub started: u64,
+    /// It has the socket for itself, for as long as it likes: the watch leaves it alone.
+    pub detached: bool,
     /// What the watch has done about it: see watch.rs.
     pub watched: Watched,
 }
@@ -194,6 +196,7 @@ impl Roles {
         self.places[thread].run = Some(Run {
             token,
             started: now,
+            detached: false,
             watched: Watched::Not,
         });
         self.busy += 1;

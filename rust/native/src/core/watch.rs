@@ -94,7 +94,7 @@ fn due_of(run: &Run, slow: u64, limit: u64, now: u64) -> Option<Watched> {
     } else {
         Watched::Not
     };
-    (due > run.watched).then_some(due)
+    (due > run.watched && !run.detached).then_some(due)
 }
 
 impl Core {

@@ -34,6 +34,14 @@ pub struct Ending {
     pub reason: Vec<u8>,
 }
 
+/// How a client's end is answered.
+struct Last {
+    /// Of our close frame.
+    code: Option<u16>,
+    reason: Vec<u8>,
+    ending: Ending,
+}
+
 /// One WebSocket.
 pub struct Socket {
     decoder: Decoder,
@@ -43,6 +51,8 @@ pub struct Socket {
     inbox: VecDeque<Event>,
     /// What the app is told behind the last message.
     ending: Option<Ending>,
+    /// What is said and told when the app has taken the messages before.
+    last: Option<Last>,
     /// Our close frame is out; nothing follows it.
     close_sent: bool,
     /// The loop has all that it will get.
@@ -118,6 +128,7 @@ impl Core {
             encoder: Some(Encoder::new(deflate)),
             inbox: VecDeque::new(),
             ending: None,
+            last: None,
             close_sent: false,
             released: false,
             finished: false,
@@ -199,28 +210,69 @@ impl Core {
                 }
                 Event::Pong(_) => {}
                 Event::Close { code, reason } => {
-                    let answer = code;
-                    let code = code.unwrap_or(1005);
-                    self.close_frame(state, index, answer, b"");
-                    self.set_ending(state, index, code, &reason);
-                    return self.finish_socket(state, index, now);
+                    let ending = Ending {
+                        code: code.unwrap_or(1005),
+                        reason,
+                    };
+                    return self.end_after_inbox(state, index, code, b"", ending, now);
                 }
             }
         }
         if let Err(failure) = fed {
-            self.close_frame(state, index, Some(failure.code), failure.reason.as_bytes());
-            self.set_ending(state, index, failure.code, failure.reason.as_bytes());
+            let ending = Ending {
+                code: failure.code,
+                reason: failure.reason.as_bytes().to_vec(),
+            };
             let conn = &state.conns[index];
             self.errors.warning(format_args!(
                 "the WebSocket of {} was closed with {}: {}",
                 conn.peer, failure.code, failure.reason
             ));
-            return self.finish_socket(state, index, now);
+            let code = Some(failure.code);
+            return self.end_after_inbox(state, index, code, failure.reason.as_bytes(), ending, now);
         }
         if has_news {
             self.tell_loop(state, index);
             self.pause_if_full(state, index);
         }
+    }
+
+    /// The client has said its last: the app still answers what came before, then the close frame goes out.
+    fn end_after_inbox(
+        &self,
+        state: &mut State,
+        index: usize,
+        code: Option<u16>,
+        reason: &[u8],
+        ending: Ending,
+        now: u64,
+    ) {
+        let conn = &mut state.conns[index];
+        let Some(socket) = conn.socket_state.as_deref_mut() else {
+            return;
+        };
+        socket.last = Some(Last {
+            code,
+            reason: reason.to_vec(),
+            ending,
+        });
+        if socket.inbox.is_empty() || socket.released || socket.close_sent {
+            return self.say_last(state, index, now);
+        }
+        let rest = conn.interest.unwrap_or(0) & !sys::READABLE;
+        self.watch(conn, index, Some(rest));
+        state.set_deadline(index, tick_after(now, CLOSING));
+        self.tell_loop(state, index);
+    }
+
+    fn say_last(&self, state: &mut State, index: usize, now: u64) {
+        let socket = state.conns[index].socket_state.as_deref_mut();
+        let Some(last) = socket.and_then(|socket| socket.last.take()) else {
+            return;
+        };
+        self.close_frame(state, index, last.code, &last.reason);
+        self.set_ending(state, index, last.ending.code, &last.ending.reason);
+        self.finish_socket(state, index, now);
     }
 
     /// A client that sends faster than the app reads waits.
@@ -244,8 +296,11 @@ impl Core {
         let most = self.settings.websocket.queue;
         let conn = state.conn(token)?;
         let socket = conn.socket_state.as_deref_mut()?;
-        let event = socket.inbox.pop_front()?;
-        if socket.inbox.len() == most / 2 && !socket.finished {
+        let Some(event) = socket.inbox.pop_front() else {
+            self.say_last(&mut state, index, sys::monotonic_ns());
+            return None;
+        };
+        if socket.inbox.len() == most / 2 && !socket.finished && socket.last.is_none() {
             let interest = conn.interest.unwrap_or(0) | sys::READABLE;
             self.watch(conn, index, Some(interest));
         }
@@ -480,8 +535,11 @@ impl Core {
 
     /// The connection broke.
     fn lose_socket(&self, state: &mut State, index: usize) {
-        let Lost { code, reason } = LOST;
-        self.set_ending(state, index, code, reason);
+        let socket = state.conns[index].socket_state.as_deref_mut();
+        let ending = socket
+            .and_then(|socket| socket.last.take())
+            .map_or_else(lost, |last| last.ending);
+        self.set_ending(state, index, ending.code, &ending.reason);
         let conn = &mut state.conns[index];
         conn.gone = true;
         self.watch(conn, index, None);
@@ -534,6 +592,9 @@ impl Core {
         let Some(socket) = conn.socket_state.as_deref_mut() else {
             return;
         };
+        if socket.last.is_some() {
+            return self.say_last(state, index, now); // the app does not take what is there
+        }
         if socket.close_sent || socket.finished {
             return self.lose_socket(state, index);
         }
@@ -577,21 +638,11 @@ impl Core {
     }
 }
 
-struct Lost {
-    code: u16,
-    reason: &'static [u8],
-}
-
 /// A connection without a close frame (RFC 6455 §7.1.5).
-const LOST: Lost = Lost {
-    code: 1006,
-    reason: b"",
-};
-
 fn lost() -> Ending {
     Ending {
-        code: LOST.code,
-        reason: LOST.reason.to_vec(),
+        code: 1006,
+        reason: Vec::new(),
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Facts {
     pub software: String,
     pub errors: Py<PyAny>,
     pub file_wrapper: Py<PyAny>,
+    /// Makes a socket of an `Upgrade`, for handshakes.
+    pub raw_socket: Option<Py<PyAny>>,
     /// By mount: where its paths begin, and its SCRIPT_NAME.
     pub mounts: Vec<(Vec<u8>, String)>,
     /// SERVER_NAME and SERVER_PORT of each listener.

@@ -10,6 +10,7 @@ mod responder;
 mod result;
 mod text;
 mod thread;
+mod upgrade;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -32,5 +33,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<asgi::Loop>()?;
     module.add_class::<file_wrapper::FileWrapper>()?;
     module.add_class::<input::Input>()?;
+    module.add_class::<upgrade::Upgrade>()?;
     module.add_function(wrap_pyfunction!(scoreboard_layout, module)?)
 }

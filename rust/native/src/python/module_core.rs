@@ -162,7 +162,7 @@ impl Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (apps, settings, listeners, scoreboard, slot, errors, app_error, wait_writable=None))]
+    #[pyo3(signature = (apps, settings, listeners, scoreboard, slot, errors, app_error, wait_writable=None, raw_socket=None))]
     #[allow(clippy::too_many_arguments)] // the contract of _native.pyi: one call, made once
     fn new(
         py: Python<'_>,
@@ -174,6 +174,7 @@ impl Core {
         errors: Py<PyAny>,
         app_error: Py<PyAny>,
         wait_writable: Option<Py<PyAny>>,
+        raw_socket: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let scoreboard: PyBuffer<u8> = PyBuffer::get(scoreboard)?;
         let score = slot_of(&scoreboard, slot)?;
@@ -193,6 +194,7 @@ impl Core {
             multiprocess: workers > 1,
             software: if software.is_empty() { "ostler".into() } else { software },
             errors,
+            raw_socket,
             file_wrapper: py.get_type::<FileWrapper>().into_any().unbind(),
             mounts: settings
                 .mounts

@@ -4,6 +4,7 @@ use super::environ::{Environs, Facts};
 use super::input::Input;
 use super::responder::{internal_error, Responder};
 use super::result;
+use super::upgrade::Upgrade;
 use crate::core::{Core, Exchange, Finished, Next, PollSpace, Request};
 use crate::log::{Entry, Pending, Stamp};
 use crate::sys;
@@ -185,8 +186,12 @@ impl AppThread {
         let responder = self.reused.responder.bind(py).clone();
         responder.try_borrow_mut()?.begin(request, self.reused.write.bind(py));
         let environ = self.environs.build(py, request, self.reused.input.bind(py).as_any())?;
+        let upgrade = self.offer_socket(py, request, &environ)?;
         self.reused.input.try_borrow_mut(py)?.attach(request, &self.core);
         let returned = self.call(py, request.mount, &environ);
+        if upgrade.as_ref().is_some_and(|upgrade| upgrade.get().is_taken()) {
+            return self.hang_up(py, request, returned);
+        }
         let mut outcome = match &returned {
             Ok(iterable) => result::send(&self.core, &responder, iterable),
             Err(error) => Err(error.clone_ref(py)),
@@ -206,6 +211,40 @@ impl AppThread {
         responder.try_borrow_mut()?.finish();
         self.read_variables(&environ);
         Ok(done)
+    }
+
+    /// Puts the raw socket into the environ of a handshake, by the name that gunicorn gives it.
+    fn offer_socket<'py>(
+        &self,
+        py: Python<'py>,
+        request: &Request,
+        environ: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, Upgrade>>> {
+        let Some(raw_socket) = self.app.facts.raw_socket.as_ref().filter(|_| request.upgrade) else {
+            return Ok(None);
+        };
+        let upgrade = Bound::new(py, Upgrade::new(&self.core, request))?;
+        environ.set_item("gunicorn.socket", raw_socket.bind(py).call1((&upgrade,))?)?;
+        Ok(Some(upgrade))
+    }
+
+    /// The app took the socket, and has ended. What it returns was never meant to be sent; libraries raise StopIteration
+    /// to say so.
+    fn hang_up(&self, py: Python<'_>, request: &Request, returned: PyResult<Bound<'_, PyAny>>) -> PyResult<Finished> {
+        self.reused.responder.try_borrow_mut(py)?.finish();
+        let outcome = returned.and_then(|iterable| close(&iterable));
+        let failed = match outcome {
+            Err(error) if !error.is_instance_of::<pyo3::exceptions::PyStopIteration>(py) => {
+                self.report(py, request, error);
+                true
+            }
+            _ => false,
+        };
+        Ok(Finished {
+            status: 101,
+            app_error: failed,
+            ..Finished::default()
+        })
     }
 
     /// `app(environ, start_response)`.

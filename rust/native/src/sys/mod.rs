@@ -16,7 +16,7 @@ pub use epoll::{is_readable, wait_either, Epoll, Event, Wake, ERROR, HANGUP, PEE
 pub use files::{append, duplicate, read_at, regular_file_size, takes_a_line, temporary_file, write_all_at};
 pub use sockets::{
     accept, discard, has_more, peer_of, recv, reset_on_close, send, send_before_more, send_file, send_parts,
-    shutdown_both, shutdown_write, NoConnection, Peer,
+    set_blocking, shutdown_both, shutdown_write, NoConnection, Peer,
 };
 
 use std::io;

@@ -196,6 +196,15 @@ pub fn send_file(fd: RawFd, file: RawFd, offset: u64, most: u64) -> io::Result<u
     check_size(unsafe { libc::sendfile(fd, file, &mut position, count) })
 }
 
+/// Makes reads and writes wait.
+pub fn set_blocking(fd: RawFd) {
+    // SAFETY: no pointers. Failing leaves it as it was, which the owner sees.
+    unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFL);
+        libc::fcntl(fd, libc::F_SETFL, flags & !libc::O_NONBLOCK);
+    }
+}
+
 /// Says "no more from here" and leaves reading open.
 pub fn shutdown_write(fd: RawFd) {
     // SAFETY: no pointers. An error means the connection is already gone, which is as good.

@@ -1,6 +1,7 @@
 //! `ostler._native.Loop`: the event loop's side of a worker, as Python drives it.
 
 use super::super::module_core;
+use super::callables::{SocketReceive, SocketSend};
 use super::http::{enlist, outcome, HttpExchange};
 use super::hub::{Hub, Parts, Party};
 use super::scope::AppFacts;
@@ -182,8 +183,9 @@ impl Loop {
         let scope = self.hub.with_scopes(py, |scopes| scopes.build(py, &request));
         let exchange = Bound::new(py, SocketExchange::new(Arc::clone(&self.hub), request))?;
         SocketExchange::enlist(&exchange)?;
-        let (receive, send) = (exchange.getattr("receive")?, exchange.getattr("send")?);
-        let started = scope.and_then(|scope| self.start(py, mount, scope.as_any(), &receive, &send));
+        let receive = Bound::new(py, SocketReceive(exchange.clone().unbind()))?;
+        let send = Bound::new(py, SocketSend(exchange.clone().unbind()))?;
+        let started = scope.and_then(|scope| self.start(py, mount, scope.as_any(), receive.as_any(), send.as_any()));
         match started {
             Ok(task) if task.call_method0(&self.hub.words.done)?.is_truthy()? => {
                 SocketExchange::end(&exchange, outcome(&task)?)

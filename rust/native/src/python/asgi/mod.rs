@@ -4,6 +4,7 @@
 //! what an app awaits of us is done before it asks, whenever it can be.
 
 mod awaitable;
+mod callables;
 mod event_loop;
 mod http;
 mod hub;

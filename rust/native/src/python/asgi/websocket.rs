@@ -486,17 +486,15 @@ fn closed() -> PyErr {
     PyConnectionResetError::new_err("the WebSocket is closed")
 }
 
-#[pymethods]
 impl SocketExchange {
     /// ASGI's receive.
-    fn receive(slf: &Bound<'_, Self>) -> PyResult<Awaitable> {
+    pub fn receive(slf: &Bound<'_, Self>) -> PyResult<Awaitable> {
         let hub = Arc::clone(&slf.try_borrow()?.hub);
-        Ok(Awaitable::new(Box::new(SocketReceive(slf.clone().unbind(), hub))))
+        Ok(Awaitable::new(Box::new(SocketMessages(slf.clone().unbind(), hub))))
     }
 
     /// ASGI's send.
-    #[pyo3(signature = (message, /))]
-    fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    pub fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let (hub, room, ended) = {
             let mut this = slf.try_borrow_mut()?;
@@ -515,7 +513,10 @@ impl SocketExchange {
         }
         Ok(hub.done.clone_ref(py))
     }
+}
 
+#[pymethods]
+impl SocketExchange {
     /// Called by the task when it is done.
     fn task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         let hub = Arc::clone(&slf.try_borrow()?.hub);
@@ -525,9 +526,9 @@ impl SocketExchange {
 }
 
 /// `receive()` of a WebSocket.
-struct SocketReceive(Py<SocketExchange>, Arc<Hub>);
+struct SocketMessages(Py<SocketExchange>, Arc<Hub>);
 
-impl Source for SocketReceive {
+impl Source for SocketMessages {
     fn hub(&self) -> &Arc<Hub> {
         &self.1
     }
