@@ -43,6 +43,8 @@ class Core:
         """Thread `index` could not be started; none is asked for during the next second."""
     def abandoned(self) -> int:
         """Requests that timed out and whose threads are still in the app."""
+    def give_up(self, number: int) -> None:
+        """Answer a request of the event loop, which timed out, in its app's place, and cancel its task."""
     def trim(self) -> None:
         """Give freed memory back to the system."""
     def poll_fd(self) -> int:

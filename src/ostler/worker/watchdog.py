@@ -63,7 +63,8 @@ class Watchdog:
         text = f"{_words(request)} was given up after {request[3]:.1f}s (request_timeout {limit})"
         self._logs.error(f"{text}\n{self._stack_of(request[4])}")
         if request[4] < 0:
-            return  # a task of the event loop: it was cancelled
+            self._core.give_up(-request[4] - 1)  # a task can be ended, the worker need not be
+            return
         if not self._is_retiring:
             self._is_retiring = True
             self._retire(f"a thread does not come back from {request[0]} {printable(request[1])}")

@@ -128,7 +128,7 @@ impl Core {
         }
     }
 
-    /// The same for requests on the event loop. The loop itself answers those that time out: their tasks can be ended.
+    /// The same for requests on the event loop. Those that time out are given up when their stacks have been read.
     fn watch_runs(&self, state: &mut State, now: u64) {
         let (slow, limit) = (self.settings.slow_request, self.settings.request_timeout);
         let overdue: Vec<(usize, Watched)> = state
@@ -141,21 +141,28 @@ impl Core {
                 continue;
             };
             run.watched = due;
-            let token = run.token;
             let Some(runner) = self.runner_on_loop(state, number, now) else {
                 continue;
             };
-            if due == Watched::TimedOut {
-                score::add(&self.score.timeouts, 1);
-                if let Some(conn) = state.conn(token) {
-                    conn.timed_out = true;
-                    self.tell_loop(state, token.index as usize);
-                }
-                state.notices.push(Notice::TimedOut(runner));
-            } else {
-                state.notices.push(Notice::Slow(runner));
-            }
+            state.notices.push(match due {
+                Watched::TimedOut => Notice::TimedOut(runner),
+                _ => Notice::Slow(runner),
+            });
             self.attention.signal();
+        }
+    }
+
+    /// Has the loop answer a request in its app's place, and end its task.
+    pub fn give_up(&self, number: usize) {
+        let mut state = self.lock();
+        let Some(run) = state.runs.get(number).filter(|run| run.watched == Watched::TimedOut) else {
+            return;
+        };
+        let token = run.token;
+        score::add(&self.score.timeouts, 1);
+        if let Some(conn) = state.conn(token) {
+            conn.timed_out = true;
+            self.tell_loop(&mut state, token.index as usize);
         }
     }
 

@@ -366,6 +366,11 @@ impl Core {
         self.core.abandoned()
     }
 
+    /// Answers request `number` of the event loop, which timed out, in its app's place.
+    fn give_up(&self, number: usize) {
+        self.core.give_up(number);
+    }
+
     /// Gives freed memory back to the system.
     fn trim(&self, py: Python<'_>) {
         py.detach(sys::trim_memory);

@@ -68,6 +68,8 @@ pub struct HttpExchange {
     /// The client is gone, or sends no more; `told`: the app knows.
     left: bool,
     told: bool,
+    /// `request_timeout` has passed.
+    given_up: bool,
     /// Futures of those that wait for news.
     waiting: Vec<Py<PyAny>>,
     /// While it is pending.
@@ -91,6 +93,7 @@ impl HttpExchange {
             trailers: false,
             left: false,
             told: false,
+            given_up: false,
             waiting: Vec::new(),
             task: None,
             was: None,
@@ -111,6 +114,7 @@ impl HttpExchange {
         self.trailers = false;
         self.left = false;
         self.told = false;
+        self.given_up = false;
         self.task = None;
         self.was = None;
     }
@@ -231,6 +235,7 @@ impl HttpExchange {
             plain_answer(&mut this.exchange, &hub, 504, b"request_timeout passed\n")
         };
         done.keep_alive = false;
+        this.given_up = true;
         let task = this.task.as_ref().map(|task| task.clone_ref(slf.py()));
         this.finish(&done);
         drop(this);
@@ -505,6 +510,7 @@ impl HttpExchange {
         };
         let was_complete = this.stage == Stage::Complete;
         let failure = match error {
+            Some(_) if this.given_up => None, // it was cancelled, and said in the log
             Some(error) if is_gone && is_disconnect(py, &error) => None,
             Some(error) => Some(error),
             None if was_complete || is_gone => None,
