@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.integration.helpers import Serve, Server
+from tests.integration.helpers.chromium import Chromium, needs_chromium
 
 SITE = ROOT / "examples" / "demo"
 API = ROOT / "examples" / "flask_api"
@@ -60,10 +61,24 @@ def post_form(browser: httpx.Client, path: str, **form: object) -> httpx.Respons
 def test_every_page_that_the_front_page_links_to_answers(browser: httpx.Client) -> None:
     front = browser.get("/")
     links = re.findall(r'<li><a href="([^"]+)"', front.text)
-    assert len(links) == 8
+    assert len(links) == 9
     statuses = {link: browser.get(link).status_code for link in links}
     assert statuses.pop("/error/") == 500
     assert set(statuses.values()) == {200}, statuses
+
+
+@needs_chromium
+def test_the_live_page_in_a_browser(site: Server, tmp_path: Path) -> None:
+    """One port: messages of Channels arrive while a WSGI request sleeps."""
+    browser = Chromium(tmp_path)
+    try:
+        browser.open(site.url("/live/"))
+        told = browser.wait("(/^(\\d+) messages came/.exec(document.getElementById('during').textContent) || [])[1]")
+        assert int(told) >= 3, "a message each 0.2 s, and the page sleeps a second"
+        browser.evaluate("document.querySelector('#say button').click()")
+        assert browser.wait("document.getElementById('echo').textContent") == "HELLO"
+    finally:
+        browser.end()
 
 
 def test_log_in_to_the_admin(browser: httpx.Client) -> None:

@@ -13,5 +13,6 @@ urlpatterns = [
     path("documents/<int:pk>/", views.document, name="document"),
     path("source/", views.source, name="source"),
     path("stream/", views.stream, name="stream"),
+    path("live/", views.live, name="live"),
     path("error/", views.error, name="error"),
 ]

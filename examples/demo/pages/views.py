@@ -37,6 +37,12 @@ def slow(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+def live(request: HttpRequest) -> HttpResponse:
+    """A page whose WebSocket Channels serves, on the same port."""
+    return render(request, "pages/live.html")
+
+
+@require_safe
 def self_call(request: HttpRequest) -> HttpResponse:
     """Calls this server over HTTP before it answers, `?depth=N` calls deep."""
     depth = selfcall.depth_of(request)
