@@ -54,6 +54,7 @@ class Peer(NamedTuple):
     workers: bool = True  # it can run several
     primary: bool = True
     bridged: bool = False  # it speaks only ASGI: the app is wrapped by a2wsgi
+    asgi: bool = False  # it runs ASGI apps: it takes part in those scenarios alone
     pool: int = 0  # its threads, where they were chosen for apps that wait: it takes part in those scenarios alone
 
 
@@ -152,6 +153,37 @@ def _daphne(place: Place, plan: Plan) -> list[str]:
     return [str(place.bin / "daphne"), "-b", "127.0.0.1", "-p", str(plan.port), "-v", "0", *log, "bridge:app"]
 
 
+def _ostler_asgi(loop: str) -> Command:
+    rest = ("--lifespan", "off", "--ws-per-message-deflate", "off", "--worker-connections", "20000")
+    return _ostler("--loop", loop, *rest)
+
+
+def _uvicorn_asgi(ws: str) -> Command:
+    def command(place: Place, plan: Plan) -> list[str]:
+        where = ["--host", "127.0.0.1", "--port", str(plan.port), "--no-access-log", "--log-level", "warning"]
+        speed = ["--loop", "uvloop", "--http", "httptools", "--lifespan", "off", "--timeout-keep-alive", "75"]
+        sockets = ["--ws", ws, "--ws-per-message-deflate", "false"]
+        return [str(place.bin / "uvicorn"), *where, *speed, *sockets, plan.app]
+
+    return command
+
+
+def _granian_asgi(place: Place, plan: Plan) -> list[str]:
+    limit = str(max(plan.crowd, 2000) + SPARE)
+    where = ["--host", "127.0.0.1", "--port", str(plan.port), "--log-level", "warning", "--no-access-log"]
+    speed = ["--loop", "uvloop", "--http", "1", "--runtime-threads", "1", "--backlog", limit, "--backpressure", limit]
+    return [str(place.bin / "granian"), "--interface", "asginl", *where, *speed, plan.app]
+
+
+def _hypercorn_asgi(place: Place, plan: Plan) -> list[str]:
+    options = ["--bind", plan.address, "--worker-class", "uvloop", "--keep-alive", "75"]
+    return [str(place.bin / "hypercorn"), *options, plan.app]
+
+
+def _daphne_asgi(place: Place, plan: Plan) -> list[str]:
+    return [str(place.bin / "daphne"), "-b", "127.0.0.1", "-p", str(plan.port), "-v", "0", plan.app]
+
+
 _GRANIAN_BEST = ("--http", "1", "--no-ws", "--blocking-threads", "1", "--runtime-threads", "1")
 
 PEERS = (
@@ -236,6 +268,29 @@ PEERS = (
         primary=False,
         bridged=True,
     ),
+    Peer("ostler-asgi", "ostler", "--loop uvloop", _ostler_asgi("uvloop"), asgi=True),
+    Peer("ostler-asgi-asyncio", "ostler", "--loop asyncio", _ostler_asgi("asyncio"), asgi=True, primary=False),
+    Peer(
+        "uvicorn-asgi",
+        "uvicorn",
+        "uvloop, httptools, websockets",
+        _uvicorn_asgi("websockets"),
+        asgi=True,
+        workers=False,
+    ),
+    Peer(
+        "uvicorn-asgi-wsproto",
+        "uvicorn",
+        "uvloop, httptools, wsproto",
+        _uvicorn_asgi("wsproto"),
+        asgi=True,
+        workers=False,
+        primary=False,
+    ),
+    Peer("granian-asgi", "granian", "uvloop, --http 1 --runtime-threads 1", _granian_asgi, asgi=True, workers=False),
+    Peer("fastpysgi-asgi", "fastpysgi", "tcp_nodelay=1", _launched("fastpysgi"), asgi=True, workers=False),
+    Peer("hypercorn-asgi", "hypercorn", "uvloop", _hypercorn_asgi, asgi=True, workers=False),
+    Peer("daphne-asgi", "daphne", "defaults", _daphne_asgi, asgi=True, workers=False),
     *(_gthread(threads) for threads in (2, 4, 8, 20, 40, 100, 200)),
     *(_granian_pool(threads) for threads in (8, 20, 40, 100, 200)),
     *(_cheroot_pool(threads) for threads in (8, 20, 40, 100, 200)),

@@ -61,6 +61,15 @@ class IdleConnections:
             self._sockets.pop().close()
 
 
+class IdleSockets(IdleConnections):
+    """WebSockets that say nothing; `expect` is the end of the handshake's answer."""
+
+    REQUEST = (
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+
+
 def _closed(client: socket.socket) -> bool:
     try:
         return client.recv(1, socket.MSG_PEEK) == b""

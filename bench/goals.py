@@ -13,7 +13,7 @@ C_SERVERS = ("bjoern", "fastpysgi", "fastwsgi")
 GRANIAN = ("granian", "granian-mt", "granian-defaults")
 UWSGI = ("uwsgi", "uwsgi-close", "uwsgi-router")
 GTHREAD = ("gunicorn-gthread", "gunicorn-gthread-py")
-OTHERS = tuple(peer.name for peer in PEERS if peer.distribution not in ("", OURS) and not peer.pool)
+OTHERS = tuple(peer.name for peer in PEERS if peer.distribution not in ("", OURS) and not peer.pool and not peer.asgi)
 POOLS = tuple(peer.name for peer in PEERS if peer.pool)
 
 
@@ -36,7 +36,12 @@ def goals(report: Report) -> list[Goal]:
     """The goals of the scenarios in the report, measured or not."""
     return [
         goal
-        for goal in (*_against_rivals(report), *_against_itself(report), *_of_waiting_apps(report))
+        for goal in (
+            *_against_rivals(report),
+            *_against_itself(report),
+            *_of_waiting_apps(report),
+            *_of_asgi(report),
+        )
         if report.result(goal.scenario)
     ]
 
@@ -104,7 +109,34 @@ def _of_waiting_apps(report: Report) -> Iterator[Goal]:
     yield Goal("burst", "threads then, native ones too, against before", 1.0, more)
 
 
-def against_best(report: Report, scenario: str, sample: str, rivals: tuple[str, ...]) -> float | None:
+def _of_asgi(report: Report) -> Iterator[Goal]:
+    uvicorn, granian = ("uvicorn-asgi",), ("granian-asgi",)
+    sockets = ("uvicorn-asgi", "uvicorn-asgi-wsproto")
+    streamers = (*uvicorn, *granian, "hypercorn-asgi")
+    for scenario, sample, limit, rivals, text in (
+        ("asgi-hello", "one.cpu", 0.70, ("fastpysgi-asgi",), "ASGI hello against fastpysgi"),
+        ("asgi-hello", "one.cpu", 0.55, granian, "ASGI hello against granian"),
+        ("asgi-hello", "one.cpu", 0.45, uvicorn, "ASGI hello against uvicorn"),
+        ("asgi-hello", "one.cpu", 1.6, ("raw",), "ASGI hello against the raw epoll loop"),
+        ("asgi-post100", "one.cpu", 0.40, uvicorn, "ASGI POST of 100 bytes against uvicorn"),
+        ("asgi-post100", "one.cpu", 0.28, granian, "ASGI POST of 100 bytes against granian"),
+        ("fastapi-json", "one.cpu", 0.85, granian, "FastAPI against granian"),
+        ("fastapi-json", "one.cpu", 0.75, uvicorn, "FastAPI against uvicorn"),
+        ("asgi-sleep10", "one.p99", 1.0, streamers, "sleeping 10 ms: p99 against the best of the others"),
+        ("asgi-stream", "one.cpu", 1.0, streamers, "10 MB down: CPU against the best of the others"),
+        ("asgi-upload", "one.cpu", 1.0, streamers, "10 MB up: CPU against the best of the others"),
+        ("ws-echo", "one.cpu", 0.50, sockets, "WebSocket echo against uvicorn, the better of its two"),
+        ("ws-echo", "one.cpu", 0.90, granian, "WebSocket echo against granian"),
+        ("ws-echo", "one.cpu", 0.20, ("daphne-asgi",), "WebSocket echo against daphne"),
+        ("ws-idle", "one.pss_each", 0.60, uvicorn, "memory of an idle WebSocket against uvicorn"),
+    ):
+        yield Goal(scenario, text, limit, against_best(report, scenario, sample, rivals, "ostler-asgi"))
+    rates = [rate for rival in streamers if (rate := report.median("asgi-sleep10", rival, "one.rate")) is not None]
+    behind = ratio(max(rates, default=None), report.median("asgi-sleep10", "ostler-asgi", "one.rate"))
+    yield Goal("asgi-sleep10", "sleeping 10 ms: throughput, the best of the others ÷ ours", 1.0, behind)
+
+
+def against_best(report: Report, scenario: str, sample: str, rivals: tuple[str, ...], ours: str = OURS) -> float | None:
     """Our value as a part of the lowest of the rivals'."""
     values = [value for rival in rivals if (value := report.median(scenario, rival, sample)) is not None]
-    return ratio(report.median(scenario, OURS, sample), min(values, default=None))
+    return ratio(report.median(scenario, ours, sample), min(values, default=None))

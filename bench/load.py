@@ -96,6 +96,25 @@ def drive(port: int, request: Request, duration: float, scripts: Path, cores: It
     return parse(done.stdout)._replace(generator_cpu=used)
 
 
+def drive_sockets(port: int, connections: int, size: int, duration: float, cores: Iterable[int]) -> Load:
+    """WebSockets that say the same again and again, each when its echo has come."""
+    program = Path(__file__).resolve().parent / ".build" / "wsload"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [str(program), str(port), str(connections), str(size), str(duration)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise LoadFailed(f"wsload ended with {done.returncode}: {done.stderr.strip()}")
+    messages, took = done.stdout.split()
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Load(int(messages), float(took), 0.0, 0.0, "", used)
+
+
 def wrk(port: int, request: Request, duration: float, scripts: Path) -> list[str]:
     """The command that sends `request` for so long."""
     command = ["wrk", "-t1", f"-c{request.connections}", f"-d{max(1, round(duration))}s", "--latency"]

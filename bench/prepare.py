@@ -92,8 +92,10 @@ def fill(place: Place, variables: Mapping[str, str]) -> None:
 
 
 def _raw_server() -> None:
-    source, program = HERE / "raw" / "epoll.c", BUILD / "epoll"
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+    for name in ("epoll", "wsload"):
+        source, program = HERE / "raw" / f"{name}.c", BUILD / name
+        if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
+            continue
         subprocess.run(["cc", "-O2", "-Wall", "-o", str(program), str(source)], check=True)
 
 

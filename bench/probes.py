@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.crowd import IdleConnections
-from bench.load import Load, Request, beside, drive, visit
+from bench.crowd import IdleConnections, IdleSockets
+from bench.load import Load, Request, beside, drive, drive_sockets, visit
 from bench.procs import PROC, Server, machine_cpu
 
 BURST = 5
@@ -168,6 +168,49 @@ def with_idle_crowd(run: Run) -> dict[str, float]:
         "p99_beside": beside["p99"],
         "others": max(without["others"], beside["others"]),
     }
+
+
+def echoes(run: Run) -> dict[str, float]:
+    """Processor time per WebSocket message that goes to and fro."""
+    if run.effort.warmup:
+        _echo(run, run.effort.warmup)
+    before = run.server.cpu()
+    load = _echo(run, run.effort.seconds)
+    after = run.server.cpu()
+    return {
+        "requests": load.requests,
+        "cpu": (after.total - before.total) / load.requests * 1e6,
+        "user": (after.user - before.user) / load.requests * 1e6,
+        "system": (after.system - before.system) / load.requests * 1e6,
+        "rate": load.requests / load.seconds,
+        "rate_aside": load.requests / load.seconds,
+        "p50": 0.0,
+        "p99": 0.0,
+        "busy": (after.total - before.total) / load.seconds,
+        "generator": load.generator_cpu / load.seconds,
+        "others": 0.0,
+    }
+
+
+def with_idle_sockets(run: Run) -> dict[str, float]:
+    """Memory of thousands of WebSockets that are only open."""
+    visit(run.port, run.request, 1000)
+    time.sleep(0.5)
+    memory = run.server.memory()
+    crowd = IdleSockets(run.port, run.effort.crowd, b"\r\n\r\n")
+    try:
+        time.sleep(1)
+        more = run.server.memory()
+        start, used = time.monotonic(), run.server.cpu().total
+        time.sleep(run.effort.idle_seconds)
+        idle = (run.server.cpu().total - used) / (time.monotonic() - start)
+    finally:
+        crowd.close()
+    return {"pss_each": (more.pss - memory.pss) / run.effort.crowd, "idle_cpu": idle}
+
+
+def _echo(run: Run, seconds: float) -> Load:
+    return drive_sockets(run.port, 64, 100, seconds, run.load_cores)
 
 
 def _drive(run: Run, seconds: float) -> Load:

@@ -210,7 +210,16 @@ def _burst(result: Result) -> list[Column]:
     ]
 
 
+def _sockets(result: Result) -> list[Column]:
+    return [
+        Column("PSS each, KB", _scaled("one.pss_each", KILOBYTE), "{:.2f}"),
+        Column("ostler = 1", _against(result.row("ostler-asgi"), "one.pss_each")),
+        Column("CPU while idle, of one core", _scaled("one.idle_cpu", 1), "{:.2%}"),
+    ]
+
+
 TABLES = {
+    "sockets": Table(_sockets, "one.pss_each"),
     "waiting": Table(_waiting, "one.p99"),
     "beside": Table(_beside, "one.p99"),
     "burst": Table(_burst, "one.pss_after"),

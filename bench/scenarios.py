@@ -7,7 +7,17 @@ from typing import NamedTuple
 
 from bench.adapters import Peer
 from bench.load import Request
-from bench.probes import Run, after_a_burst, at_rest, beside_others, under_load, while_waiting, with_idle_crowd
+from bench.probes import (
+    Run,
+    after_a_burst,
+    at_rest,
+    beside_others,
+    echoes,
+    under_load,
+    while_waiting,
+    with_idle_crowd,
+    with_idle_sockets,
+)
 
 FILE_SIZE = 262_144
 CLOSE = "Connection: close"
@@ -55,7 +65,7 @@ class Scenario(NamedTuple):
     probe: Callable[[Run], dict[str, float]] = under_load
     table: str = "load"  # how report.py lays it out
     variants: bool = False  # every variant of every server, not only the best ones
-    suits: Callable[[Peer], bool] = lambda peer: not peer.pool
+    suits: Callable[[Peer], bool] = lambda peer: not peer.pool and not peer.asgi
     background: Request | None = None  # what others ask meanwhile
     least: float = 0  # seconds of one measurement: wrk does not count what is under way at its end
     postgres: bool = False  # the app needs the PostgreSQL server that postgres.py starts
@@ -68,11 +78,16 @@ class Scenario(NamedTuple):
         return (peer.primary or self.variants or variants) and self.suits(peer)
 
 
+def _asgi(*names: str) -> Callable[[Peer], bool]:
+    """ASGI servers with these names, or all of them; the raw loop takes part by itself."""
+    return lambda peer: peer.asgi and (not names or peer.name in names or peer.distribution == "ostler")
+
+
 WAIT = Request(b"horses: 6", whole=False, path="/wait", connections=100)
 _LOG_CASES = (Case("off"), Case("on", logged=True))
 _SCALE_CASES = (Case("one"), Case("two", workers=2, cores=2))
 
-SCENARIOS = (
+SCENARIOS: tuple[Scenario, ...] = (
     Scenario("hello", "Hello: 13 bytes, 64 keep-alive connections", "hello:app", HELLO, raw="hello", variants=True),
     Scenario("flask", "Flask's hello", "flask_hello:app", HELLO),
     Scenario("django", "Django page: sessions, CSRF, one query, two templates", "pages.wsgi:app", HORSES),
@@ -112,7 +127,7 @@ SCENARIOS = (
         HELLO,
         cases=_LOG_CASES,
         table="log",
-        suits=lambda peer: bool(peer.log) and not peer.pool,
+        suits=lambda peer: bool(peer.log) and not peer.pool and not peer.asgi,
     ),
     Scenario(
         "scale-hello",
@@ -121,7 +136,7 @@ SCENARIOS = (
         HELLO,
         cases=_SCALE_CASES,
         table="scale",
-        suits=lambda peer: peer.workers,
+        suits=lambda peer: peer.workers and not peer.asgi,
     ),
     Scenario(
         "scale-django",
@@ -130,7 +145,7 @@ SCENARIOS = (
         HORSES,
         cases=_SCALE_CASES,
         table="scale",
-        suits=lambda peer: peer.workers,
+        suits=lambda peer: peer.workers and not peer.asgi,
     ),
     Scenario(
         "memory",
@@ -214,6 +229,68 @@ SCENARIOS = (
         probe=after_a_burst,
         table="burst",
         suits=lambda peer: peer.name == "ostler",
+        rounds=1,
+    ),
+)
+
+
+_UVICORN, _GRANIAN = "uvicorn-asgi", "granian-asgi"
+_STREAMERS = (_UVICORN, _GRANIAN, "hypercorn-asgi")
+SCENARIOS += (
+    Scenario("asgi-hello", "ASGI hello: 13 bytes, 64 connections", "asgi:hello", HELLO, raw="hello", suits=_asgi()),
+    Scenario(
+        "asgi-post100",
+        "ASGI: POST of 100 bytes whose app awaits receive()",
+        "asgi:post",
+        Request(b"100", script="post100.lua", body_size=100),
+        suits=_asgi(_UVICORN, _GRANIAN),
+    ),
+    Scenario(
+        "fastapi-json",
+        "FastAPI: a route that returns a small dict",
+        "fastapi_json:app",
+        Request(b'"message":"Hello, World!"', whole=False),
+        suits=_asgi(_UVICORN, _GRANIAN),
+    ),
+    Scenario(
+        "asgi-sleep10",
+        "ASGI: await asyncio.sleep(0.01), 500 connections",
+        "asgi:sleep10",
+        HELLO._replace(connections=500),
+        suits=_asgi(*_STREAMERS),
+        least=5,
+    ),
+    Scenario(
+        "asgi-stream",
+        "ASGI: a response of 10 MB in parts of 64 KB",
+        "asgi:stream",
+        Request(b"x", whole=False, size=10_485_760, connections=8),
+        suits=_asgi(*_STREAMERS),
+    ),
+    Scenario(
+        "asgi-upload",
+        "ASGI: an upload of 10 MB, read in parts",
+        "asgi:upload",
+        Request(b"10485760", script="post10m.lua", body_size=10_485_760, connections=8),
+        suits=_asgi(*_STREAMERS),
+    ),
+    Scenario(
+        "ws-echo",
+        "WebSocket echo of 100 bytes, 64 connections",
+        "asgi:echo",
+        HELLO,
+        probe=echoes,
+        suits=lambda peer: peer.asgi and peer.distribution in ("ostler", "uvicorn", "granian", "daphne"),
+        variants=True,
+    ),
+    Scenario(
+        "ws-idle",
+        "Idle WebSockets through a Starlette app",
+        "starlette_socket:app",
+        HELLO,
+        probe=with_idle_sockets,
+        table="sockets",
+        suits=_asgi(_UVICORN),
         rounds=1,
     ),
 )

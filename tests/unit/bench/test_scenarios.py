@@ -19,20 +19,20 @@ def takes(name: str, variants: bool = False) -> set[str]:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_scenario_is_measured_by_someone_and_has_a_table(scenario: Scenario) -> None:
-    assert "ostler" in takes(scenario.name)
+    assert {"ostler", "ostler-asgi"} & takes(scenario.name)
     assert len(takes(scenario.name)) > 1 or scenario.name == "burst"
     assert scenario.table in TABLES
 
 
 def test_hello_takes_every_variant_the_others_only_the_best() -> None:
-    assert takes("hello") == {peer.name for peer in PEERS if not peer.pool}
+    assert takes("hello") == {peer.name for peer in PEERS if not peer.pool and not peer.asgi}
     assert "granian-mt" not in takes("flask")
     assert "granian-mt" in takes("flask", variants=True)
 
 
 def test_raw_takes_part_where_it_has_a_mode() -> None:
     assert {name for name in ALL if "raw" in takes(name)} == {
-        "hello", "post64k", "big1m", "file", "browser", "close", "idle",
+        "hello", "post64k", "big1m", "file", "browser", "close", "idle", "asgi-hello",
     }  # fmt: skip
 
 
@@ -47,6 +47,14 @@ def test_pools_are_for_apps_that_wait() -> None:
         "sleep100", "beside-sleepers", "beside-burners", "django-wait", "django-wait-postgres",
     }  # fmt: skip
     assert {"gunicorn-gthread-200", "gunicorn-gevent-pool", "granian-200", "cheroot-200"} <= takes("sleep100")
+
+
+def test_asgi_servers_run_asgi_apps_alone() -> None:
+    asgi = {peer.name for peer in PEERS if peer.asgi}
+    for scenario in SCENARIOS:
+        found = takes(scenario.name, variants=True) - {"raw"}
+        assert found <= asgi or not found & asgi, scenario.name
+    assert {"uvicorn-asgi-wsproto", "daphne-asgi"} <= takes("ws-echo")
 
 
 def test_choosing_keeps_the_tables_order() -> None:
