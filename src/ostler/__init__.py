@@ -1,6 +1,6 @@
 """An application server for Python web applications.
 
-ostler serve shop.wsgi                      from a shell
+ostler serve shop.wsgi                      from a shell, WSGI or ASGI
 ostler.serve(app, bind="127.0.0.1:8000")    from a script
 """
 
@@ -24,7 +24,7 @@ def serve(
 ) -> int:
     """Serve `app` until a signal ends it; returns the exit code.
 
-    `app` is a WSGI callable, or text as for `ostler serve`. The options are those of the command line, with
+    `app` is a WSGI or ASGI callable, or text as for `ostler serve`. The options are those of the command line, with
     underscores: `serve(app, bind="127.0.0.1:8000", workers=2)`. Only the main thread can call it. Raises
     `ostler.errors.OstlerError` when an option is wrong or an address is taken.
     """

@@ -90,6 +90,7 @@ pub fn is_field(name: &[u8]) -> bool {
 }
 
 /// Reads the fields of a request whose sender is trusted. `Forwarded` wins over the others, which it was made to replace.
+#[allow(clippy::needless_pass_by_value)] // iterators are passed like this
 pub fn read<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone, trusted: &Networks) -> Forwarded<'a> {
     let items = |name: &'static [u8]| {
         fields

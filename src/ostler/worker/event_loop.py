@@ -96,6 +96,7 @@ class EventLoop:
         try:
             loop = self._new_loop()
             asyncio.set_event_loop(loop)
+            self._size_executor(loop)
             self._loop = loop
             self._end = asyncio.Event()
             task = loop.create_task(self._serve())
@@ -122,6 +123,16 @@ class EventLoop:
                 if self._config.loop == "uvloop":
                     raise BootError(f"loop = uvloop needs uvloop (pip install 'ostler[uvloop]'): {error}") from None
         return asyncio.new_event_loop()
+
+    def _size_executor(self, loop: asyncio.AbstractEventLoop) -> None:
+        """daphne's ASGI_THREADS: how many threads `run_in_executor` and `sync_to_async` have."""
+        threads = os.environ.get("ASGI_THREADS", "")
+        if threads.isdigit() and int(threads) > 0:
+            from concurrent.futures import ThreadPoolExecutor
+
+            loop.set_default_executor(ThreadPoolExecutor(int(threads)))
+        elif threads:
+            self._logs.warning(f'ASGI_THREADS: "{threads}" is not a number of threads; the default is used')
 
     def _tell(self) -> None:
         """Say once that the start is over, one way or the other."""

@@ -401,6 +401,20 @@ impl Exchange {
         self.write_body(core, body, owner)
     }
 
+    /// As `send_whole` for a short body, into `bytes`, which the caller sends. False: it is too long, or others wait before it.
+    pub fn write_whole(&mut self, core: &Core, body: &[u8], bytes: &mut Vec<u8>) -> bool {
+        if body.len() > JOIN || self.held {
+            return false;
+        }
+        self.complete_head(core, Some(body.len() as u64));
+        let body = self.cut(body);
+        self.sent += body.len() as u64;
+        self.head.extend_from_slice(body);
+        std::mem::swap(&mut self.head, bytes);
+        self.head.clear();
+        true
+    }
+
     /// Sends one part of a body; an empty part sends nothing, not even the head.
     pub fn send_part(&mut self, core: &Core, part: &[u8], owner: &mut Owner) -> Room {
         if part.is_empty() {

@@ -1,12 +1,13 @@
 //! Slow clients: what they don't take is held here, sent when they do, and given up when they never will.
 
 use super::conn::{Late, Phase};
-use super::output::{Flushed, Output};
-use super::request::Token;
+use super::output::{Flushed, Output, Piece};
+use super::request::{Request, Token};
 use super::timers::{tick_after, NEVER};
 use super::{Core, Room, State};
 use crate::score;
 use crate::sys;
+use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::PoisonError;
@@ -34,6 +35,18 @@ impl Core {
         } else {
             Room::Held
         }
+    }
+
+    /// Sends a whole answer, or keeps what the client does not take; false: it is gone.
+    pub fn send_letter(&self, request: &Request, bytes: &[u8]) -> bool {
+        let sent = match sys::send(request.fd, bytes) {
+            Ok(count) if count == bytes.len() => return true,
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+            Err(_) => return false,
+        };
+        let rest = bytes[sent..].to_vec();
+        self.hold(request.token, |output| output.push(Piece::Bytes(rest))) != Room::Gone
     }
 
     /// Whether bytes still wait for this client: the app's thread may write straight to the socket otherwise.

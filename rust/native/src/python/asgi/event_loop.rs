@@ -8,6 +8,7 @@ use super::scope::AppFacts;
 use super::tasks::copy_context;
 use super::websocket::SocketExchange;
 use crate::core::{PollSpace, Request, Turn};
+use crate::sys;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -139,13 +140,13 @@ impl Loop {
                 }
             }
         }
-        for request in turn.requests.drain(..) {
-            this.serve(py, request)?;
-        }
+        let served = this.serve_all(py, &mut turn);
+        let letters = this.hub.outbox().close();
+        this.hub.send(letters);
         *this.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
         core.end_turn();
         drop(core.take_spent());
-        Ok(())
+        served
     }
 
     /// Sends heads whose bodies did not come with them.
@@ -173,6 +174,19 @@ impl Loop {
         let mut flush = self.hub.flush.lock().unwrap_or_else(PoisonError::into_inner);
         if flush.is_none() {
             *flush = Some(slf.getattr("flush")?.unbind());
+        }
+        Ok(())
+    }
+
+    /// Steps the apps of all requests; what they answer at once leaves together.
+    fn serve_all(&self, py: Python<'_>, turn: &mut Turn) -> PyResult<()> {
+        self.hub.outbox().open(turn.requests.len(), sys::monotonic_ns());
+        for request in turn.requests.drain(..) {
+            self.serve(py, request)?;
+            let letters = self.hub.outbox().after_step(sys::monotonic_ns());
+            if !letters.is_empty() {
+                self.hub.send(letters);
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::super::thread::describe;
 use super::awaitable::{Awaitable, Failed, HttpReceive, HttpRoom};
 use super::hub::{Hub, Party};
 use super::messages::{each_header, misplaced, part, Kind, Message};
+use super::outbox::Letter;
 use crate::core::{Body, Exchange, Finished, HeadError, News, Owner, Part, Request, Room, Token};
 use crate::sys;
 use pyo3::exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
@@ -308,6 +309,9 @@ impl HttpExchange {
             Some(bytes) if slice.len() >= LEND => Some(Box::new(Kept::new(bytes))),
             _ => None,
         };
+        if !more && !self.trailers && !self.exchange.is_sending() && self.post(slice) {
+            return Ok(Room::Direct);
+        }
         let room = match (self.exchange.is_sending(), more) {
             (false, false) if !self.trailers => self.exchange.send_whole(&hub.core, slice, &mut owner),
             (true, false) if !self.trailers => self.exchange.send_last(&hub.core, slice, &mut owner),
@@ -317,6 +321,33 @@ impl HttpExchange {
             self.streams();
         }
         self.advance(more, room)
+    }
+
+    /// Puts a whole short answer into the outbox, where that is open.
+    fn post(&mut self, body: &[u8]) -> bool {
+        let mut outbox = self.hub.outbox();
+        if !outbox.is_open() || body.len() >= LEND {
+            return false;
+        }
+        let mut bytes = outbox.buffer();
+        drop(outbox);
+        if !self.exchange.write_whole(&self.hub.core, body, &mut bytes) {
+            return false;
+        }
+        let done = self.exchange.end(&self.hub.core);
+        self.complain(&done);
+        self.stage = Stage::Complete;
+        let Some(request) = self.request.take() else {
+            return true;
+        };
+        let lines = self.exchange.head_lines().to_vec();
+        self.hub.outbox().put(Letter {
+            bytes,
+            request,
+            done,
+            lines,
+        });
+        true
     }
 
     /// The answer takes its time from here on.

@@ -2,6 +2,7 @@
 
 use super::http::HttpExchange;
 use super::messages::{Kinds, Words};
+use super::outbox::Outbox;
 use super::scope::{AppFacts, Scopes};
 use super::tasks::Tasks;
 use super::websocket::SocketExchange;
@@ -42,6 +43,7 @@ pub struct Hub {
     /// Answers whose heads wait for a body that did not come at once.
     unflushed: Mutex<Vec<Py<HttpExchange>>>,
     lines: Mutex<(Pending, Stamp)>,
+    outbox: Mutex<Outbox>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -84,7 +86,12 @@ impl Hub {
             make_scopes,
             unflushed: Mutex::default(),
             lines: Mutex::default(),
+            outbox: Mutex::default(),
         })
+    }
+
+    pub fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        lock(&self.outbox)
     }
 
     pub fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

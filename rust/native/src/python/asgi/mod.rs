@@ -9,6 +9,7 @@ mod event_loop;
 mod http;
 mod hub;
 mod messages;
+mod outbox;
 mod scope;
 mod tasks;
 mod websocket;
