@@ -14,9 +14,21 @@ pub struct SocketReceive(pub Py<SocketExchange>);
 #[pyclass(module = "ostler._native", frozen)]
 pub struct SocketSend(pub Py<SocketExchange>);
 
-/// The mark of a coroutine function that is no `async def`: asyncio's until Python 3.11, inspect's after.
-fn mark(py: Python<'_>, module: &str, name: &str) -> Py<PyAny> {
-    let found = py.import(module).and_then(|module| module.getattr(name));
+/// The mark of a coroutine function that is no `async def`, until Python 3.11.
+fn asyncio_mark(py: Python<'_>) -> Py<PyAny> {
+    let found = py
+        .import("asyncio.coroutines")
+        .and_then(|module| module.getattr("_is_coroutine"));
+    found.map_or_else(|_| py.None(), Bound::unbind)
+}
+
+/// The same since Python 3.12: what `inspect.markcoroutinefunction` leaves on a function.
+fn inspect_mark(py: Python<'_>) -> Py<PyAny> {
+    let found = py.import("inspect").and_then(|module| {
+        let function = py.eval(c"lambda: None", None, None)?;
+        let marked = module.call_method1("markcoroutinefunction", (function,))?;
+        marked.getattr("_is_coroutine_marker")
+    });
     found.map_or_else(|_| py.None(), Bound::unbind)
 }
 
@@ -24,12 +36,12 @@ fn mark(py: Python<'_>, module: &str, name: &str) -> Py<PyAny> {
 impl SocketReceive {
     #[classattr]
     fn _is_coroutine(py: Python<'_>) -> Py<PyAny> {
-        mark(py, "asyncio.coroutines", "_is_coroutine")
+        asyncio_mark(py)
     }
 
     #[classattr]
-    fn _is_coroutine_mark(py: Python<'_>) -> Py<PyAny> {
-        mark(py, "inspect", "_is_coroutine_mark")
+    fn _is_coroutine_marker(py: Python<'_>) -> Py<PyAny> {
+        inspect_mark(py)
     }
 
     fn __call__(&self, py: Python<'_>) -> PyResult<Awaitable> {
@@ -41,12 +53,12 @@ impl SocketReceive {
 impl SocketSend {
     #[classattr]
     fn _is_coroutine(py: Python<'_>) -> Py<PyAny> {
-        mark(py, "asyncio.coroutines", "_is_coroutine")
+        asyncio_mark(py)
     }
 
     #[classattr]
-    fn _is_coroutine_mark(py: Python<'_>) -> Py<PyAny> {
-        mark(py, "inspect", "_is_coroutine_mark")
+    fn _is_coroutine_marker(py: Python<'_>) -> Py<PyAny> {
+        inspect_mark(py)
     }
 
     #[pyo3(signature = (message, /))]

@@ -2,11 +2,10 @@
 
 use super::http::HttpExchange;
 use super::messages::{Kinds, Words};
-use super::outbox::Outbox;
 use super::scope::{AppFacts, Scopes};
 use super::tasks::Tasks;
 use super::websocket::SocketExchange;
-use crate::core::{Core, Finished, Request, Token};
+use crate::core::{Core, Finished, Letter, Outbox, Request, Token};
 use crate::log::{Entry, Pending, Stamp};
 use crate::sys;
 use pyo3::prelude::*;
@@ -90,6 +89,23 @@ impl Hub {
         })
     }
 
+    /// Sends letters in their order, and ends their requests.
+    pub fn send(&self, letters: Vec<Letter>) {
+        for mut letter in letters {
+            if !self.core.send_letter(&letter.request, &letter.bytes) {
+                letter.done = Finished {
+                    status: 499,
+                    client_gone: true,
+                    keep_alive: false,
+                    ..letter.done
+                };
+            }
+            self.finish(letter.request, &letter.done, &letter.lines);
+            self.outbox().give_back(letter.bytes);
+        }
+    }
+
+    /// What waits for the end of the turn.
     pub fn outbox(&self) -> MutexGuard<'_, Outbox> {
         lock(&self.outbox)
     }

@@ -9,7 +9,6 @@ mod event_loop;
 mod http;
 mod hub;
 mod messages;
-mod outbox;
 mod scope;
 mod tasks;
 mod websocket;

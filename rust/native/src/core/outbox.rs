@@ -4,8 +4,8 @@
 //! quick app on another core that is a fifth of all CPU. So the answers of one turn are gathered, for `LONGEST` at the most;
 //! and an app one of whose steps took longer than that has each answer sent at once, for a while.
 
-use super::hub::Hub;
-use crate::core::{Finished, Request};
+use super::exchange::Finished;
+use super::request::Request;
 use crate::sys;
 
 /// The longest that an answer waits (ns).
@@ -89,24 +89,6 @@ impl Outbox {
     }
 }
 
-impl Hub {
-    /// Sends letters in their order, and ends their requests.
-    pub fn send(&self, letters: Vec<Letter>) {
-        for mut letter in letters {
-            if !self.core.send_letter(&letter.request, &letter.bytes) {
-                letter.done = Finished {
-                    status: 499,
-                    client_gone: true,
-                    keep_alive: false,
-                    ..letter.done
-                };
-            }
-            self.finish(letter.request, &letter.done, &letter.lines);
-            self.outbox().give_back(letter.bytes);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +127,7 @@ mod tests {
         outbox.open(3, now);
         outbox.put(letter());
         assert!(outbox.after_step(now + LONGEST - 1).is_empty());
-        assert_eq!(outbox.after_step(now + 2 * LONGEST).len(), 1);
+        assert_eq!(outbox.after_step(now + LONGEST + LONGEST / 2).len(), 1);
         assert!(outbox.is_open());
     }
 
