@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.integration.helpers import Serve, Server
+from tests.integration.helpers import Serve, Server, processes
 from tests.integration.helpers.serve import HELLO
 
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
@@ -182,6 +182,25 @@ def answers(server: Server) -> bool:
         return get(server, "/") == b"42"
     except (EOFError, OSError):
         return False
+
+
+@LOOPS
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside threads"])
+def test_a_worker_without_work_is_at_rest(serve: Serve, loop: str, beside: bool) -> None:
+    """Whatever woke the loop, it must not go on spinning."""
+    more = ("--app", f"{serve.source(HELLO, 'plain')}@/plain") if beside else ()
+    server = serve(serve.source(APP), "--loop", loop, *more)
+    url = server.url("/").replace("http:", "ws:")
+    with connect(url, max_size=None) as ws, server.connect() as idle:
+        for path in ("/", "/sleep?0.05", "/behind"):
+            assert idle.request(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()).status == 200
+        ws.send("x" * 3_000_000)
+        assert len(ws.recv()) == 3_000_000
+        server.wait_log("^done behind$")
+        (worker,) = processes.children(server.process.pid)
+        before, began = processes.cpu(worker), time.monotonic()
+        time.sleep(0.8)  # what is measured
+        assert processes.cpu(worker) - before < 0.15 * (time.monotonic() - began)
 
 
 # --- Requests that take long ---

@@ -31,6 +31,13 @@ def children(pid: int) -> list[int]:
     return sorted(row.pid for row in table() if row.parent == pid and not row.is_zombie)
 
 
+def cpu(pid: int) -> float:
+    """Seconds of processor time that it has used."""
+    stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
+    user, system = stat[stat.rindex(")") + 1 :].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def group(leader: int) -> list[int]:
     """The living members of a process group. A zombie is dead: only its parent has not looked yet."""
     return sorted(row.pid for row in table() if row.group == leader and not row.is_zombie)

@@ -40,7 +40,13 @@ impl Core {
     /// Begins a turn of the loop: from here to its end nobody needs to wake it.
     pub fn begin_turn(&self, space: &mut PollSpace) {
         self.turns.fetch_add(1, Relaxed);
-        self.lock().in_turn = true;
+        {
+            let mut state = self.lock();
+            state.in_turn = true;
+            if std::mem::take(&mut state.loop_woken) {
+                self.loop_wake.clear();
+            }
+        }
         if self.settings.loop_polls {
             self.poll(space, 0);
         }
@@ -85,15 +91,15 @@ impl Core {
     pub fn end_turn(&self) {
         let mut state = self.lock();
         state.in_turn = false;
-        if state.loop_queue.is_empty() && state.loop_ready.is_empty() {
-            return;
+        if !state.loop_queue.is_empty() || !state.loop_ready.is_empty() {
+            self.wake_loop(&mut state);
         }
-        self.loop_wake.signal();
     }
 
     /// Has the loop come by, unless it is here.
-    pub(super) fn wake_loop(&self, state: &State) {
-        if !state.in_turn {
+    pub(super) fn wake_loop(&self, state: &mut State) {
+        if !state.in_turn && !state.loop_woken {
+            state.loop_woken = true;
             self.loop_wake.signal();
         }
     }

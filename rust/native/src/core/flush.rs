@@ -101,7 +101,8 @@ impl Core {
         }
         match flushed {
             Flushed::Blocked => {
-                if held > self.settings.response_buffer / 2 {
+                let enough = self.settings.response_buffer / 2;
+                if held > enough && output.held <= enough {
                     self.tell_of_room(state, index);
                 }
             }

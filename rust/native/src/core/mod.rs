@@ -76,6 +76,8 @@ pub(crate) struct State {
     loop_ready: Vec<Token>,
     /// It is here, and looks at both before it goes.
     in_turn: bool,
+    /// It was signalled, and has not come yet.
+    loop_woken: bool,
     /// Requests that it answers.
     runs: Slab<roles::Run>,
     /// Boxed: requests move between connection, queue and thread as one pointer.
@@ -224,6 +226,7 @@ impl State {
             loop_queue: VecDeque::new(),
             loop_ready: Vec::new(),
             in_turn: false,
+            loop_woken: false,
             runs: Slab::new(),
             spare: Vec::new(),
             wheel: timers::Wheel::new(sys::monotonic_ns()),

@@ -469,9 +469,13 @@ impl Core {
             self.watch(conn, index, Some(interest & !sys::WRITABLE));
             return true;
         };
+        let held = output.held;
         match output.flush(conn.socket.as_raw_fd(), spent) {
             Flushed::Blocked => {
-                self.tell_loop(state, index);
+                let enough = self.settings.response_buffer / 2;
+                if held > enough && output.held <= enough {
+                    self.tell_loop(state, index);
+                }
                 true
             }
             Flushed::Broken => {
