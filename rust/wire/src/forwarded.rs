@@ -6,6 +6,9 @@
 use crate::http1::is_host;
 use std::net::{IpAddr, Ipv6Addr};
 
+/// What stands before the IPv4 address in `::ffff:192.0.2.1` (RFC 4291 §2.5.5.2).
+const MAPPED_BITS: u8 = 96;
+
 /// Addresses and networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Networks {
@@ -36,7 +39,13 @@ impl Networks {
                 None => most,
                 Some(bits) => bits.parse().ok().filter(|bits| *bits <= most).ok_or_else(wrong)?,
             };
-            networks.list.push((address, bits));
+            networks.list.push(match address {
+                IpAddr::V6(mapped) if bits >= MAPPED_BITS => match mapped.to_ipv4_mapped() {
+                    Some(address) => (IpAddr::V4(address), bits - MAPPED_BITS),
+                    None => (IpAddr::V6(mapped), bits),
+                },
+                address => (address, bits),
+            });
         }
         Ok(networks)
     }
@@ -92,14 +101,22 @@ pub fn is_field(name: &[u8]) -> bool {
 /// Reads the fields of a request whose sender is trusted. `Forwarded` wins over the others, which it was made to replace.
 #[allow(clippy::needless_pass_by_value)] // iterators are passed like this
 pub fn read<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone, trusted: &Networks) -> Forwarded<'a> {
-    let items = |name: &'static [u8]| {
+    let values = |name: &'static [u8]| {
         fields
             .clone()
             .filter(move |(field, _)| field.eq_ignore_ascii_case(name))
-            .flat_map(|(_, value)| split_outside_quotes(value, b','))
+            .map(|(_, value)| value)
+    };
+    // A quote means nothing in these: nobody but `Forwarded` has quoted strings.
+    let items = |name| {
+        values(name)
+            .flat_map(|value| value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii))
+            .filter(|item| !item.is_empty())
             .collect::<Vec<_>>()
     };
-    let elements = items(b"forwarded");
+    let elements: Vec<_> = values(b"forwarded")
+        .flat_map(|value| split_outside_quotes(value, b','))
+        .collect();
     if !elements.is_empty() {
         return from_elements(&elements, trusted);
     }
@@ -114,23 +131,27 @@ pub fn read<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone, trus
 
 /// RFC 7239 §4: the element of the last trusted proxy tells how it was asked.
 fn from_elements<'a>(elements: &[&'a [u8]], trusted: &Networks) -> Forwarded<'a> {
-    let find = |element: &'a [u8], wanted: &[u8]| {
-        split_outside_quotes(element, b';').find_map(|pair| {
-            let at = pair.iter().position(|&byte| byte == b'=')?;
-            pair[..at]
-                .trim_ascii()
-                .eq_ignore_ascii_case(wanted)
-                .then(|| unquoted(pair[at + 1..].trim_ascii()))
-        })
-    };
-    let nodes = elements.iter().rev().map(|element| node(find(element, b"for")?));
+    let nodes = elements.iter().rev().map(|element| node(parameter(element, b"for")?));
     let nearest = elements.last().copied().unwrap_or_default();
     Forwarded {
         client: walk(nodes, trusted),
-        https: find(nearest, b"proto").and_then(scheme),
-        host: find(nearest, b"host").filter(|host| !host.is_empty() && is_host(host)),
+        https: parameter(nearest, b"proto").and_then(scheme),
+        host: parameter(nearest, b"host").filter(|host| !host.is_empty() && is_host(host)),
         port: None,
     }
+}
+
+/// The value of a parameter. An element that is not well-formed has none: its other parts are no better than the bad one.
+fn parameter<'a>(element: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let mut found = None;
+    for pair in split_outside_quotes(element, b';') {
+        let at = pair.iter().position(|&byte| byte == b'=')?;
+        let value = unquoted(pair[at + 1..].trim_ascii())?;
+        if pair[..at].trim_ascii().eq_ignore_ascii_case(wanted) {
+            found = found.or(Some(value));
+        }
+    }
+    found
 }
 
 /// The first stranger from the right; when all are trusted, the last one. What cannot be read ends the walk.
@@ -153,7 +174,7 @@ fn node(text: &[u8]) -> Option<(IpAddr, u16)> {
         let (address, rest) = rest.split_once(']')?;
         let address: Ipv6Addr = address.parse().ok()?;
         let number = match rest.strip_prefix(':') {
-            Some(number) => number.parse().unwrap_or(0), // an obfuscated port says nothing (RFC 7239 §6.2)
+            Some(number) => port(number.as_bytes()).unwrap_or(0), // an obfuscated port says nothing (RFC 7239 §6.2)
             None if rest.is_empty() => 0,
             None => return None,
         };
@@ -163,7 +184,7 @@ fn node(text: &[u8]) -> Option<(IpAddr, u16)> {
         return Some((address.to_canonical(), 0));
     }
     let (address, number) = text.rsplit_once(':')?;
-    Some((IpAddr::V4(address.parse().ok()?), number.parse().unwrap_or(0)))
+    Some((IpAddr::V4(address.parse().ok()?), port(number.as_bytes()).unwrap_or(0)))
 }
 
 fn scheme(text: &[u8]) -> Option<bool> {
@@ -175,30 +196,46 @@ fn scheme(text: &[u8]) -> Option<bool> {
 }
 
 fn port(text: &[u8]) -> Option<u16> {
-    let text = std::str::from_utf8(text).ok()?;
+    let text = std::str::from_utf8(text).ok().filter(|text| !text.starts_with('+'))?; // Rust would read it
     text.parse().ok().filter(|&port| port != 0)
 }
 
-fn unquoted(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\"")
-        .and_then(|rest| rest.strip_suffix(b"\""))
-        .unwrap_or(text)
+/// A value without its quotes; None when they do not match. Escapes stay: no address, scheme or host has any.
+fn unquoted(text: &[u8]) -> Option<&[u8]> {
+    let [b'"', inner @ .., b'"'] = text else {
+        return (!text.contains(&b'"')).then_some(text);
+    };
+    let last = text.len() - 1;
+    (1..text.len())
+        .filter(|&at| text[at] == b'"')
+        .all(|at| is_escaped(text, at) == (at < last))
+        .then_some(inner)
 }
 
 /// The parts of a list, trimmed; a separator inside a quoted string is none.
-fn split_outside_quotes(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> + Clone {
+///
+/// Read from the right: proxies append to the line that the client sent, and a quote that it left open must not swallow
+/// what they say.
+fn split_outside_quotes(value: &[u8], separator: u8) -> Vec<&[u8]> {
     let mut quoted = false;
     let mut parts = Vec::new();
-    let mut start = 0;
-    for (at, &byte) in value.iter().enumerate() {
-        quoted ^= byte == b'"';
+    let mut end = value.len();
+    for (at, &byte) in value.iter().enumerate().rev() {
+        quoted ^= byte == b'"' && !is_escaped(value, at);
         if byte == separator && !quoted {
-            parts.push(value[start..at].trim_ascii());
-            start = at + 1;
+            parts.push(value[at + 1..end].trim_ascii());
+            end = at;
         }
     }
-    parts.push(value[start..].trim_ascii());
-    parts.into_iter().filter(|part| !part.is_empty())
+    parts.push(value[..end].trim_ascii());
+    parts.retain(|part| !part.is_empty());
+    parts.reverse();
+    parts
+}
+
+/// Whether an odd number of backslashes stands before it (quoted-pair, RFC 9110 §5.6.4).
+fn is_escaped(text: &[u8], at: usize) -> bool {
+    text[..at].iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1
 }
 
 #[cfg(test)]
@@ -236,6 +273,10 @@ mod tests {
         assert!(Networks::parse("*")
             .expect("all")
             .contains("192.0.2.1".parse().expect("an address")));
+        let mapped = Networks::parse("::ffff:10.0.0.0/104, ::ffff:192.0.2.1").expect("networks");
+        for (ip, inside) in [("10.1.1.1", true), ("192.0.2.1", true), ("192.0.2.2", false)] {
+            assert_eq!(mapped.contains(ip.parse().expect("an address")), inside, "{ip}");
+        }
         assert!(Networks::parse(" ").expect("none").is_empty());
         for bad in ["x", "10.0.0.0/33", "1.2.3", "::/129", "10.0.0.0/"] {
             assert!(Networks::parse(bad).is_err_and(|said| said.contains(bad)), "{bad}");
@@ -312,5 +353,90 @@ mod tests {
             client(&[("Forwarded", "For=\"192.0.2.43:_p\"")], "127.0.0.1").as_deref(),
             Some("192.0.2.43")
         );
+    }
+
+    #[test]
+    fn what_a_client_left_open_hides_nothing() {
+        // A proxy appended ", " and the rest to the line that the client had sent, as nginx does with
+        // $proxy_add_x_forwarded_for.
+        for sent in [
+            "\"",
+            "\"6.6.6.6",
+            "6.6.6.6, \"",
+            "for=\"",
+            "for=6.6.6.6;x=\"",
+            "for=\"a\\\"",
+            "for=6.6.6.6, for=\"\\",
+            "for=\"6.6.6.6\";\"",
+        ] {
+            for (name, appended) in [
+                ("X-Forwarded-For", "192.0.2.1"),
+                ("Forwarded", "for=192.0.2.1;proto=https"),
+                ("Forwarded", "for=\"192.0.2.1\";proto=\"https\""),
+            ] {
+                let line = format!("{sent}, {appended}");
+                assert_eq!(
+                    client(&[(name, &line)], "127.0.0.1").as_deref(),
+                    Some("192.0.2.1"),
+                    "{name}: {line}"
+                );
+                // One more proxy of ours: the walk goes on to what the first one saw, and no further.
+                let line = format!(
+                    "{line}, {}",
+                    if name == "Forwarded" {
+                        "for=10.0.0.1"
+                    } else {
+                        "10.0.0.1"
+                    }
+                );
+                assert_eq!(
+                    client(&[(name, &line)], "10.0.0.0/8").as_deref(),
+                    Some("192.0.2.1"),
+                    "{name}: {line}"
+                );
+            }
+        }
+        let said = read_all(
+            &[
+                ("X-Forwarded-Proto", "\", https"),
+                ("X-Forwarded-Host", "\", a.example"),
+            ],
+            "*",
+        );
+        assert_eq!((said.https, said.host), (Some(true), Some(&b"a.example"[..])));
+    }
+
+    #[test]
+    fn malformed_elements_say_nothing() {
+        for element in [
+            "for=192.0.2.1;x=\"",
+            "for=192.0.2.1;x",
+            "for=\"192.0.2.1",
+            "for=192.0.2.1\"",
+            "for=\"192.0.2.1\\\"",
+            "for=\"192\"0.2.1\"",
+            "proto=https",
+        ] {
+            assert_eq!(client(&[("Forwarded", element)], "127.0.0.1"), None, "{element}");
+            let trusted = format!("{element}, for=10.0.0.1");
+            assert_eq!(
+                client(&[("Forwarded", &trusted)], "10.0.0.0/8").as_deref(),
+                Some("10.0.0.1"),
+                "{trusted}"
+            );
+        }
+        assert_eq!(
+            read_all(&[("Forwarded", "proto=https;host=a.example;x=\"")], "*"),
+            Forwarded::default()
+        );
+        let quoted = [("Forwarded", "x=\"a\\\", b;c\";for=192.0.2.1")];
+        assert_eq!(
+            client(&quoted, "127.0.0.1").as_deref(),
+            Some("192.0.2.1"),
+            "separators in quotes"
+        );
+        for port in ["+80", "0", "65536", "8x", ""] {
+            assert_eq!(read_all(&[("X-Forwarded-Port", port)], "*").port, None, "{port}");
+        }
     }
 }
