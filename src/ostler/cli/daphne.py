@@ -23,9 +23,10 @@ _LEVELS = {0: "warning", 1: "info", 2: "info", 3: "debug"}
 class Translated(NamedTuple):
     """What a daphne command line says, in ostler's options."""
 
-    assignments: list[Assignment]
+    assignments: list[Assignment]  # what was typed
     warnings: list[str]
     request: str = ""  # "help" or "version" when that was asked for instead
+    defaults: tuple[Assignment, ...] = ()  # what daphne does when nobody says otherwise
 
 
 class _Flag(NamedTuple):
@@ -41,6 +42,22 @@ class _Flag(NamedTuple):
 def _seconds(text: str) -> str:
     """daphne's seconds; -1 is its "never", which is 0 here."""
     return "0" if text in ("-1", "0") else f"{text}s" if text.replace(".", "", 1).isdigit() else text
+
+
+def _patience(text: str) -> str:
+    """daphne's 0 is "never", which has no word here: a day is the most."""
+    seconds = _seconds(text)
+    return "1d" if seconds == "0" else seconds
+
+
+def _size(text: str) -> str:
+    """daphne's 0 is "no limit"; here there is always one."""
+    return "1G" if text == "0" else text
+
+
+def _path(text: str) -> str:
+    """daphne's own default is an empty one, and scripts pass it on."""
+    return text or "none"
 
 
 def _level(text: str) -> str:
@@ -65,14 +82,14 @@ _FLAGS = (
         _seconds,
     ),
     _Flag(("--ping-interval",), True, "ws_ping_interval (20)", "ws_ping_interval", _seconds),
-    _Flag(("--ping-timeout",), True, "ws_ping_timeout (30)", "ws_ping_timeout", _seconds),
-    _Flag(("--websocket-max-message-size",), True, "ws_max_size (1 MiB)", "ws_max_size"),
-    _Flag(("--websocket-max-frame-size",), True, "ws_max_frame_size (1 MiB)", "ws_max_frame_size"),
+    _Flag(("--ping-timeout",), True, "ws_ping_timeout (30; 0: a day)", "ws_ping_timeout", _patience),
+    _Flag(("--websocket-max-message-size",), True, "ws_max_size (1 MiB; 0: 1 GiB)", "ws_max_size", _size),
+    _Flag(("--websocket-max-frame-size",), True, "ws_max_frame_size (1 MiB; 0: 1 GiB)", "ws_max_frame_size", _size),
     _Flag(("--application-close-timeout",), True, "accepted: applications end on their own here"),
     _Flag(("-v", "--verbosity"), True, "log_level", "log_level", _level),
     _Flag(("--access-log",), True, "access_log: a file, or - for standard output", "access_log"),
     _Flag(("--log-fmt",), True, "accepted: the error log has one form"),
-    _Flag(("--root-path",), True, "root_path", "root_path"),
+    _Flag(("--root-path",), True, "root_path", "root_path", _path),
     _Flag(("--proxy-headers",), False, "take the client from proxies in forwarded_allow_ips"),
     _Flag(("--proxy-headers-host",), True, "X-Forwarded-For, the only one that is read"),
     _Flag(("--proxy-headers-port",), True, "X-Forwarded-Port, the only one that is read"),
@@ -83,6 +100,8 @@ _BY_NAME = {name: flag for flag in _FLAGS for name in flag.names}
 _REQUESTS = {"-h": "help", "--help": "help", "--version": "version"}
 # daphne's own defaults, where ours are others.
 _DEFAULTS = (
+    ("access_log", "-"),  # at -v 0 there is none
+    ("bind", ["127.0.0.1:8000"]),
     ("interface", "asgi"),
     ("proxy_headers", "off"),
     ("server_header", "daphne"),
@@ -115,7 +134,7 @@ def daphne(arguments: list[str]) -> int:
     from ostler.config import load
     from ostler.launcher import run
 
-    return run(load(given.assignments))
+    return run(load(given.assignments, defaults=given.defaults))
 
 
 def translate(arguments: Sequence[str]) -> Translated:
@@ -126,17 +145,19 @@ def translate(arguments: Sequence[str]) -> Translated:
         argument = waiting.pop()
         if argument in _REQUESTS:
             return Translated([], [], _REQUESTS[argument])
+        if argument == "--":
+            while waiting:
+                reader.positional(waiting.pop())
+            break
         if not argument.startswith("-") or argument == "-":
             reader.positional(argument)
             continue
         name, equals, value = argument.partition("=")
         if not argument.startswith("--") and len(argument) > 2 and argument[:2] in _BY_NAME:
             name, equals, value = argument[:2], "=", argument[2:].removeprefix("=")  # -p9001
-        flag = _BY_NAME.get(name)
-        if flag is None:
-            raise ConfigError(f'daphne has no option "{name}"{did_you_mean(closest(name, list(_BY_NAME)))}')
+        flag = _flag(name)
         if flag.takes_value and not equals:
-            if not waiting:
+            if not waiting or waiting[-1] in _BY_NAME:
                 raise ConfigError(f"{name} needs a value: {flag.meaning}")
             value = waiting.pop()
         elif equals and not flag.takes_value:
@@ -145,11 +166,21 @@ def translate(arguments: Sequence[str]) -> Translated:
     return reader.result()
 
 
+def _flag(name: str) -> _Flag:
+    """The flag of that name or, as argparse has it, the only one that begins so."""
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    begun = {flag for known, flag in _BY_NAME.items() if name.startswith("--") and known.startswith(name)}
+    if len(begun) == 1:
+        return begun.pop()
+    raise ConfigError(f'daphne has no option "{name}"{did_you_mean(closest(name, list(_BY_NAME)))}')
+
+
 class _Reader:
     """Gathers what the flags say."""
 
     def __init__(self) -> None:
-        self._values = {name: Assignment(name, value, "ostler daphne", "ostler daphne") for name, value in _DEFAULTS}
+        self._values: dict[str, Assignment] = {}
         self._warnings: list[str] = []
         self._endpoints: list[str] = []
         self._host = ""
@@ -200,18 +231,27 @@ class _Reader:
     def result(self) -> Translated:
         if "app" not in self._values:
             raise ConfigError("the application is missing: ostler daphne [options] project.asgi:application")
-        if self._host or self._port or not self._endpoints:
+        if self._host or self._port:
             host = self._host or "127.0.0.1"
             host = f"[{host.strip('[]')}]" if ":" in host else host
             self._endpoints.insert(0, f"{host}:{self._port or '8000'}")
-        self._set("bind", list(dict.fromkeys(self._endpoints)), "-b, -p, -u, --fd, -e")
+        if self._endpoints:
+            self._set("bind", list(dict.fromkeys(self._endpoints)), "-b, -p, -u, --fd, -e")
         local = ("127.", "localhost", "[::1]", "unix:", "fd:")
-        if self._values["proxy_headers"].value == "on" and not all(each.startswith(local) for each in self._endpoints):
+        if "proxy_headers" in self._values and not all(each.startswith(local) for each in self._endpoints):
             self._warnings.append(
                 "--proxy-headers believes proxies on this machine only, not every sender as daphne does: set "
                 "FORWARDED_ALLOW_IPS to the address of yours, if it is elsewhere"
             )
-        return Translated(list(self._values.values()), self._warnings)
+        return Translated(list(self._values.values()), self._warnings, defaults=self._defaults())
+
+    def _defaults(self) -> tuple[Assignment, ...]:
+        is_quiet = "log_level" in self._values and self._values["log_level"].value == _LEVELS[0]
+        return tuple(
+            Assignment(name, value, "ostler daphne", "ostler daphne")
+            for name, value in _DEFAULTS
+            if not (is_quiet and name == "access_log")
+        )
 
 
 def endpoint(text: str) -> str:

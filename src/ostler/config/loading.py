@@ -10,11 +10,16 @@ from ostler.config.sources.file import discover, from_file
 __all__ = ["load"]
 
 
-def load(given: Sequence[Assignment] = (), environ: Mapping[str, str] | None = None) -> Config:
+def load(
+    given: Sequence[Assignment] = (),
+    environ: Mapping[str, str] | None = None,
+    defaults: Sequence[Assignment] = (),
+) -> Config:
     """The configuration of this process.
 
-    `given` comes from the command line or from `ostler.serve(...)` and wins over everything else. Raises
-    ConfigError, one line, for the first thing that is wrong.
+    `given` comes from the command line or from `ostler.serve(...)` and wins over everything else. `defaults` take the
+    place of the table's where a command has others, and lose against everything else. Raises ConfigError, one line,
+    for the first thing that is wrong.
     """
     if environ is None:
         import os
@@ -24,7 +29,7 @@ def load(given: Sequence[Assignment] = (), environ: Mapping[str, str] | None = N
     names = {assignment.name for assignment in chosen}
     # A platform's hint is only looked at where nobody decided: a strange $PORT must not stop a --bind.
     hints = [hint for hint in from_platform(environ) if hint.name not in names]
-    config = Config([*_file(chosen), *hints, *chosen])
+    config = Config([*defaults, *_file(chosen), *hints, *chosen])
     check_values(config)
     check_directories(config)
     return config

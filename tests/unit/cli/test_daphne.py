@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ostler.cli import main
 from ostler.cli.daphne import endpoint, translate
+from ostler.config import load
 from ostler.config.address import TcpAddress, UnixAddress
 from ostler.config.settings import Config
 from ostler.errors import ConfigError
@@ -17,7 +19,8 @@ APP = "api.asgi:application"
 
 
 def values(line: str) -> Config:
-    return Config(translate([*shlex.split(line), APP]).assignments)
+    given = translate([*shlex.split(line), APP])
+    return Config([*given.defaults, *given.assignments])
 
 
 def test_the_command_of_the_many() -> None:
@@ -31,6 +34,22 @@ def test_daphnes_defaults() -> None:
     assert config.bind == (TcpAddress("127.0.0.1", 8000),)
     assert (config.proxy_headers, config.server_header, config.ws_max_size) == (False, "daphne", 1 << 20)
     assert [int(config.ws_lifetime), int(config.ws_handshake_timeout), int(config.request_timeout)] == [86400, 5, 0]
+    assert config.access_log == "-"
+    assert values("-v 0").access_log is None
+    assert values("-v 0 --access-log -").access_log == "-"
+
+
+def test_what_was_typed_wins_over_ostlers_sources_and_they_over_daphnes_defaults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ostler.toml").write_text('ws_lifetime = "1h"\nws_ping_timeout = "7s"\nbind = ":1"')
+    given = translate(["--ping-timeout", "9", "-b", "::1", APP])
+    config = load(given.assignments, {"OSTLER_WS_MAX_SIZE": "2M", "OSTLER_BIND": ":2"}, given.defaults)
+    assert (int(config.ws_lifetime), int(config.ws_ping_timeout), config.ws_max_size) == (3600, 9, 2 << 20)
+    assert (config.bind, config.server_header) == ((TcpAddress("::1", 8000),), "daphne")
+    given = translate([APP])
+    assert [str(address) for address in load(given.assignments, {}, given.defaults).bind] == ["0.0.0.0:1"]
 
 
 @pytest.mark.parametrize(
@@ -75,9 +94,17 @@ def test_endpoints(text: str, address: str) -> None:
         ("--websocket_connect_timeout 7", "ws_handshake_timeout", 7),
         ("--ping-interval 3", "ws_ping_interval", 3),
         ("--ping-timeout 4", "ws_ping_timeout", 4),
+        ("--ping-timeout 0", "ws_ping_timeout", 86400),
+        ("--ping-interval 0", "ws_ping_interval", 0),
+        ("--websocket_connect_timeout -1", "ws_handshake_timeout", 0),
         ("--websocket-max-message-size 2000000", "ws_max_size", 2_000_000),
         ("--websocket-max-frame-size 2000000", "ws_max_frame_size", 2_000_000),
+        ("--websocket-max-message-size 0", "ws_max_size", 1 << 30),
+        ("--websocket-max-frame-size 0", "ws_max_frame_size", 1 << 30),
+        ("--http 30", "request_timeout", 30),
         ("--root-path /api", "root_path", "/api"),
+        ("--root-path ''", "root_path", None),
+        ("-v 0 --", "log_level", 30),
         ("--access-log -", "access_log", "-"),
         ("-v 3", "log_level", 10),
         ("-v 0", "log_level", 30),
@@ -105,6 +132,9 @@ def test_what_has_no_meaning_is_accepted_with_a_word(line: str) -> None:
         ("--proxy-header a", 'daphne has no option "--proxy-header" - did you mean "--proxy-headers"?'),
         ("--proxy-headers-host X-Real-IP a", "have the proxy set one of them"),
         ("-p", "-p needs a value"),
+        ("-b --proxy-headers a", "-b needs a value"),
+        ("--ping 3 a", 'daphne has no option "--ping"'),
+        ("-- a b", 'unexpected "b"'),
         ("--proxy-headers=yes a", "--proxy-headers takes no value"),
         ("a b", 'unexpected "b"'),
         ("-v 9 a", "is not a verbosity from 0 to 3"),
