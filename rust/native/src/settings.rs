@@ -1,7 +1,7 @@
 //! What the operator chose, in base units. Python has checked every value before it comes here.
 
 use crate::core::Mount;
-use ostler_wire::forwarded::Networks;
+use ostler_wire::forwarded::{Believed, Networks};
 use ostler_wire::http1::Limits;
 use ostler_wire::websocket::Deflate;
 use std::time::Duration;
@@ -55,6 +55,8 @@ pub struct Settings {
     pub queue_size: usize,
     /// Proxies whose word is taken.
     pub trusted_proxies: Networks,
+    /// Which of their fields.
+    pub believed: Believed,
     /// WebSockets: see websocket.rs.
     pub websocket: WebSocketSettings,
     /// The Server header; empty: none.

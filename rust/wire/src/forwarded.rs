@@ -87,6 +87,17 @@ pub struct Forwarded<'a> {
     pub port: Option<u16>,
 }
 
+/// Which fields are believed. One family only: a proxy that writes one passes the other on as the client sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Believed {
+    /// X-Forwarded-For and X-Forwarded-Proto, which nearly every proxy sets.
+    Usual,
+    /// X-Forwarded-Host and X-Forwarded-Port too: only where the proxy sets or removes them.
+    All,
+    /// Forwarded (RFC 7239).
+    Forwarded,
+}
+
 /// Whether a field is one of those that are read here; cheap enough to ask of every field.
 pub fn is_field(name: &[u8]) -> bool {
     match name.len() {
@@ -98,9 +109,13 @@ pub fn is_field(name: &[u8]) -> bool {
     }
 }
 
-/// Reads the fields of a request whose sender is trusted. `Forwarded` wins over the others, which it was made to replace.
+/// Reads the fields of a request whose sender is trusted.
 #[allow(clippy::needless_pass_by_value)] // iterators are passed like this
-pub fn read<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone, trusted: &Networks) -> Forwarded<'a> {
+pub fn read<'a>(
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    trusted: &Networks,
+    believed: Believed,
+) -> Forwarded<'a> {
     let values = |name: &'static [u8]| {
         fields
             .clone()
@@ -114,18 +129,19 @@ pub fn read<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone, trus
             .filter(|item| !item.is_empty())
             .collect::<Vec<_>>()
     };
-    let elements: Vec<_> = values(b"forwarded")
-        .flat_map(|value| split_outside_quotes(value, b','))
-        .collect();
-    if !elements.is_empty() {
+    if believed == Believed::Forwarded {
+        let elements: Vec<_> = values(b"forwarded")
+            .flat_map(|value| split_outside_quotes(value, b','))
+            .collect();
         return from_elements(&elements, trusted);
     }
+    let all = believed == Believed::All;
     let last = |name| items(name).last().copied();
     Forwarded {
         client: walk(items(b"x-forwarded-for").iter().rev().map(|item| node(item)), trusted),
         https: last(b"x-forwarded-proto").and_then(scheme),
-        host: last(b"x-forwarded-host").filter(|host| !host.is_empty() && is_host(host)),
-        port: last(b"x-forwarded-port").and_then(port),
+        host: last(b"x-forwarded-host").filter(|host| all && !host.is_empty() && is_host(host)),
+        port: last(b"x-forwarded-port").and_then(port).filter(|_| all),
     }
 }
 
@@ -244,7 +260,9 @@ mod tests {
 
     fn read_all<'a>(fields: &[(&'a str, &'a str)], trusted: &str) -> Forwarded<'a> {
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        read(fields, &Networks::parse(trusted).expect("networks"))
+        let is_rfc = fields.clone().any(|(name, _)| name == b"Forwarded");
+        let believed = if is_rfc { Believed::Forwarded } else { Believed::All };
+        read(fields, &Networks::parse(trusted).expect("networks"), believed)
     }
 
     fn client(fields: &[(&str, &str)], trusted: &str) -> Option<String> {
@@ -335,7 +353,28 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_wins() {
+    fn only_one_family_is_believed() {
+        let fields = [
+            (&b"forwarded"[..], &b"for=6.6.6.6;proto=https;host=evil.example"[..]),
+            (b"x-forwarded-for", b"192.0.2.1"),
+            (b"x-forwarded-host", b"evil.example"),
+            (b"x-forwarded-port", b"99"),
+        ];
+        let trusted = Networks::parse("127.0.0.1").expect("networks");
+        let usual = read(fields.iter().copied(), &trusted, Believed::Usual);
+        let client = Some(("192.0.2.1".parse().expect("an address"), 0));
+        assert_eq!(
+            (usual.client, usual.https, usual.host, usual.port),
+            (client, None, None, None)
+        );
+        let rfc = read(fields.iter().copied(), &trusted, Believed::Forwarded);
+        assert_eq!(rfc.client, Some(("6.6.6.6".parse().expect("an address"), 0)));
+        let none = read(fields[1..].iter().copied(), &trusted, Believed::Forwarded);
+        assert_eq!(none, Forwarded::default());
+    }
+
+    #[test]
+    fn forwarded() {
         let fields = [
             (
                 "Forwarded",

@@ -22,7 +22,6 @@ __all__ = [
     "Apps",
     "AutoOr",
     "Choice",
-    "Flag",
     "HeaderText",
     "Kind",
     "ListenAddress",
@@ -32,6 +31,7 @@ __all__ = [
     "Path",
     "Permissions",
     "Span",
+    "Switch",
     "Text",
     "Trusted",
     "UrlPath",
@@ -416,16 +416,16 @@ class Apps(Kind[tuple[Mount, ...]]):
         return [*(earlier if isinstance(earlier, list) else [earlier]), later]
 
 
-class Flag(Choice[bool]):
-    """On or off."""
+class Switch(Choice[str]):
+    """One of a few words, "on" and "off" among them; true and false mean these."""
 
     __slots__ = ()
 
-    def __init__(self) -> None:
-        super().__init__({"on": True, "off": False})
+    def __init__(self, *words: str) -> None:
+        super().__init__({word: word for word in ("on", *words, "off")})
 
-    def read(self, value: object) -> bool:
-        return value if isinstance(value, bool) else super().read(value)
+    def read(self, value: object) -> str:
+        return super().read(("off", "on")[value] if isinstance(value, bool) else value)
 
     @property
     def off(self) -> str:

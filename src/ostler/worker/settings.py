@@ -41,7 +41,8 @@ def core_settings(config: Config, logs: Logs, apps: Sequence[Mounted]) -> dict[s
     if settings["loop_polls"]:
         settings["initial_threads"] = 0
     settings["root_path"] = config.root_path or ""
-    settings["trusted_proxies"] = config.forwarded_allow_ips if config.proxy_headers else ""
+    settings["proxy_headers"] = config.proxy_headers
+    settings["trusted_proxies"] = config.forwarded_allow_ips if config.proxy_headers != "off" else ""
     settings["ws_per_message_deflate"] = config.ws_per_message_deflate
     settings["cpus"] = parallel_threads()
     settings["health_path"] = config.health_path

@@ -97,19 +97,32 @@ def test_dicts_belong_to_one_request(server: Server) -> None:
     assert len(second["shared"]) == len(first["shared"]) + 1, "the copy is shallow"
 
 
+HOST = ["X-Forwarded-Host: shop.example", "X-Forwarded-Port: 8443"]
+
+
 @pytest.mark.parametrize(
-    ("fields", "client", "scheme", "host", "port"),
+    ("option", "fields", "client", "scheme", "host", "port"),
     [
-        (["X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https"], "192.0.2.7", "https", "x", None),
-        (["Forwarded: for=192.0.2.7;proto=https;host=shop.example"], "192.0.2.7", "https", "shop.example", None),
-        (["X-Forwarded-Host: shop.example", "X-Forwarded-Port: 8443"], None, "http", "shop.example", 8443),
-        (["X-Forwarded-For: 6.6.6.6, 192.0.2.7"], "192.0.2.7", "http", "x", None),
+        ("on", ["X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https"], "192.0.2.7", "https", "x", None),
+        ("on", ["X-Forwarded-For: 6.6.6.6, 192.0.2.7"], "192.0.2.7", "http", "x", None),
+        ("on", ["X-Forwarded-For: 192.0.2.7", "Forwarded: for=6.6.6.6;proto=https"], "192.0.2.7", "http", "x", None),
+        ("on", HOST, None, "http", "x", None),
+        ("all", HOST, None, "http", "shop.example", 8443),
+        ("forwarded", ["Forwarded: for=192.0.2.7;proto=https;host=a.example"], "192.0.2.7", "https", "a.example", None),
+        ("forwarded", ["X-Forwarded-For: 6.6.6.6", *HOST], None, "http", "x", None),
     ],
 )
 def test_trusted_proxies_are_heard(
-    server: Server, fields: list[str], client: str | None, scheme: str, host: str, port: int | None
+    asgi_server: ServerOf,
+    option: str,
+    fields: list[str],
+    client: str | None,
+    scheme: str,
+    host: str,
+    port: int | None,
 ) -> None:
-    """RFC 7239, and the X-Forwarded fields before it."""
+    """RFC 7239, and the X-Forwarded fields before it: one family, since a proxy passes the other on."""
+    server = asgi_server("requests", "--proxy-headers", option)
     found = scope(server, "/scope", *fields)
     assert found["client"]["tuple"][0] == (client or "127.0.0.1")
     assert found["scheme"] == scheme

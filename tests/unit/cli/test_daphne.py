@@ -26,13 +26,13 @@ def values(line: str) -> Config:
 def test_the_command_of_the_many() -> None:
     config = values("-b 127.0.0.1 -p 9001 --proxy-headers")
     assert config.bind == (TcpAddress("127.0.0.1", 9001),)
-    assert (str(config.app[0]), config.interface, config.proxy_headers) == (APP, "asgi", True)
+    assert (str(config.app[0]), config.interface, config.proxy_headers) == (APP, "asgi", "on")
 
 
 def test_daphnes_defaults() -> None:
     config = values("")
     assert config.bind == (TcpAddress("127.0.0.1", 8000),)
-    assert (config.proxy_headers, config.server_header, config.ws_max_size) == (False, "daphne", 1 << 20)
+    assert (config.proxy_headers, config.server_header, config.ws_max_size) == ("off", "daphne", 1 << 20)
     assert [int(config.ws_lifetime), int(config.ws_handshake_timeout), int(config.request_timeout)] == [86400, 5, 0]
     assert config.access_log == "-"
     assert values("-v 0").access_log is None

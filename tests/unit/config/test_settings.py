@@ -27,7 +27,7 @@ def test_defaults() -> None:
         "interface": "auto",
         "lifespan": "auto",
         "root_path": None,
-        "proxy_headers": True,
+        "proxy_headers": "on",
         "forwarded_allow_ips": "127.0.0.1,::1",
         "loop": "auto",
         "loop_lag": 1.0,

@@ -3,7 +3,7 @@
 
 use super::request::Request;
 use crate::sys::Peer;
-use ostler_wire::forwarded::{is_field, read, Networks};
+use ostler_wire::forwarded::{is_field, read, Believed, Networks};
 use ostler_wire::http1::Span;
 
 /// How a proxy was asked.
@@ -16,7 +16,7 @@ pub struct Asked {
 }
 
 /// Sets the client of `request`, which came from `peer`, and how it was asked.
-pub(super) fn settle(request: &mut Request, peer: Peer, trusted: &Networks) {
+pub(super) fn settle(request: &mut Request, peer: Peer, trusted: &Networks, believed: Believed) {
     request.peer = peer;
     request.asked = Asked::default();
     let is_trusted = match peer {
@@ -31,6 +31,7 @@ pub(super) fn settle(request: &mut Request, peer: Peer, trusted: &Networks) {
     let said = read(
         fields.map(|field| (field.name.of(bytes), field.value.of(bytes))),
         trusted,
+        believed,
     );
     if let Some((ip, port)) = said.client {
         request.peer = Peer::Ip(ip, port);

@@ -200,7 +200,8 @@ impl Core {
             return false;
         };
         conn.keep_alive = request.head.keep_alive;
-        settle(request, conn.peer, &self.settings.trusted_proxies);
+        let (trusted, believed) = (&self.settings.trusted_proxies, self.settings.believed);
+        settle(request, conn.peer, trusted, believed);
         if let Some(probe) = self.probe(request, conn.listener) {
             self.answer_probe(state, index, probe, now);
             return false;

@@ -7,7 +7,7 @@ use crate::core;
 use crate::score::Score;
 use crate::settings::{Settings, WebSocketSettings};
 use crate::sys;
-use ostler_wire::forwarded::Networks;
+use ostler_wire::forwarded::{Believed, Networks};
 use ostler_wire::http1::Limits;
 use ostler_wire::websocket::Deflate;
 use pyo3::buffer::PyBuffer;
@@ -111,6 +111,11 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
         loop_polls: setting(settings, "loop_polls")?,
         trusted_proxies: Networks::parse(&setting::<String>(settings, "trusted_proxies")?)
             .map_err(PyValueError::new_err)?,
+        believed: match setting::<String>(settings, "proxy_headers")?.as_str() {
+            "forwarded" => Believed::Forwarded,
+            "all" => Believed::All,
+            _ => Believed::Usual,
+        },
         websocket: read_websocket(settings)?,
         cpus: setting::<usize>(settings, "cpus")?.max(1),
         queue_timeout: nanoseconds(settings, "queue_timeout")?,

@@ -13,7 +13,7 @@ use _native::score::Score;
 use _native::settings::{Settings, WebSocketSettings};
 use _native::sys::{monotonic_ns, temporary_file, Peer};
 use oracle::{read_responses, requests, End, Expected, Wanted};
-use ostler_wire::forwarded::Networks;
+use ostler_wire::forwarded::{Believed, Networks};
 use ostler_wire::http1::{Limits, Version};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -60,6 +60,7 @@ pub fn settings(threads: usize) -> Settings {
         connections: 100,
         queue_size: 16,
         trusted_proxies: Networks::parse("").expect("nobody"),
+        believed: Believed::Usual,
         websocket: WebSocketSettings {
             frame: 4096,
             message: 8192,

@@ -1,6 +1,6 @@
 """Options that say which application is served."""
 
-from ostler.config.kinds import Apps, Choice, Flag, HeaderText, Many, Maybe, Path, Trusted, UrlPath
+from ostler.config.kinds import Apps, Choice, HeaderText, Many, Maybe, Path, Switch, Trusted, UrlPath
 from ostler.config.option import Group, Option
 
 __all__ = ["Application"]
@@ -63,10 +63,11 @@ class Application(Group):
         uvicorn="app_dir",
     )
     proxy_headers = Option(
-        Flag(),
+        Switch("all", "forwarded"),
         "on",
-        "Take the client's address, the scheme, the host and the port from Forwarded (RFC 7239) or X-Forwarded-For, "
-        "-Proto, -Host and -Port, where `forwarded_allow_ips` trusts the sender.",
+        "What is believed of proxies that `forwarded_allow_ips` trusts. on: X-Forwarded-For (the client) and "
+        "X-Forwarded-Proto (the scheme); all: X-Forwarded-Host and X-Forwarded-Port too, only behind a proxy that sets "
+        "or removes them, since clients can send them; forwarded: Forwarded (RFC 7239), and none of the others.",
         uvicorn="proxy_headers",
     )
     forwarded_allow_ips = Option(

@@ -1,6 +1,6 @@
 """Options of WebSockets."""
 
-from ostler.config.kinds import Choice, Span, Volume, Whole
+from ostler.config.kinds import Span, Switch, Volume, Whole
 from ostler.config.option import Group, Option
 
 __all__ = ["WebSockets"]
@@ -32,7 +32,7 @@ class WebSockets(Group):
         uvicorn="ws_max_queue",
     )
     ws_per_message_deflate = Option(
-        Choice({"on": "on", "takeover": "takeover", "off": "off"}),
+        Switch("takeover"),
         "on",
         "Compress messages (permessage-deflate, RFC 7692) where the client offers it. on: each message for itself, "
         "which costs no memory for silent WebSockets; takeover: with what earlier messages hold, which packs small "
