@@ -17,7 +17,6 @@ impl Core {
     /// Stops accepting after what the kernel has queued; idle connections close, the others get their answers.
     pub fn drain(&self) {
         let now = sys::monotonic_ns();
-        self.draining.store(true, Relaxed);
         self.score.state.store(score::DRAINING, Relaxed);
         {
             let mut state = self.lock();
@@ -26,8 +25,8 @@ impl Core {
             }
             state.draining = true;
         }
-        for (index, listener) in self.listeners.iter().enumerate() {
-            let _ = self.epoll.remove(listener.fd);
+        self.stop_accepting();
+        for index in 0..self.listeners.len() {
             while self.accept_one(index, now) {}
         }
         self.sweep_idle(now);
@@ -98,6 +97,10 @@ impl Core {
     /// Whether a drain has nothing left to do.
     pub fn is_drained(&self) -> bool {
         let state = self.lock();
-        state.draining && state.conns.len() == state.abandoned
+        let is_over = state.draining && state.conns.len() == state.abandoned;
+        if !is_over {
+            self.drained.clear(); // nothing was open for a moment, while more was being accepted
+        }
+        is_over
     }
 }

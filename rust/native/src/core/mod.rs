@@ -133,6 +133,8 @@ pub struct Core {
     claims: Vec<watch::Claim>,
     /// Read without the lock when a response decides about keep-alive.
     draining: AtomicBool,
+    /// Pollers that are taking connections from a listener.
+    accepting: AtomicUsize,
     /// Spent pieces wait (a hint that saves taking the lock).
     has_spent: AtomicBool,
 }
@@ -173,6 +175,7 @@ impl Core {
             parkers,
             claims,
             draining: AtomicBool::new(false),
+            accepting: AtomicUsize::new(0),
             has_spent: AtomicBool::new(false),
             settings,
         })

@@ -156,6 +156,7 @@ impl Core {
             self.expire(now);
             let mut state = self.lock();
             if state.stopping {
+                self.kick.signal(); // the poll above may have taken the one that ends a thread's wait
                 return;
             }
             self.watch_requests(&mut state, now);

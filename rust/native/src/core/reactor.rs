@@ -9,6 +9,7 @@ use crate::score;
 use crate::sys::{self, Event, NoConnection, Peer};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering::SeqCst;
 
 /// Epoll keys: a listener's number, the kick, or a connection's token (whose generation keeps below these bits).
 pub(super) const LISTENER: u64 = 1 << 63;
@@ -170,11 +171,26 @@ impl Core {
         conn.interest = interest;
     }
 
-    pub(super) fn accept_some(&self, listener: usize, now: u64) {
+    /// A poller's turn at a listener. A drain takes over from it: see `stop_accepting`.
+    fn accept_some(&self, listener: usize, now: u64) {
+        self.accepting.fetch_add(1, SeqCst);
         for _ in 0..ACCEPTS {
-            if !self.accept_one(listener, now) {
-                return;
+            if self.draining.load(SeqCst) || !self.accept_one(listener, now) {
+                break;
             }
+        }
+        self.accepting.fetch_sub(1, SeqCst);
+    }
+
+    /// No poller accepts any more when this returns, and what one has taken from a listener is a connection. Otherwise a
+    /// drain could end, and the worker with it, while a poller holds a client that is counted nowhere.
+    pub(super) fn stop_accepting(&self) {
+        self.draining.store(true, SeqCst);
+        for listener in &self.listeners {
+            let _ = self.epoll.remove(listener.fd);
+        }
+        while self.accepting.load(SeqCst) > 0 {
+            std::thread::yield_now(); // four calls that don't block
         }
     }
 
