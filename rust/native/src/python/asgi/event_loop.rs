@@ -132,21 +132,21 @@ impl Loop {
         let mut turn = take(&this.turn);
         core.take_turn(&mut turn);
         for token in turn.ready.drain(..) {
-            if let Some(news) = core.news(token) {
-                match this.hub.party(py, token) {
-                    Some(Party::Http(exchange)) => HttpExchange::on_news(exchange.bind(py), news)?,
-                    Some(Party::Socket(exchange)) => SocketExchange::on_news(exchange.bind(py), news)?,
-                    None => {}
-                }
-            }
+            let Some(news) = core.news(token) else { continue };
+            let heard = match this.hub.party(py, token) {
+                Some(Party::Http(exchange)) => HttpExchange::on_news(exchange.bind(py), news),
+                Some(Party::Socket(exchange)) => SocketExchange::on_news(exchange.bind(py), news),
+                None => Ok(()),
+            };
+            this.confess(heard);
         }
-        let served = this.serve_all(py, &mut turn);
+        this.serve_all(py, &mut turn);
         let letters = this.hub.outbox().close();
         this.hub.send(letters);
         *this.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
         core.end_turn();
         drop(core.take_spent());
-        served
+        Ok(())
     }
 
     /// Sends heads whose bodies did not come with them.
@@ -179,16 +179,23 @@ impl Loop {
     }
 
     /// Steps the apps of all requests; what they answer at once leaves together.
-    fn serve_all(&self, py: Python<'_>, turn: &mut Turn) -> PyResult<()> {
+    fn serve_all(&self, py: Python<'_>, turn: &mut Turn) {
         self.hub.outbox().open(turn.requests.len(), sys::monotonic_ns());
         for request in turn.requests.drain(..) {
-            self.serve(py, request)?;
+            self.confess(self.serve(py, request));
             let letters = self.hub.outbox().after_step(sys::monotonic_ns());
             if !letters.is_empty() {
                 self.hub.send(letters);
             }
         }
-        Ok(())
+    }
+
+    /// A fault of ours in one request: said, and the others go on.
+    fn confess(&self, outcome: PyResult<()>) {
+        if let Err(fault) = outcome {
+            let errors = &self.hub.core.errors;
+            errors.error(format_args!("a fault of ostler, please report it: {fault}"));
+        }
     }
 
     /// Runs an app on a new WebSocket.
