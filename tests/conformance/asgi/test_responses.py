@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -84,6 +85,40 @@ def test_a_head_does_not_wait_for_its_body(server: Server) -> None:
         head = connection.sock.recv(65536)
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b"later" not in head
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_large_parts_come_whole_and_do_not_wait_for_the_next(server: Server, framing: str) -> None:
+    """Response Body: parts are sent as they come. Those of one step may leave together, none after its end."""
+    wanted = b"".join(b"%02d" % number * 32768 for number in range(20))
+    with server.connect() as connection:
+        connection.send(ask(f"/large-parts?{framing}"))
+        received = b""
+        connection.sock.settimeout(0.4)  # less than the app's pause
+        while received.count(b"09") < 32768:
+            received += connection.sock.recv(262144)
+        assert received.rstrip(b"\r\n").endswith(b"09")
+        first = time.monotonic()
+        connection.sock.settimeout(10)
+        while received.count(b"19") < 32768:
+            received += connection.sock.recv(262144)
+        assert time.monotonic() - first < 0.9, "the second half came with the end"
+    assert get(server, f"/large-parts?{framing}").body == wanted
+
+
+def test_large_parts_reach_slow_clients_whole(server: Server) -> None:
+    with server.connect() as connection:
+        connection.send(ask("/large-parts?length", "Connection: close"))
+        time.sleep(0.8)  # until the socket is full
+        body = connection.read_all().partition(b"\r\n\r\n")[2]
+    assert len(body) == 1310720
+    assert [body[at : at + 2] for at in range(0, len(body), 65536)] == [b"%02d" % number for number in range(20)]
+
+
+def test_parts_before_a_failure_are_sent(server: Server) -> None:
+    said = raw(server, ask("/large-parts-then-fails"))
+    assert [said.count(digit * 32768) for digit in (b"0", b"1", b"2")] == [1, 1, 1]
+    assert not said.endswith(b"0\r\n\r\n")
 
 
 def test_trailers(server: Server) -> None:

@@ -2,7 +2,8 @@
 //!
 //! An answer that is sent while its client sleeps wakes it; sent behind others, it finds it awake. With 64 connections to a
 //! quick app on another core that is a fifth of all CPU. So the answers of one turn are gathered, for `LONGEST` at the most;
-//! and an app one of whose steps took longer than that has each answer sent at once, for a while.
+//! and after a step that took longer than that each answer is sent at once, for a while: a rare one (an import, a collection
+//! of garbage) costs little, and an app all of whose steps are long gathers nothing.
 
 use super::exchange::Finished;
 use super::request::Request;
@@ -10,8 +11,9 @@ use crate::sys;
 
 /// The longest that an answer waits (ns).
 const LONGEST: u64 = 200_000;
-/// How long answers are not gathered after a step that took long (ns).
-const PAUSE: u64 = 60_000_000_000;
+/// How long answers are not gathered after a step that took long: so many times as long, and this at the most (ns).
+const PAUSE: u64 = 50;
+const LONGEST_PAUSE: u64 = 2_000_000_000;
 /// Buffers kept for the next answers.
 const SPARE: usize = 64;
 
@@ -71,8 +73,9 @@ impl Outbox {
         if !self.is_open {
             return Vec::new();
         }
-        if now.saturating_sub(self.stepped) > LONGEST {
-            self.closed_until = now + PAUSE;
+        let step = now.saturating_sub(self.stepped);
+        if step > LONGEST {
+            self.closed_until = now + (step * PAUSE).min(LONGEST_PAUSE);
             return self.close();
         }
         self.stepped = now;
@@ -139,9 +142,12 @@ mod tests {
         outbox.put(letter());
         assert_eq!(outbox.after_step(now + LONGEST + 1).len(), 1);
         assert!(!outbox.is_open());
-        outbox.open(3, now + PAUSE / 2);
+        outbox.open(3, now + PAUSE * LONGEST / 2);
         assert!(!outbox.is_open());
-        outbox.open(3, now + 2 * PAUSE);
+        outbox.open(3, now + 2 * PAUSE * LONGEST);
+        assert!(outbox.is_open());
+        outbox.after_step(now + 60_000_000_000);
+        outbox.open(3, now + 60_000_000_000 + LONGEST_PAUSE);
         assert!(outbox.is_open());
     }
 }

@@ -2,16 +2,18 @@
 
 use crate::sys;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// Bytes of one body that go into the kernel at a time. A whole large body for each of many clients would fill memory
 /// that no cache holds; what the first has read meanwhile is warm for the next.
 const TURN: usize = 256 * 1024;
+/// Pieces that are sent by one call.
+const PARTS: usize = 32;
 
 /// Bytes owned elsewhere (a Python object). Dropping one may need the interpreter's lock, so spent ones are collected
 /// and dropped by a thread that holds it.
-pub trait Shared: Send {
+pub trait Shared: Send + Sync {
     fn bytes(&self) -> &[u8];
 }
 
@@ -25,6 +27,17 @@ pub enum Piece {
         offset: u64,
         left: u64,
     },
+}
+
+impl Piece {
+    /// Those in memory.
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Shared(shared, start, end) => &shared.bytes()[*start..*end],
+            Self::File { .. } => b"",
+        }
+    }
 }
 
 /// What sending came to.
@@ -90,6 +103,52 @@ impl Output {
             }
         }
         Flushed::All
+    }
+
+    /// As `flush`, for pieces in memory, with as few calls as the socket takes.
+    pub fn flush_together(&mut self, fd: RawFd, spent: &mut Vec<Box<dyn Shared>>) -> Flushed {
+        while !self.pieces.is_empty() {
+            let mut parts = [IoSlice::new(b""); PARTS];
+            let mut from = self.offset;
+            for (part, piece) in parts.iter_mut().zip(&self.pieces) {
+                *part = IoSlice::new(&piece.bytes()[from..]);
+                from = 0;
+            }
+            let count = self.pieces.len().min(PARTS);
+            match sys::send_parts(fd, &parts[..count]) {
+                Ok(sent) => self.advance_over(sent, spent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flushed::Blocked,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Flushed::Broken,
+            }
+        }
+        Flushed::All
+    }
+
+    /// Takes off bytes that may be those of several pieces in memory.
+    fn advance_over(&mut self, mut count: usize, spent: &mut Vec<Box<dyn Shared>>) {
+        while let Some(piece) = self.pieces.front() {
+            let step = count.min(piece.bytes().len() - self.offset);
+            let before = self.pieces.len();
+            self.advance(step, spent);
+            count -= step;
+            if self.pieces.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// Puts all that another one holds behind its own; the first piece of `other` may be partly sent.
+    pub fn append(&mut self, mut other: Self) {
+        if let (Some(piece), offset @ 1..) = (other.pieces.front_mut(), other.offset) {
+            match piece {
+                Piece::Bytes(bytes) => drop(bytes.drain(..offset)),
+                Piece::Shared(_, start, _) => *start += offset,
+                Piece::File { .. } => {}
+            }
+        }
+        self.held += other.held;
+        self.pieces.append(&mut other.pieces);
     }
 
     fn advance(&mut self, count: usize, spent: &mut Vec<Box<dyn Shared>>) {

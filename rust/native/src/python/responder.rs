@@ -23,6 +23,8 @@ pub struct Kept {
 
 // SAFETY: bytes objects never change, and `_owner` keeps this one alive.
 unsafe impl Send for Kept {}
+// SAFETY: as above.
+unsafe impl Sync for Kept {}
 
 impl Kept {
     pub fn new(object: &Bound<'_, PyBytes>) -> Self {

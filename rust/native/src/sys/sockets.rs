@@ -1,7 +1,7 @@
 //! Stream sockets: accepting, and bytes in and out without ever blocking.
 
 use super::{check, check_size};
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -146,15 +146,11 @@ pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// Sends what the socket takes of the parts, one after the other, in one call.
-pub fn send_parts(fd: RawFd, parts: [&[u8]; 3]) -> io::Result<usize> {
-    let mut vectors = parts.map(|part| libc::iovec {
-        iov_base: part.as_ptr().cast_mut().cast(),
-        iov_len: part.len(),
-    });
-    // SAFETY: all zeros is a valid msghdr; the iovecs outlive the call, and sendmsg only reads them.
+pub fn send_parts(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: all zeros is a valid msghdr; an IoSlice is laid out as an iovec; they outlive the call, which only reads them.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = vectors.as_mut_ptr();
-    message.msg_iovlen = vectors.len() as _;
+    message.msg_iov = parts.as_ptr().cast_mut().cast();
+    message.msg_iovlen = parts.len() as _;
     // SAFETY: as above.
     check_size(unsafe { libc::sendmsg(fd, &message, SEND_FLAGS) })
 }

@@ -143,6 +143,23 @@ class Pages:
         await asyncio.sleep(0.5)
         await self.send({"type": "http.response.body", "body": b"later"})
 
+    async def large_parts(self) -> None:
+        """Large parts one after the other, then a rest; twice: in the first step and in a later one."""
+        length = [(b"content-length", b"1310720")] if self.key == "length" else []
+        await self.send({"type": "http.response.start", "status": 200, "headers": length})
+        for turn in (b"0", b"1"):
+            for number in range(10):
+                part = (turn + b"%d" % number) * 32768
+                await self.send({"type": "http.response.body", "body": part, "more_body": True})
+            await asyncio.sleep(0.5)
+        await self.send({"type": "http.response.body"})
+
+    async def large_parts_then_fails(self) -> None:
+        await self.send({"type": "http.response.start", "status": 200, "headers": []})
+        for number in range(3):
+            await self.send({"type": "http.response.body", "body": b"%d" % number * 32768, "more_body": True})
+        raise ValueError("in the middle")
+
     async def trailers(self) -> None:
         await self.send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
         await self.send({"type": "http.response.body", "body": b"body"})

@@ -76,6 +76,8 @@ pub struct HttpExchange {
     task: Option<Py<PyAny>>,
     /// What was asked, and who did, once the answer is complete and the app goes on.
     was: Option<(String, String)>,
+    /// Parts wait for the next one, and are to be flushed when none comes.
+    is_due: bool,
 }
 
 impl HttpExchange {
@@ -97,6 +99,7 @@ impl HttpExchange {
             waiting: Vec::new(),
             task: None,
             was: None,
+            is_due: false,
         }
     }
 
@@ -117,6 +120,7 @@ impl HttpExchange {
         self.given_up = false;
         self.task = None;
         self.was = None;
+        self.is_due = false;
     }
 
     pub fn request(&self) -> Option<&Request> {
@@ -230,6 +234,7 @@ impl HttpExchange {
         }
         let hub = Arc::clone(&this.hub);
         let mut done = if this.exchange.is_sending() {
+            this.exchange.push(&hub.core);
             this.exchange.abort()
         } else {
             plain_answer(&mut this.exchange, &hub, 504, b"request_timeout passed\n")
@@ -314,6 +319,12 @@ impl HttpExchange {
         let room = match (self.exchange.is_sending(), more) {
             (false, false) if !self.trailers => self.exchange.send_whole(&hub.core, slice, &mut owner),
             (true, false) if !self.trailers => self.exchange.send_last(&hub.core, slice, &mut owner),
+            (_, true) => {
+                let now = sys::monotonic_ns();
+                let (room, is_due) = self.exchange.send_part_of_many(&hub.core, slice, &mut owner, now);
+                self.is_due |= is_due;
+                room
+            }
             _ => self.exchange.send_part(&hub.core, slice, &mut owner),
         };
         if more && self.stage == Stage::Started {
@@ -566,6 +577,7 @@ impl HttpExchange {
     fn what_is_left(&mut self, is_gone: bool) -> Finished {
         let hub = Arc::clone(&self.hub);
         if self.exchange.is_sending() {
+            self.exchange.push(&hub.core);
             let mut done = self.exchange.abort();
             done.client_gone |= is_gone;
             return done;
@@ -580,15 +592,17 @@ impl HttpExchange {
         internal_error(&mut self.exchange, &hub.core)
     }
 
-    /// Sends a head whose body did not come with it.
+    /// Sends a head whose body did not come with it, or parts that waited for the next one.
     pub fn flush(&mut self) {
-        if self.stage == Stage::Started && !self.exchange.is_sending() {
+        if self.has_unsent_head() {
             self.exchange.send_head(&self.hub.core);
             self.streams();
+        } else if self.exchange.push(&self.hub.core) == Room::Gone {
+            self.left = true;
         }
     }
 
-    pub fn has_unsent_head(&self) -> bool {
+    fn has_unsent_head(&self) -> bool {
         self.stage == Stage::Started && !self.exchange.is_sending()
     }
 
@@ -666,7 +680,8 @@ impl HttpExchange {
                 Err(error) => return failed(py, &this.hub, error),
             };
             let ended = this.stage == Stage::Complete && !this.waiting.is_empty();
-            (Arc::clone(&this.hub), room, this.has_unsent_head(), ended)
+            let unsent = this.has_unsent_head() || std::mem::take(&mut this.is_due);
+            (Arc::clone(&this.hub), room, unsent, ended)
         };
         if ended {
             Self::wake(slf)?; // who waits for the client's end hears that the answer is out
