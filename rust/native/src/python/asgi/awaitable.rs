@@ -4,6 +4,7 @@ use super::http::HttpExchange;
 use super::hub::Hub;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ impl Awaitable {
                 None => {
                     let future = source.hub().future(py)?;
                     source.wait(py, &future);
-                    let waits = future.call_method0("__await__")?.unbind();
+                    let waits = future.call_method0(intern!(py, "__await__"))?.unbind();
                     let mut this = slf.try_borrow_mut()?;
                     this.waits = Some(waits);
                     this.source = Some(source);

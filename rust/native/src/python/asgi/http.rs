@@ -8,6 +8,7 @@ use super::messages::{each_header, misplaced, part, Kind, Message};
 use crate::core::{Body, Exchange, Finished, HeadError, Letter, News, Owner, Part, Request, Room, Token};
 use crate::sys;
 use pyo3::exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::os::fd::RawFd;
@@ -712,11 +713,14 @@ pub fn failed(py: Python<'_>, hub: &Arc<Hub>, error: PyErr) -> PyResult<Py<PyAny
 
 /// What a task that is done has raised.
 pub fn outcome(task: &Bound<'_, PyAny>) -> PyResult<Option<PyErr>> {
-    if task.call_method0("cancelled")?.is_truthy()? {
-        return Ok(Some(PyRuntimeError::new_err("the app's task was cancelled")));
+    let py = task.py();
+    match task.call_method0(intern!(py, "exception")) {
+        Ok(error) => Ok((!error.is_none()).then(|| PyErr::from_value(error))),
+        Err(_) if task.call_method0(intern!(py, "cancelled"))?.is_truthy()? => {
+            Ok(Some(PyRuntimeError::new_err("the app's task was cancelled")))
+        }
+        Err(error) => Err(error),
     }
-    let error = task.call_method0("exception")?;
-    Ok((!error.is_none()).then(|| PyErr::from_value(error)))
 }
 
 /// Registers an exchange for news about its connection.

@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
@@ -123,7 +124,7 @@ impl<'py> Message<'py> {
             return Ok(Self(dict.clone()));
         }
         let dict = PyDict::new(object.py());
-        match object.call_method0("items") {
+        match object.call_method0(intern!(object.py(), "items")) {
             Ok(items) => {
                 for pair in items.try_iter()? {
                     let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;

@@ -12,9 +12,31 @@ pub struct Tasks {
     /// Makes a coroutine of an awaitable that is none.
     wrap: Py<PyAny>,
     /// From Python 3.12 on tasks can do it themselves; before, the step is caught on its way to the loop.
-    capture: Option<Py<Capture>>,
+    capture: Option<Catcher>,
     names: Py<PyTuple>,
+    /// Of all these tasks: Python 3.11 would write "Task-1234" for each.
+    name: Py<PyString>,
+}
+
+/// What stands in for `loop.call_soon` while a task is made, and where.
+struct Catcher {
+    capture: Py<Capture>,
+    catch: Py<PyAny>,
+    attributes: Py<PyDict>,
     call_soon: Py<PyString>,
+}
+
+impl Catcher {
+    fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = event_loop.py();
+        let capture = Bound::new(py, Capture::default())?;
+        Ok(Self {
+            catch: capture.getattr("catch")?.unbind(),
+            capture: capture.unbind(),
+            attributes: event_loop.getattr("__dict__")?.cast_into::<PyDict>()?.unbind(),
+            call_soon: PyString::intern(py, "call_soon").unbind(),
+        })
+    }
 }
 
 impl Tasks {
@@ -22,8 +44,8 @@ impl Tasks {
         let py = event_loop.py();
         let is_eager = py.version_info() >= (3, 12);
         let names: &[&str] = match is_eager {
-            true => &["loop", "context", "eager_start"],
-            false => &["loop", "context"],
+            true => &["loop", "context", "name", "eager_start"],
+            false => &["loop", "context", "name"],
         };
         Ok(Self {
             event_loop: event_loop.clone().unbind(),
@@ -32,10 +54,10 @@ impl Tasks {
             capture: if is_eager {
                 None
             } else {
-                Some(Py::new(py, Capture::default())?)
+                Some(Catcher::new(event_loop)?)
             },
             names: PyTuple::new(py, names.iter().map(|name| PyString::intern(py, name)))?.unbind(),
-            call_soon: PyString::intern(py, "call_soon").unbind(),
+            name: PyString::intern(py, "ostler-request").unbind(),
         })
     }
 
@@ -60,16 +82,22 @@ impl Tasks {
                     coroutine.as_ptr(),
                     self.event_loop.as_ptr(),
                     context.as_ptr(),
+                    self.name.as_ptr(),
                     py_true(),
                 ],
             ),
-            Some(capture) => {
-                let dict = self.event_loop.bind(py).getattr("__dict__")?.cast_into::<PyDict>()?;
-                let capture = capture.bind(py);
-                dict.set_item(&self.call_soon, capture)?;
-                let task = self.task(py, &[coroutine.as_ptr(), self.event_loop.as_ptr(), context.as_ptr()]);
-                dict.del_item(&self.call_soon)?;
-                let step = capture.try_borrow_mut()?.step.take();
+            Some(catcher) => {
+                let attributes = catcher.attributes.bind(py);
+                attributes.set_item(&catcher.call_soon, &catcher.catch)?;
+                let arguments = [
+                    coroutine.as_ptr(),
+                    self.event_loop.as_ptr(),
+                    context.as_ptr(),
+                    self.name.as_ptr(),
+                ];
+                let task = self.task(py, &arguments);
+                attributes.del_item(&catcher.call_soon)?;
+                let step = catcher.capture.bind(py).try_borrow_mut()?.step.take();
                 let task = task?;
                 let step = step.ok_or_else(|| PyRuntimeError::new_err("the task gave no first step"))?;
                 enter(context, || step.bind(py).call0())?;
@@ -113,7 +141,7 @@ fn enter<'py, T>(context: &Bound<'py, PyAny>, code: impl FnOnce() -> PyResult<T>
     result
 }
 
-/// Stands for `loop.call_soon` while a task is made.
+/// Where the first step goes when it is not scheduled.
 #[pyclass(module = "ostler._native")]
 #[derive(Default)]
 pub struct Capture {
@@ -122,8 +150,9 @@ pub struct Capture {
 
 #[pymethods]
 impl Capture {
-    #[pyo3(signature = (callback, *_arguments, context=None))]
-    fn __call__(&mut self, callback: Py<PyAny>, _arguments: &Bound<'_, PyTuple>, context: Option<Py<PyAny>>) {
+    /// Called as `loop.call_soon`. (A method, since Python passes its arguments without a tuple and a dict.)
+    #[pyo3(signature = (callback, /, *, context=None))]
+    fn catch(&mut self, callback: Py<PyAny>, context: Option<&Bound<'_, PyAny>>) {
         let _ = context;
         self.step = Some(callback);
     }
