@@ -38,8 +38,10 @@ def serve(
         options["bind"] = _address(host, port)
     if isinstance(app, str):
         options["app"] = app
-    config = load(from_keywords(options))
-    return run(config, None if app is None or isinstance(app, str) else app)
+    given = from_keywords(options)
+    if app is None or isinstance(app, str):
+        return run(load(given), reread=lambda: load(given))
+    return run(load(given), app)  # a callable cannot be imported again: no reload
 
 
 def run(

@@ -36,7 +36,8 @@ class Core:
     def attention_fd(self) -> int:
         """Readable when attend() has something."""
     def attend(self) -> tuple[list[int], list[tuple[str, _Running | None]]]:
-        """The numbers of the threads to start, and notices: ("slow" | "timeout", request), ("standstill", None)."""
+        """The numbers of the threads to start, and notices: ("slow" | "timeout", request),
+        ("standstill" | "worn", None)."""
     def call_attention(self) -> None:
         """Make attention_fd() readable."""
     def not_started(self, index: int) -> None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ostler import __version__
 from ostler.arbiter.arbiter import Arbiter
-from ostler.arbiter.fleet import Fleet, Timing
-from ostler.arbiter.listeners import open_listeners
+from ostler.arbiter.fleet import Fleet
+from ostler.arbiter.listeners import Listeners
+from ostler.arbiter.plan import Plan
+from ostler.arbiter.timing import Timing
 from ostler.errors import OstlerError
 from ostler.logs import Logs, ensure_standard_streams
 from ostler.proc.limits import raise_open_files
@@ -29,54 +31,164 @@ __all__ = ["run"]
 # round trip of 4 and 20 ms: without it a stop resets 21 and 15 connections, with it none. Who is farther away
 # comes through a proxy that is not.
 _HANDSHAKES = 0.1
+# There is room on the scoreboard for so many times as many workers as are asked for, and for so many at least: reloads
+# and SIGTTIN may ask for more. A slot that nobody uses takes no memory.
+_ROOM = 4
+_LEAST_ROOM = 128
+# What is settled when the server starts.
+_FIXED = ("control", "pidfile", "unix_mode")
 
 
-def run(config: Config, app: Callable[..., Any] | None = None) -> int:
-    """Serve `app` (None: the one that `config` names) until a signal ends it; returns the exit code."""
+def run(config: Config, app: Callable[..., Any] | None = None, reread: Callable[[], Config] | None = None) -> int:
+    """Serve `app` (None: the one that `config` names) until a signal ends it; returns the exit code.
+
+    `reread` makes the configuration anew, for a reload; called in the directory that we were started in.
+    """
     threading = sys.modules.get("threading")
     if threading is not None and threading.current_thread() is not threading.main_thread():
         raise OstlerError("a server can be started by the main thread only: signals come to no other")
     ensure_standard_streams()
+    home = _logical_directory()
     if config.chdir is not None:
         os.chdir(config.chdir)
     logs = Logs(config.error_log, config.access_log, config.log_level)
     pidfile = Pidfile(config.pidfile) if config.pidfile is not None else None
-    listeners: list[Listener] = []
+    service = _Service(config, app, reread, home, logs)
     try:
         raise_open_files()
         if pidfile is not None:
             pidfile.write()
-        listeners += open_listeners(
-            config.bind, backlog=config.backlog, unix_mode=config.unix_mode, logs=logs, admin=config.admin_bind
-        )
-        return _supervise(config, app, listeners, logs)
+        return service.run()
     finally:
-        for listener in listeners:
-            listener.close()
+        service.listeners.close()
         if pidfile is not None:
             pidfile.remove()
         logs.close()
 
 
-def _supervise(config: Config, app: Callable[..., Any] | None, listeners: list[Listener], logs: Logs) -> int:
-    has_door = any(listener.is_ours and not listener.is_unix for listener in listeners)
-    timing = Timing(
-        config.graceful_timeout,
-        config.boot_timeout,
-        handshakes=_HANDSHAKES if has_door else 0.0,
-        silence=config.worker_timeout,
-    )
-    fleet = Fleet(config.workers, timing)
-    board = Scoreboard(fleet.slots)
+class _Service:
+    """What is served, over all reloads."""
 
-    def work(slot: int, channel: Channel, dump: Dump) -> int:
-        # Imported after the fork: the arbiter has no use for it, and each byte of its memory is paid for ever.
-        from ostler.worker.worker import Worker
+    def __init__(
+        self,
+        config: Config,
+        app: Callable[..., Any] | None,
+        reread: Callable[[], Config] | None,
+        home: str,
+        logs: Logs,
+    ) -> None:
+        self.listeners = Listeners(logs)
+        self._config = config
+        self._app = app
+        self._reread = reread
+        self._home = home  # where relative paths begin
+        self._logs = logs
+        self._open: list[Listener] = []
 
-        return Worker(config, listeners, board, slot, channel, dump, logs, app).run()
+    def run(self) -> int:
+        """Listen, start the workers, and look after them until the end."""
+        plan = self._plan(self._config)
+        fleet = Fleet(plan.size, plan.timing, max(_ROOM * plan.size, _LEAST_ROOM))
+        self._board = Scoreboard(fleet.slots)
+        replan = self._replan if self._reread else None
+        return Arbiter(fleet, plan, self._board, self._logs, replan, self._config.control).run()
 
-    welcome = f"ostler {__version__} listening on {{url}} ({_size(config)})"
-    return Arbiter(fleet, listeners, board, logs, work, welcome, config.control).run()
+    def _plan(self, config: Config) -> Plan:
+        opened = self._open = self.listeners.open(
+            config.bind, backlog=config.backlog, unix_mode=config.unix_mode, admin=config.admin_bind
+        )
+        has_door = any(listener.is_ours and not listener.is_unix for listener in opened)
+        timing = Timing(
+            config.graceful_timeout,
+            config.boot_timeout,
+            notice=config.drain_delay,
+            handshakes=_HANDSHAKES if has_door else 0.0,
+            silence=config.worker_timeout,
+        )
+
+        def work(slot: int, channel: Channel, dump: Dump) -> int:
+            # Imported after the fork: the arbiter has no use for it, and each byte of its memory is paid for ever.
+            from ostler.worker.worker import Worker
+
+            self.listeners.leave(opened)
+            return Worker(config, opened, self._board, slot, channel, dump, self._logs, self._app).run()
+
+        welcome = f"ostler {__version__} listening on {{url}} ({_size(config)})"
+        return Plan(config.workers, timing, work, opened, welcome, config.reload_batch)
+
+    def _replan(self, most: int) -> Plan:
+        """Read the configuration again, and open what it asks for."""
+        assert self._reread is not None
+        before, before_open = self._config, self._open
+        try:
+            config = self._read()
+            if config.workers > most:
+                raise OstlerError(
+                    f"workers: {config.workers} is more than there is room for ({most}) without a restart"
+                )
+            self._logs.change(config.error_log, config.access_log, config.log_level)
+            plan = self._plan(config)
+        except OstlerError:
+            self._go_to(before)
+            self._open = before_open
+            raise
+        self._config = config
+        for name in _FIXED:
+            if config.values[name] != before.values[name]:
+                self._logs.warning(f"{name} is settled at the start: a reload does not change it")
+
+        def commit() -> None:
+            for listener in plan.listeners:
+                if listener not in before_open:
+                    self._logs.info(f"listening on {listener.url}")
+            urls = [listener.url for listener in before_open if listener not in plan.listeners]
+            self.listeners.keep(plan.listeners)
+            for url in urls:
+                self._logs.info(f"no longer listening on {url}")
+
+        def revert() -> None:
+            self._config, self._open = before, before_open
+            self._go_to(before)
+            self.listeners.keep(before_open)
+
+        return plan._replace(commit=commit, revert=revert)
+
+    def _read(self) -> Config:
+        """The configuration as it is now. The directory too: it may have a newer release under its name by now."""
+        assert self._reread is not None
+        try:
+            os.chdir(self._home)
+        except OSError as error:
+            raise OstlerError(f"the directory {self._home} cannot be entered: {error.strerror}") from None
+        config = self._reread()
+        if config.chdir is not None:
+            os.chdir(config.chdir)
+        return config
+
+    def _go_to(self, config: Config) -> None:
+        """Back to what was so before a reload, as far as it still is."""
+        try:
+            os.chdir(self._home)
+            if config.chdir is not None:
+                os.chdir(config.chdir)
+            self._logs.change(config.error_log, config.access_log, config.log_level)
+        except (OSError, OstlerError) as error:
+            self._logs.warning(f"after the failed reload: {error}")
+
+
+def _logical_directory() -> str:
+    """The current directory by the name it was entered by: links in it may lead elsewhere after a deployment."""
+    named = os.environ.get("PWD", "")
+    try:
+        real = os.getcwd()
+    except FileNotFoundError:
+        raise OstlerError("the current directory was deleted: start the server in another one") from None
+    try:
+        if os.path.isabs(named) and os.path.samefile(named, real):
+            return named
+    except OSError:
+        pass
+    return real
 
 
 def _size(config: Config) -> str:

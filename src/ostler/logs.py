@@ -90,6 +90,13 @@ class Logs:
             os.dup2(fresh, fd, inheritable=False)
             os.close(fresh)
 
+    def change(self, error: str, access: str | None, level: int) -> None:
+        """Write elsewhere from now on; OstlerError when that cannot be opened, and then nothing has changed."""
+        fresh = Logs(error, access, level)
+        self.close()
+        self.level = level
+        self._paths, self.error_fd, self.access_fd = fresh._paths, fresh.error_fd, fresh.access_fd
+
     def close(self) -> None:
         """Close the files."""
         for fd in self._paths:

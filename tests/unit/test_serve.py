@@ -23,7 +23,7 @@ def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Conf
     """What the launcher is asked to run."""
     calls: list[tuple[Config, Any]] = []
 
-    def run(config: Config, app: Any = None) -> int:
+    def run(config: Config, app: Any = None, **rest: object) -> int:
         calls.append((config, app))
         return 7
 

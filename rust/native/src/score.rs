@@ -14,6 +14,8 @@ const METHOD: usize = 16;
 const PATH: usize = 96;
 /// Bytes of the header before the first slot.
 pub const HEADER_SIZE: usize = 64;
+/// Where the header says that the server is about to stop.
+const LEAVING_AT: usize = 20;
 
 /// One request in flight. `seq` is odd while the record is being written.
 #[repr(C)]
@@ -189,8 +191,8 @@ pub fn layout() -> Vec<(&'static str, usize, usize)> {
     fields
 }
 
-/// The worker's own slot inside the shared mapping.
-pub struct Score(*const Slot);
+/// The worker's own slot inside the shared mapping, and the header's word of all workers.
+pub struct Score(*const Slot, *const AtomicU32);
 
 // SAFETY: the slot lives in a mapping that stays for the life of the process and holds only atomics.
 unsafe impl Send for Score {}
@@ -205,13 +207,23 @@ impl Score {
     pub unsafe fn in_mapping(base: *const u8, length: usize, index: usize) -> Option<Self> {
         let offset = HEADER_SIZE + index * size_of::<Slot>();
         // SAFETY: the caller vouches for the mapping, and the slot lies inside it.
-        (offset + size_of::<Slot>() <= length).then(|| Self(unsafe { base.add(offset) }.cast()))
+        (offset + size_of::<Slot>() <= length)
+            .then(|| unsafe { Self(base.add(offset).cast(), base.add(LEAVING_AT).cast()) })
+    }
+
+    /// Whether the server is about to stop.
+    pub fn is_leaving(&self) -> bool {
+        // SAFETY: see `in_mapping`: valid for the life of the process, 4-byte aligned.
+        unsafe { &*self.1 }.load(Relaxed) != 0
     }
 
     /// A slot of its own, for tests and fuzzing.
     pub fn private() -> Self {
         // SAFETY: all zeros is a valid slot; it is leaked on purpose, so it stays valid.
-        Self(Box::leak(Box::new(unsafe { std::mem::zeroed::<Slot>() })))
+        Self(
+            Box::leak(Box::new(unsafe { std::mem::zeroed::<Slot>() })),
+            Box::leak(Box::default()),
+        )
     }
 }
 

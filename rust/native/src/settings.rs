@@ -61,6 +61,8 @@ pub struct Settings {
     pub websocket: WebSocketSettings,
     /// The Server header; empty: none.
     pub server_header: Vec<u8>,
+    /// Requests after which the worker wants to be replaced; 0: never.
+    pub max_requests: u64,
     /// Seconds named in Retry-After with a 503.
     pub retry_after: u32,
     pub access_log_fd: i32,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
-    "Action", "Announce", "CloseListeners", "Diagnose", "Exit", "Log", "Look", "NameCut", "RefuseNewcomers",
-    "ReopenLogs", "Signal", "Spawn",
+    "Action", "Announce", "CloseListeners", "Commit", "Diagnose", "Exit", "Log", "Look", "NameCut", "RefuseNewcomers",
+    "ReloadEnded", "ReopenLogs", "Restore", "Signal", "Spawn", "Withdraw",
 ]  # fmt: skip
 
 
@@ -52,12 +52,31 @@ class Diagnose(NamedTuple):
     silence: float  # seconds since it was last heard of, at least
 
 
+class Withdraw(NamedTuple):
+    """Have /readyz say that we are about to stop."""
+
+
 class RefuseNewcomers(NamedTuple):
     """Let no new connection into the listeners, keep what is queued there."""
 
 
 class CloseListeners(NamedTuple):
     """Close the arbiter's own descriptors of the listeners; the workers have theirs."""
+
+
+class Commit(NamedTuple):
+    """The new version serves: let go of what only the old one needed."""
+
+
+class Restore(NamedTuple):
+    """The new version cannot serve: go back to the configuration before it."""
+
+
+class ReloadEnded(NamedTuple):
+    """Tell those who wait for it how the reload went."""
+
+    is_done: bool
+    text: str
 
 
 class ReopenLogs(NamedTuple):
@@ -71,5 +90,6 @@ class Exit(NamedTuple):
 
 
 Action = (
-    Spawn | Signal | Log | Announce | NameCut | Look | Diagnose | RefuseNewcomers | CloseListeners | ReopenLogs | Exit
-)
+    Spawn | Signal | Log | Announce | NameCut | Look | Diagnose | RefuseNewcomers | CloseListeners | ReopenLogs | Commit
+    | Restore | ReloadEnded | Withdraw | Exit
+)  # fmt: skip

@@ -11,7 +11,7 @@ import select
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import ceil
 
 from ostler.arbiter import actions as do
@@ -20,30 +20,40 @@ from ostler.arbiter.actions import Action
 from ostler.arbiter.diagnosis import can_answer, explain
 from ostler.arbiter.fleet import Fleet, ImpossibleEvent
 from ostler.arbiter.inquiries import Inquiries
-from ostler.control.server import ControlServer, Question
+from ostler.arbiter.plan import Plan, Replan
+from ostler.control.server import Client, ControlServer, Question
+from ostler.errors import OstlerError
 from ostler.logs import Logs, printable
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
 from ostler.proc.fork import fork
 from ostler.proc.reap import reap
 from ostler.proc.signals import STACKS, SignalQueue, name_of
-from ostler.proc.sockets import Listener
 from ostler.proc.threads import threads_of
 from ostler.stats.scoreboard import STOPPED, Scoreboard
 
 __all__ = ["HANDLED", "Arbiter"]
 
-# gunicorn's verbs that we have not; their default action would end (or suspend) the server.
-_UNKNOWN = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
-HANDLED = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGCHLD, *_UNKNOWN))
+# gunicorn's verbs that we have not; their default action would end the server.
+_UNKNOWN = (signal.SIGUSR2,)
+_RESIZE = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}
+HANDLED = frozenset(
+    (
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGCHLD,
+        *_RESIZE,
+        *_UNKNOWN,
+    )
+)
 
 # How long all the stacks that are asked for in one turn may keep the other workers waiting, in seconds; what each
 # of them gets at least.
 _STACKS_WITHIN = 0.5
 _STACKS_MINIMUM = 0.05
-
-# Runs in the child: (slot, its end of the channel, where its stacks go), returns the exit code.
-Work = Callable[[int, Channel, Dump], int]
 
 
 class Arbiter:
@@ -52,19 +62,20 @@ class Arbiter:
     def __init__(
         self,
         fleet: Fleet,
-        listeners: Sequence[Listener],
+        plan: Plan,
         board: Scoreboard,
         logs: Logs,
-        work: Work,
-        welcome: str,
+        replan: Replan | None = None,
         control: str | None = None,
     ) -> None:
         self._fleet = fleet
-        self._listeners = listeners
+        self._plan = plan
+        self._proven: Plan | None = None  # the one to go back to, while a reload is not proven
         self._board = board
         self._logs = logs
-        self._work = work
-        self._welcome = welcome  # "ostler 0.1.0 listening on {url} (1 worker, 8 threads)"
+        self._replan = replan
+        self._waiting: list[Client] = []  # for the end of the reload that is on its way
+        self._next: tuple[str, list[Client]] | None = None  # a reload that came while another one was not proven
         self._channels: dict[int, Channel] = {}  # pid -> our end; a worker's process has one until it is reaped
         self._slots: dict[int, int] = {}  # pid -> slot
         self._dumps: dict[int, Dump] = {}  # pid -> where the process writes its stacks when it is asked
@@ -100,6 +111,9 @@ class Arbiter:
                 self._on_signal(number)
         for question in self._control.take(ready):
             self._on_question(question)
+        if self._next is not None and self._proven is None:
+            (reason, clients), self._next = self._next, None
+            self._reload(reason, clients)
         now = time.monotonic()
         self._control.expire(now)
         self._inquiries.expire(now)
@@ -121,21 +135,60 @@ class Arbiter:
             self._feed(ev.Stop(name_of(number)))
         elif number == signal.SIGQUIT:
             self._feed(ev.Quit(name_of(number)))
+        elif number == signal.SIGHUP:
+            self._reload(name_of(number))
         elif number == signal.SIGUSR1:
             self._feed(ev.Reopen())
+        elif number in _RESIZE:
+            self._feed(ev.Resize(name_of(number), _RESIZE[signal.Signals(number)]))
         else:
             self._logs.warning(f"{name_of(number)} ignored: this version has no use for it")
 
+    def _reload(self, reason: str, clients: Sequence[Client] = ()) -> None:
+        """Read the configuration again and have it take over; one that is wrong changes nothing.
+
+        `clients` are told how it went. While nobody knows yet whether the last reload can serve, this one waits.
+        """
+        if self._proven is not None:
+            self._next = (reason, [*(self._next[1] if self._next else ()), *clients])
+            return
+        try:
+            if self._replan is None:
+                raise OstlerError("the app was given by a script, which must be started again")
+            plan = self._replan(self._fleet.most)
+        except OstlerError as error:
+            text = f"not reloaded: {error.message}; nothing has changed"
+            self._logs.error(f"{reason}: {text}")
+            self._tell(clients, False, text)
+            return
+        self._tell(self._waiting, False, "another reload came before this one was through")
+        self._waiting = list(clients)
+        self._proven, self._plan = self._plan, plan
+        self._feed(ev.Reload(reason, plan.size, plan.timing, plan.batch))
+
+    def _restore(self) -> None:
+        """Back to the configuration that is known to work."""
+        if self._proven is not None:
+            self._plan.revert()
+            self._plan, self._proven = self._proven, None
+
+    def _tell(self, clients: Sequence[Client], is_done: bool, text: str) -> None:
+        """Answer those who wait for a reload's end."""
+        for client in clients:
+            self._control.answer(client, text + "\n" if is_done else text, is_error=not is_done)
+
     def _listen(self, pid: int, channel: Channel) -> None:
-        """Pass on what a worker says: "ready", "retire\\n<why>", "failed app\\n<text>" or "failed boot\\n<text>"."""
+        """Pass on what a worker says: a word ("ready", "retire", "failed app", ...), then a text."""
         for message in channel.receive():
             word, _, text = message.partition("\n")
             if word == "ready":
                 self._feed(ev.Ready(pid))
+            elif word == "closed":
+                self._feed(ev.Closed(pid))
             elif word == "stacks":
                 self._inquiries.hear(pid, text)
-            elif word == "retire":
-                self._feed(ev.Retire(pid, printable(text)))
+            elif word in ("retire", "renew"):
+                self._feed(ev.Retire(pid, printable(text), is_planned=word == "renew"))
             elif word in ("failed app", "failed boot"):
                 self._feed(ev.BootFailed(pid, word == "failed app", text))
             else:
@@ -182,9 +235,9 @@ class Arbiter:
             case do.Log(level, text):
                 self._logs.log(level, text)
             case do.Announce():
-                for listener in self._listeners:
+                for listener in self._plan.listeners:
                     probes = "probes are answered on {url}"
-                    self._logs.info((probes if listener.is_admin else self._welcome).format(url=listener.url))
+                    self._logs.info((probes if listener.is_admin else self._plan.welcome).format(url=listener.url))
             case do.NameCut(slot):
                 self._name_cut(slot)
             case do.Look():
@@ -192,15 +245,25 @@ class Arbiter:
                 return [ev.Look({pid: self._board.heartbeat(slot) for pid, slot in self._slots.items()})]
             case do.Diagnose(slot, pid, silence):
                 self._diagnose(slot, pid, silence)
+            case do.Withdraw():
+                self._board.leave()
             case do.RefuseNewcomers():
-                for listener in self._listeners:
+                for listener in self._plan.listeners:
                     listener.refuse_newcomers()
             case do.CloseListeners():
-                for listener in self._listeners:
+                for listener in self._plan.listeners:
                     listener.close()
             case do.ReopenLogs():
                 self._control.heal()
                 self._logs.reopen()
+            case do.Commit():
+                self._proven = None
+                self._plan.commit()
+            case do.Restore():
+                self._restore()
+            case do.ReloadEnded(is_done, text):
+                self._tell(self._waiting, is_done, text)
+                self._waiting = []
             case do.Exit(code):
                 self._exit_code = code
         return []
@@ -220,7 +283,7 @@ class Arbiter:
             self._leave(ours)
 
         def main() -> int:
-            return self._work(slot, theirs, dump)
+            return self._plan.work(slot, theirs, dump)
 
         try:
             pid = fork(prepare, main, HANDLED)
@@ -252,6 +315,10 @@ class Arbiter:
     def _on_question(self, question: Question) -> None:
         """Answer the control socket."""
         client, words = question
+        if words == ["reload"]:
+            self._control.wait(client)
+            self._reload("ostler reload", [client])
+            return
         if words[:1] != ["stacks"] or len(words) > 2:
             self._control.answer(client, f"unknown question {printable(' '.join(words))!r}", is_error=True)
             return

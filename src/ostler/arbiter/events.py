@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ostler.arbiter.timing import Timing
+
 __all__ = [
-    "Beats", "BootFailed", "Due", "Event", "Exited", "GiveUp", "Look", "Opened", "Quit", "Ready", "Relieved",
-    "Reopen", "Retire", "Silent", "SpawnFailed", "Start", "Started", "Stop", "Tick", "WorkerEvent",
+    "Beats", "BootFailed", "Closed", "Due", "Event", "Exited", "GiveUp", "Kept", "Left", "Look", "Opened", "Outdated",
+    "Quit", "Ready", "Relieved", "Reload", "ReloadFailed", "Reopen", "Resize", "Retire", "Silent", "SpawnFailed",
+    "Start", "Started", "Stop", "Surplus", "Tick", "WorkerEvent",
 ]  # fmt: skip
 
 
@@ -48,6 +51,13 @@ class Retire(NamedTuple):
 
     pid: int
     reason: str
+    is_planned: bool = False  # a limit that was set is reached: nothing is wrong
+
+
+class Closed(NamedTuple):
+    """A worker that drains says that it accepts no more connections."""
+
+    pid: int
 
 
 class Exited(NamedTuple):
@@ -67,6 +77,22 @@ class Quit(NamedTuple):
     """End now."""
 
     reason: str
+
+
+class Reload(NamedTuple):
+    """The configuration was read anew: replace every worker, the replacement first."""
+
+    reason: str
+    size: int  # how many shall serve
+    timing: Timing
+    batch: int = 1  # how many are replaced at a time
+
+
+class Resize(NamedTuple):
+    """Have so many workers more (or fewer, below 0)."""
+
+    reason: str
+    by: int
 
 
 class Reopen(NamedTuple):
@@ -99,6 +125,18 @@ class Relieved(NamedTuple):
     """From the fleet to one worker's row: another one serves in its place."""
 
 
+class Outdated(NamedTuple):
+    """From the rollout to one worker's row: a newer version is to take its place."""
+
+
+class Kept(NamedTuple):
+    """From the rollout to an outdated worker's row: the newer version cannot serve; stay."""
+
+
+class Surplus(NamedTuple):
+    """From the fleet to one worker's row: there are more than shall be."""
+
+
 class Opened(NamedTuple):
     """From a worker's row to the fleet: the first worker is ready."""
 
@@ -110,7 +148,23 @@ class GiveUp(NamedTuple):
     text: str
 
 
-Event = Start | Started | SpawnFailed | Ready | BootFailed | Retire | Exited | Look | Stop | Quit | Reopen | Tick
+class Left(NamedTuple):
+    """From the fleet to itself: balancers have had their time."""
+
+    reason: str
+
+
+class ReloadFailed(NamedTuple):
+    """From a worker's row to the fleet: the first worker of the new version cannot boot."""
+
+    text: str
+
+
+Event = (
+    Start | Started | SpawnFailed | Ready | BootFailed | Retire | Closed | Exited | Look | Reload | Resize | Stop | Quit
+    | Reopen | Tick
+)  # fmt: skip
 WorkerEvent = (
-    Started | SpawnFailed | Ready | BootFailed | Retire | Exited | Stop | Quit | Due | Silent | Beats | Relieved
-)
+    Started | SpawnFailed | Ready | BootFailed | Retire | Closed | Exited | Stop | Quit | Due | Silent | Beats
+    | Relieved | Outdated | Kept | Surplus
+)  # fmt: skip

@@ -10,7 +10,7 @@ The theory. A worker's slot goes round a circle, one process after another, unti
        │             Exited │    ▼                   │
        └──────────────── BACKOFF ◀───────────────────┘
 
-    READY ─ Retire ─▶ RETIRING ─ Relieved ─▶ DRAINING ─ Due ─▶ KILLED ─ Exited ─▶ GONE
+    READY ─ Retire, Outdated ─▶ RETIRING ─ Relieved ─▶ DRAINING ─ Due ─▶ KILLED ─ Exited ─▶ GONE
         │              │  ▲                                       ▲
         └─── Silent ───┤  │ Beats                                 │
                        ▼  │                                       │
@@ -22,6 +22,8 @@ The theory. A worker's slot goes round a circle, one process after another, unti
 
 * Every death leads to BACKOFF, with a delay of 0 for the first; so there is one way to a new process.
 * FAILED is a worker whose fate is known while its process still is: nobody counts its end again.
+* Outdated is a reload's word: RETIRING then, and READY again (Kept) when the new version cannot boot.
+* Surplus: READY and BOOTING ─▶ DRAINING, BACKOFF ─▶ GONE: there are more than shall be.
 * RETIRING and SILENT are on their way out: the fleet starts another worker in a slot of its own, and when that
   is ready it relieves one of them. What serves still is told to drain; what is silent would not hear it, and is
   killed, whoever is ready by then, after as long again as it was given to speak. When one of them ends by
@@ -40,6 +42,7 @@ from typing import TYPE_CHECKING, Any
 
 from ostler.arbiter import actions as do
 from ostler.arbiter import events as ev
+from ostler.arbiter import rollout
 from ostler.arbiter.actions import Action
 from ostler.arbiter.backoff import delay
 from ostler.arbiter.handle import WorkerHandle, WorkerState
@@ -74,6 +77,7 @@ def _ignore(fleet: Fleet, worker: WorkerHandle, event: Any, now: float) -> list[
 
 def _spawn(fleet: Fleet, worker: WorkerHandle, event: ev.Due, now: float) -> list[Action]:
     worker.is_successor = True
+    worker.generation = fleet.generation
     return [do.Spawn(worker.slot)]
 
 
@@ -86,6 +90,7 @@ def _spawn_failed(fleet: Fleet, worker: WorkerHandle, event: ev.SpawnFailed, now
 
 def _started(fleet: Fleet, worker: WorkerHandle, event: ev.Started, now: float) -> list[Action]:
     worker.pid = event.pid
+    worker.is_closed = False
     worker.due = now + fleet.timing.boot if fleet.timing.boot else None
     return [do.Log(DEBUG, f"{worker} boots")]
 
@@ -96,7 +101,7 @@ def _ready(fleet: Fleet, worker: WorkerHandle, event: ev.Ready, now: float) -> l
     worker.beat = worker.still = 0
     fleet.boot_failures = 0
     level = INFO if worker.is_successor else DEBUG
-    actions: list[Action] = [do.Log(level, f"{worker} is ready")]
+    actions: list[Action] = [do.Log(level, f"{worker} is ready"), *rollout.prove(fleet, worker)]
     if fleet.is_starting():
         actions += fleet.step(ev.Opened(), now)
     return actions
@@ -129,7 +134,9 @@ def _died_booting(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: flo
 
 
 def _count_failure(fleet: Fleet, worker: WorkerHandle, code: int, text: str, now: float) -> list[Action]:
-    """Log a failed boot, its evidence only once; or give up."""
+    """Log a failed boot, its evidence only once; or give up, or end the reload that it belongs to."""
+    if rollout.is_unproven(fleet, worker):
+        return fleet.step(ev.ReloadFailed(text), now)
     worker.streak += 1
     fleet.boot_failures += 1
     is_hopeless = fleet.boot_failures >= BOOT_ATTEMPTS * fleet.size
@@ -157,9 +164,29 @@ def _died(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> l
     return [do.Log(WARNING, text), *_await_restart(fleet, worker, event, now)]
 
 
+def _closed(fleet: Fleet, worker: WorkerHandle, event: ev.Closed, now: float) -> list[Action]:
+    worker.is_closed = True
+    return []
+
+
+def _become_outdated(fleet: Fleet, worker: WorkerHandle, event: ev.Outdated, now: float) -> list[Action]:
+    worker.is_outdated = True
+    return []
+
+
+def _keep(fleet: Fleet, worker: WorkerHandle, event: ev.Kept, now: float) -> list[Action]:
+    worker.is_outdated = False
+    return []
+
+
+def _retire_anyway(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: float) -> list[Action]:
+    worker.is_outdated = False  # it goes, whatever becomes of the reload
+    return []
+
+
 def _retire(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: float) -> list[Action]:
     fleet.hasty = fleet.hasty + 1 if now - worker.ready_at < EARLY else 0
-    return [do.Log(WARNING, f"{worker} is replaced: {event.reason}")]
+    return [do.Log(INFO if event.is_planned else WARNING, f"{worker} is replaced: {event.reason}")]
 
 
 def _fall_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Silent, now: float) -> list[Action]:
@@ -191,7 +218,7 @@ def _close(fleet: Fleet, worker: WorkerHandle, event: ev.Stop, now: float) -> li
     return []
 
 
-def _drain(fleet: Fleet, worker: WorkerHandle, event: ev.Stop | ev.Due | ev.Relieved, now: float) -> list[Action]:
+def _drain(fleet: Fleet, worker: WorkerHandle, event: Any, now: float) -> list[Action]:
     worker.due = now + fleet.timing.graceful + CUT_GRACE
     return [do.Signal(worker.pid, SIGTERM)]
 
@@ -251,14 +278,18 @@ WORKER: dict[tuple[WorkerState, type], tuple[WorkerState, Callable[..., list[Act
     (_S.BOOTING, ev.BootFailed): (_S.FAILED, _boot_failed),
     (_S.BOOTING, ev.Exited): (_S.BACKOFF, _died_booting),
     (_S.BOOTING, ev.Due): (_S.FAILED, _boot_timeout),
+    (_S.BOOTING, ev.Surplus): (_S.DRAINING, _drain),
     (_S.BOOTING, ev.Stop): (_S.DRAINING, _drain),
     (_S.BOOTING, ev.Quit): (_S.DRAINING, _quit),
     (_S.READY, ev.Exited): (_S.BACKOFF, _died),
     (_S.READY, ev.Retire): (_S.RETIRING, _retire),
+    (_S.READY, ev.Outdated): (_S.RETIRING, _become_outdated),
+    (_S.READY, ev.Surplus): (_S.DRAINING, _drain),
     (_S.READY, ev.Silent): (_S.SILENT, _fall_silent),
     (_S.READY, ev.Stop): (_S.CLOSING, _close),
     (_S.READY, ev.Quit): (_S.DRAINING, _quit),
-    (_S.RETIRING, ev.Retire): (_S.RETIRING, _ignore),
+    (_S.RETIRING, ev.Retire): (_S.RETIRING, _retire_anyway),
+    (_S.RETIRING, ev.Kept): (_S.READY, _keep),
     (_S.RETIRING, ev.Silent): (_S.SILENT, _fall_silent),
     (_S.RETIRING, ev.Relieved): (_S.DRAINING, _drain),
     (_S.RETIRING, ev.Exited): (_S.GONE, _died_leaving),
@@ -279,6 +310,7 @@ WORKER: dict[tuple[WorkerState, type], tuple[WorkerState, Callable[..., list[Act
     (_S.FAILED, ev.Stop): (_S.DRAINING, _drain),
     (_S.FAILED, ev.Quit): (_S.DRAINING, _quit),
     (_S.BACKOFF, ev.Due): (_S.VACANT, _spawn),
+    (_S.BACKOFF, ev.Surplus): (_S.GONE, _forget),
     (_S.BACKOFF, ev.Stop): (_S.GONE, _forget),
     (_S.BACKOFF, ev.Quit): (_S.GONE, _forget),
     (_S.CLOSING, ev.Due): (_S.DRAINING, _drain),
@@ -299,3 +331,6 @@ WORKER: dict[tuple[WorkerState, type], tuple[WorkerState, Callable[..., list[Act
     (_S.KILLED, ev.Stop): (_S.KILLED, _ignore),
     (_S.KILLED, ev.Quit): (_S.KILLED, _ignore),
 }
+# Whoever was told to drain, by us or by somebody else.
+for _state in (_S.READY, _S.RETIRING, _S.SILENT, _S.CLOSING, _S.DRAINING, _S.KILLED):
+    WORKER[_state, ev.Closed] = (_state, _closed)

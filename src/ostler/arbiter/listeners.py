@@ -1,10 +1,10 @@
-"""Where we listen: the sockets of the configured addresses, or those that systemd passes."""
+"""Where we listen: the sockets of the configured addresses, or those that systemd passes, kept over reloads."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ostler.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress
 from ostler.errors import BindError
@@ -12,33 +12,82 @@ from ostler.logs import Logs
 from ostler.proc import sockets
 from ostler.proc.sockets import AddressTaken, Listener
 
-__all__ = ["open_listeners"]
+__all__ = ["Listeners"]
 
 # The workers of an arbiter that was killed hold its port until they have seen it: a second at most.
 _PATIENCE = 1.2
 _PAUSE = 0.05
 
 
-def open_listeners(
-    addresses: Sequence[Address], *, backlog: int, unix_mode: int, logs: Logs, admin: Sequence[Address] = ()
-) -> list[Listener]:
-    """Listen on all addresses, or raise BindError and listen on none; `admin`: those for probes."""
-    passed = sockets.passed_by_systemd(os.environ)
-    if passed:
-        logs.info(f"systemd passes {len(passed)} socket(s): they are used in place of bind")
-        addresses = [DescriptorAddress(fd) for fd in passed]
-    listeners: list[Listener] = []
-    try:
-        for address in addresses:
-            listeners += _open_patiently(address, addresses, backlog, unix_mode)
-        for address in admin:
-            opened = _open_patiently(address, admin, backlog, unix_mode)
-            listeners += (listener._replace(is_admin=True) for listener in opened)
-    except BindError:
+# The address, whether it is for probes, and how often it stood there before (port 0).
+_Key = tuple[Address, bool, int]
+
+
+class Listeners:
+    """The open sockets by the address that was asked for, and whether it is for probes."""
+
+    def __init__(self, logs: Logs) -> None:
+        self._logs = logs
+        self._open: dict[_Key, list[Listener]] = {}
+        self._passed: list[Address] | None = None  # by systemd; None: not asked yet
+
+    def open(
+        self, addresses: Sequence[Address], *, backlog: int, unix_mode: int, admin: Sequence[Address] = ()
+    ) -> list[Listener]:
+        """Listen on all of these; `admin`: those for probes. What is open already is kept.
+
+        Raises BindError, and then listens where it did before. Port 0 stands for the port it was given first.
+        """
+        if self._passed is None:
+            self._passed = [DescriptorAddress(fd) for fd in sockets.passed_by_systemd(os.environ)]
+            if self._passed:
+                self._logs.info(f"systemd passes {len(self._passed)} socket(s): they are used in place of bind")
+        public = self._passed or addresses
+        wanted: list[_Key] = []
+        for address, is_admin in [*((each, False) for each in public), *((each, True) for each in admin)]:
+            times = sum(key[:2] == (address, is_admin) for key in wanted)
+            wanted.append((address, is_admin, times))
+        fresh: dict[_Key, list[Listener]] = {}
+        try:
+            for key in wanted:
+                if key not in self._open:
+                    address, is_admin, _ = key
+                    opened = _open_patiently(address, admin if is_admin else public, backlog, unix_mode)
+                    fresh[key] = [listener._replace(is_admin=is_admin) for listener in opened]
+        except BindError:
+            _close(fresh.values())
+            raise
+        self._open |= fresh
+        return [listener for key in wanted for listener in self._open[key]]
+
+    def keep(self, listeners: Sequence[Listener]) -> list[Listener]:
+        """Close the others in this process, and let nobody new into them; returns them. Workers have their own."""
+        kept = set(listeners)
+        gone = [key for key, opened in self._open.items() if not kept.intersection(opened)]
+        closed = [listener for key in gone for listener in self._open.pop(key)]
+        for listener in closed:
+            listener.refuse_newcomers()
+            listener.close()
+        return closed
+
+    def leave(self, listeners: Sequence[Listener]) -> None:
+        """In a worker: close those that are not its own, and nothing but the descriptors."""
+        kept = set(listeners)
+        for opened in self._open.values():
+            for listener in opened:
+                if listener not in kept:
+                    listener.socket.close()
+
+    def close(self) -> None:
+        """Close all in this process."""
+        _close(self._open.values())
+        self._open.clear()
+
+
+def _close(opened: Iterable[list[Listener]]) -> None:
+    for listeners in opened:
         for listener in listeners:
             listener.close()
-        raise
-    return listeners
 
 
 def _open_patiently(address: Address, addresses: Sequence[Address], backlog: int, mode: int) -> list[Listener]:

@@ -14,6 +14,10 @@ from ostler.config.names import closest, did_you_mean
 from ostler.config.settings import Assignment
 from ostler.errors import ConfigError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ostler.config import Config
+
 __all__ = ["Translated", "daphne", "translate"]
 
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
@@ -134,7 +138,10 @@ def daphne(arguments: list[str]) -> int:
     from ostler.config import load
     from ostler.launcher import run
 
-    return run(load(given.assignments, defaults=given.defaults))
+    def read() -> Config:
+        return load(given.assignments, defaults=given.defaults)
+
+    return run(read(), reread=read)
 
 
 def translate(arguments: Sequence[str]) -> Translated:

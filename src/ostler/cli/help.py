@@ -34,6 +34,11 @@ def explain(arguments: list[str]) -> int:
 
         print(USAGE, end="")
         return 0
+    if topic == "reload":
+        from ostler.cli import reload
+
+        print(reload.USAGE, end="")
+        return 0
     print(options(topic) if topic in ("serve", "check") else overview())
     return 0
 

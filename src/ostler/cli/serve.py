@@ -16,4 +16,4 @@ def serve(arguments: list[str]) -> int:
 
     from ostler.launcher import run
 
-    return run(config)
+    return run(config, reread=lambda: load(given.assignments))

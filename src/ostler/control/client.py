@@ -30,13 +30,15 @@ def find(path: str | None, pid: int | None) -> str:
     return next(iter(found.values()))
 
 
-def ask(path: str, question: str) -> str:
-    """The answer's text; OstlerError when there is none, or when it is a complaint."""
+def ask(path: str, question: str, patient: bool = False) -> str:
+    """The answer's text; OstlerError when there is none, or when it is a complaint. `patient`: it may take for ever."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(_WITHIN)
         try:
             sock.connect(path)
             sock.sendall(question.encode() + b"\n")
+            if patient:
+                sock.settimeout(None)
             answer = b"".join(iter(lambda: sock.recv(65536), b""))
         except TimeoutError:
             raise OstlerError(f"the server at {path} does not answer: is its arbiter stopped?") from None

@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import time
+from math import inf
 from typing import NamedTuple
 
 from ostler.control.paths import candidates, check_length, own_path
@@ -104,9 +105,13 @@ class ControlServer:
         client.due = time.monotonic() + PATIENCE
         self._poll.modify(client.sock, select.POLLOUT)
 
+    def wait(self, client: Client) -> None:
+        """The answer takes as long as it takes; a client that does not wait for it is noticed."""
+        client.due = inf
+
     def deadline(self) -> float | None:
         """When `expire` has to be called."""
-        return min((client.due for client in self._clients.values()), default=None)
+        return min((client.due for client in self._clients.values() if client.due < inf), default=None)
 
     def expire(self, now: float) -> None:
         """Close the connections of clients that take too long."""

@@ -21,6 +21,7 @@ EMPTY, BOOTING, READY, DRAINING, STOPPED = range(5)
 _MAGIC = 0x4F53544C45523031  # "OSTLER01"
 _VERSION = 1
 _HEADER = struct.Struct("<QIII")  # magic, version, slots, slot_size
+_LEAVING_AT = 20  # 1: /readyz says that the server is about to stop
 _HEADER_SIZE = 64
 
 LATENCY_BUCKETS = 64
@@ -107,6 +108,10 @@ class Scoreboard:
         self.slots = slots
         self.mapping = mmap.mmap(-1, _HEADER_SIZE + slots * _SLOT_SIZE)  # anonymous, shared with children
         _HEADER.pack_into(self.mapping, 0, _MAGIC, _VERSION, slots, _SLOT_SIZE)
+
+    def leave(self) -> None:
+        """Have every worker's /readyz say that the server is about to stop."""
+        struct.pack_into("<I", self.mapping, _LEAVING_AT, 1)
 
     def begin(self, slot: int, pid: int) -> None:
         """Clear a slot for a worker that boots."""

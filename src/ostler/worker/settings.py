@@ -44,6 +44,7 @@ def core_settings(config: Config, logs: Logs, apps: Sequence[Mounted]) -> dict[s
     settings["proxy_headers"] = config.proxy_headers
     settings["trusted_proxies"] = config.forwarded_allow_ips if config.proxy_headers != "off" else ""
     settings["ws_per_message_deflate"] = config.ws_per_message_deflate
+    settings["max_requests"] = share(config.max_requests, config.max_requests_jitter)
     settings["cpus"] = parallel_threads()
     settings["health_path"] = config.health_path
     settings["temp_dir"] = config.temp_dir
@@ -52,6 +53,13 @@ def core_settings(config: Config, logs: Logs, apps: Sequence[Mounted]) -> dict[s
     settings["access_log_format"] = config.access_log_format
     settings["error_log_fd"] = logs.error_fd
     return settings
+
+
+def share(requests: int, jitter: int) -> int:
+    """`requests`, and up to `jitter` more by chance, so that workers that began together do not end together."""
+    if not requests or not jitter:
+        return requests
+    return requests + int.from_bytes(os.urandom(8), "little") % (jitter + 1)
 
 
 def parallel_threads() -> int:

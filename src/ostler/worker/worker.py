@@ -27,6 +27,7 @@ from ostler.worker.raw_socket import RawSocket
 from ostler.worker.settings import core_settings
 from ostler.worker.stacks import render, stack_of_thread
 from ostler.worker.watchdog import Watchdog
+from ostler.worker.wear import Wear
 
 if TYPE_CHECKING:
     from ostler.config import Config
@@ -78,6 +79,7 @@ class Worker:
         self._lag: LoopLag | None = None
         self._leaving: list[threading.Thread] = []  # of these, those that have done their work
         self._deadline: float | None = None  # of the drain; None: serving
+        self._wear = Wear(config, time.monotonic())
 
     def run(self) -> int:
         """Boot, serve, drain. Returns an exit code when the boot fails, else ends the process."""
@@ -92,6 +94,7 @@ class Worker:
         except (AppLoadError, BootError) as error:
             return self._report(error)
         self._watchdog = Watchdog(self._config, self._core, self._logs, self._listeners, self._retire, self._stack_of)
+        self._wear = Wear(self._config, time.monotonic())  # it begins to serve now
         self._announce()
         is_drained = self._serve()
         self._end(is_drained)
@@ -243,6 +246,8 @@ class Worker:
             self._board.beat(self._slot)
             if self._lag is not None:
                 self._lag.look(time.monotonic())
+            if (reason := self._wear.look(time.monotonic())) is not None:
+                self._renew(reason)
             ready = {fd for fd, _ in poll.poll(self._timeout())}
             for number in self._signals.take():
                 self._on_signal(number)
@@ -269,7 +274,10 @@ class Worker:
                 self._logs.warning(f"no more threads than {len(self._threads)} can be started: {error}")
         self._bury()
         for kind, request in notices:
-            self._watchdog.hear(kind, request)
+            if kind == "worn":
+                self._renew(f"it has run its share of requests (max_requests {self._config.max_requests})")
+            else:
+                self._watchdog.hear(kind, request)
 
     def _bury(self) -> None:
         """Forget threads that left, and give their memory back when all but one have."""
@@ -283,11 +291,18 @@ class Worker:
     def _retire(self, reason: str) -> None:
         self._channel.send(f"retire\n{reason}")
 
+    def _renew(self, reason: str) -> None:
+        """As `_retire`, for what is nobody's fault."""
+        self._channel.send(f"renew\n{reason}")
+
     def _timeout(self) -> int | None:
         """Milliseconds until the deadline, or until the arbiter looks whether we have been here."""
         beat = ceil(self._config.worker_timeout * 1000 / _BEATS) or None
         if self._lag is not None and self._lag.interval is not None:
             look = ceil(self._lag.interval * 1000)
+            beat = look if beat is None else min(beat, look)
+        if self._wear.interval is not None and not self._wear.is_due:
+            look = ceil(self._wear.interval * 1000)
             beat = look if beat is None else min(beat, look)
         if self._deadline is None:
             return beat
@@ -319,6 +334,7 @@ class Worker:
             self._core.drain()
             for listener in self._listeners:
                 listener.socket.close()
+            self._channel.send("closed")
             self._deadline = time.monotonic() + seconds
         self._deadline = min(self._deadline, time.monotonic() + seconds)
 

@@ -13,7 +13,9 @@ import pytest
 
 from ostler.arbiter import arbiter as module
 from ostler.arbiter.arbiter import Arbiter
-from ostler.arbiter.fleet import Fleet, Timing
+from ostler.arbiter.fleet import Fleet
+from ostler.arbiter.plan import Plan
+from ostler.arbiter.timing import Timing
 from ostler.logs import DEBUG, Logs
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
@@ -38,7 +40,7 @@ class World:
 
         def main() -> int:
             before = len(os.listdir("/proc/self/fd"))
-            code = Arbiter(fleet, [], self.board, logs, run, "listening").run()
+            code = Arbiter(fleet, Plan(1, timing, run), self.board, logs).run()
             assert len(os.listdir("/proc/self/fd")) == before
             return code
 
@@ -147,7 +149,7 @@ def test_stacks_of_many_workers_share_the_time(monkeypatch: pytest.MonkeyPatch, 
 
     logs = Logs(str(tmp_path / "log"))
     board = Scoreboard(8)
-    arbiter = Arbiter(Fleet(4, Timing()), [], board, logs, lambda slot, channel, dump: 0, "")
+    arbiter = Arbiter(Fleet(4, Timing()), Plan(4, Timing(), lambda slot, channel, dump: 0), board, logs)
     monkeypatch.setattr(module, "threads_of", lambda pid: [])
     arbiter._patience = module._STACKS_WITHIN
     for pid in range(6):

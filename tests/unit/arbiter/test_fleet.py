@@ -12,9 +12,10 @@ from ostler.arbiter import actions as do
 from ostler.arbiter import events as ev
 from ostler.arbiter import life as module
 from ostler.arbiter.actions import Action
-from ostler.arbiter.fleet import FLEET, ONE_STOP, Fleet, FleetState, ImpossibleEvent, Timing
+from ostler.arbiter.fleet import FLEET, ONE_STOP, Fleet, FleetState, ImpossibleEvent
 from ostler.arbiter.handle import WorkerState
 from ostler.arbiter.life import BOOT_ATTEMPTS, CUT_GRACE, FAILED_GRACE, QUIT_GRACE, WORKER
+from ostler.arbiter.timing import Timing
 from ostler.logs import DEBUG
 
 TIMING = Timing(graceful=30.0, boot=0.0, handshakes=0.1)
@@ -72,9 +73,11 @@ def snapshot(fleet: Fleet) -> Any:
 EVENTS: list[Any] = [
     ev.Start(), ev.Started(0, 7), ev.SpawnFailed(0, "why"), ev.Ready(7), ev.BootFailed(7, True, "why"),
     ev.Exited(7, 0), TERM, QUIT, ev.Reopen(), ev.Tick(), ev.Due(), ev.Opened(), ev.GiveUp(3, "why"),
-    ev.Retire(7, "why"), ev.Look({7: 1}), ev.Silent(), ev.Beats(), ev.Relieved(),
+    ev.Retire(7, "why"), ev.Look({7: 1}), ev.Silent(), ev.Beats(), ev.Relieved(), ev.Outdated(), ev.Kept(),
+    ev.Surplus(), ev.Reload("HUP", 1, TIMING), ev.Resize("TTIN", 1), ev.ReloadFailed("why"), ev.Closed(7),
+    ev.Left("why"),
 ]  # fmt: skip
-ABOUT_WORKERS = (ev.Started, ev.SpawnFailed, ev.Ready, ev.BootFailed, ev.Retire, ev.Exited)
+ABOUT_WORKERS = (ev.Started, ev.SpawnFailed, ev.Ready, ev.BootFailed, ev.Retire, ev.Closed, ev.Exited)
 
 
 def name(value: Any) -> str:

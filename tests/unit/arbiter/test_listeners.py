@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ostler.arbiter import listeners as module
-from ostler.arbiter.listeners import open_listeners
+from ostler.arbiter.listeners import Listeners
 from ostler.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress
 from ostler.errors import BindError
 from ostler.logs import Logs
@@ -27,7 +27,7 @@ def logs(tmp_path: Path) -> Iterator[Logs]:
 
 
 def listen(logs: Logs, *addresses: Address) -> list[Listener]:
-    return open_listeners(addresses, backlog=16, unix_mode=0o600, logs=logs)
+    return Listeners(logs).open(addresses, backlog=16, unix_mode=0o600)
 
 
 def close(listeners: list[Listener]) -> None:

@@ -11,9 +11,10 @@ import pytest
 from ostler.arbiter import actions as do
 from ostler.arbiter import events as ev
 from ostler.arbiter.actions import Action
-from ostler.arbiter.fleet import Fleet, FleetState, Timing
+from ostler.arbiter.fleet import Fleet, FleetState
 from ostler.arbiter.handle import WorkerState
 from ostler.arbiter.life import BOOT_ATTEMPTS, CUT_GRACE, QUIT_GRACE
+from ostler.arbiter.timing import Timing
 from tests.unit.arbiter.test_fleet import QUIT, TERM, TIMING, Story, deeds, logged
 
 WATCHED = TIMING._replace(silence=8.0)  # a look every 2 s

@@ -174,7 +174,7 @@ def test_it_is_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     configs: list[Config] = []
     monkeypatch.chdir(tmp_path)
 
-    def run(config: Config) -> int:
+    def run(config: Config, **rest: object) -> int:
         configs.append(config)
         return 0
 

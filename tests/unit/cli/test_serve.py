@@ -15,11 +15,11 @@ from ostler.errors import BindError
 
 
 @pytest.fixture
-def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Config], int]], None]:
+def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., int]], None]:
     """Put a function in the launcher's place."""
     monkeypatch.chdir(tmp_path)
 
-    def put(run: Callable[[Config], int]) -> None:
+    def put(run: Callable[..., int]) -> None:
         module = ModuleType("ostler.launcher")
         module.__dict__["run"] = run
         monkeypatch.setitem(sys.modules, "ostler.launcher", module)
@@ -27,10 +27,10 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callabl
     return put
 
 
-def test_config_goes_to_the_launcher(launch: Callable[[Callable[[Config], int]], None]) -> None:
+def test_config_goes_to_the_launcher(launch: Callable[[Callable[..., int]], None]) -> None:
     configs = []
 
-    def run(config: Config) -> int:
+    def run(config: Config, **rest: object) -> int:
         configs.append(config)
         return 7
 
@@ -40,15 +40,15 @@ def test_config_goes_to_the_launcher(launch: Callable[[Callable[[Config], int]],
     assert (*map(str, config.app), config.workers, config.bind) == ("shop.wsgi", 2, (TcpAddress("0.0.0.0", 5000),))
 
 
-def test_without_app_the_launcher_decides(launch: Callable[[Callable[[Config], int]], None]) -> None:
-    launch(lambda config: 0 if config.app == () else 1)
+def test_without_app_the_launcher_decides(launch: Callable[[Callable[..., int]], None]) -> None:
+    launch(lambda config, **rest: 0 if config.app == () else 1)
     assert main(["serve"]) == 0
 
 
 def test_launcher_errors_are_one_line(
-    launch: Callable[[Callable[[Config], int]], None], capsys: pytest.CaptureFixture[str]
+    launch: Callable[[Callable[..., int]], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(config: Config) -> int:
+    def run(config: Config, **rest: object) -> int:
         raise BindError(f"bind {config.bind[0]}: taken")
 
     launch(run)
@@ -68,10 +68,10 @@ def test_wrong_configuration_stops_the_start(
     file: str,
     arguments: list[str],
     complaint: str,
-    launch: Callable[[Callable[[Config], int]], None],
+    launch: Callable[[Callable[..., int]], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    launch(lambda config: pytest.fail("it must not start"))
+    launch(lambda config, **rest: pytest.fail("it must not start"))
     Path("ostler.toml").write_text(file)
     assert main(["serve", *arguments]) == 2
     assert capsys.readouterr().err == f"ostler: {complaint}\n"

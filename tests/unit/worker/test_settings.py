@@ -12,7 +12,7 @@ from ostler.config import Config
 from ostler.config.settings import Assignment
 from ostler.logs import Logs
 from ostler.worker.interfaces import Mounted
-from ostler.worker.settings import core_settings, parallel_threads
+from ostler.worker.settings import core_settings, parallel_threads, share
 
 WSGI = Mounted(lambda environ, start_response: [], False, "", ())
 ASGI = Mounted(lambda scope, receive, send: None, True, "/api", ())
@@ -29,6 +29,7 @@ KEYS = {
     "ws_max_frame_size": int, "ws_max_queue": int, "ws_per_message_deflate": str, "ws_ping_interval": float,
     "ws_ping_timeout": float, "ws_handshake_timeout": float, "ws_lifetime": float,
     "access_log_fd": int, "access_log_format": str, "error_log_fd": int, "log_level": int, "retry_after": int,
+    "max_requests": int,
 }  # fmt: skip
 
 
@@ -59,6 +60,13 @@ def test_values() -> None:
 def test_threads_grow_from_one_or_stay(options: dict[str, object], threads: tuple[object, ...]) -> None:
     settings = core_settings(config(**options), Logs(), [WSGI])
     assert (settings["threads"], settings["initial_threads"], settings["thread_idle"]) == threads
+
+
+def test_jitter_adds_by_chance() -> None:
+    assert core_settings(config(max_requests_jitter=5), Logs(), [WSGI])["max_requests"] == 0
+    assert core_settings(config(max_requests=5), Logs(), [WSGI])["max_requests"] == 5
+    found = {share(100, 3) for _ in range(500)}
+    assert found == {100, 101, 102, 103}
 
 
 def test_parallel_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// How long a connection that has just been accepted may take to send its request while the worker drains.
 const FIRST_REQUEST: u64 = 1_000_000_000;
+/// How long a connection must have been idle to be closed by a drain without a word: a request may be on its way to one
+/// that has just been used, and would be lost. If it comes, its answer says `Connection: close`.
+pub(super) const IDLE: u64 = 1_000_000_000;
 
 impl Core {
-    /// Stops accepting after what the kernel has queued; idle connections close, the others get their answers.
+    /// Stops accepting after what the kernel has queued; idle connections close, within a second, and the others get their
+    /// answers.
     pub fn drain(&self) {
         let now = sys::monotonic_ns();
         self.score.state.store(score::DRAINING, Relaxed);
@@ -35,7 +39,7 @@ impl Core {
         self.kick.signal();
     }
 
-    /// Reads each idle connection once: a request that is there already is served, the rest are closed.
+    /// Reads each idle connection once: a request that is there already is served, the rest are closed, now or soon.
     fn sweep_idle(&self, now: u64) {
         let mut space = PollSpace::default();
         let mut state = self.lock();
@@ -52,6 +56,9 @@ impl Core {
             };
             if conn.served == 0 {
                 state.set_deadline(index, tick_after(now, FIRST_REQUEST));
+            } else if now.saturating_sub(conn.since) < IDLE {
+                let due = tick_after(conn.since, IDLE);
+                state.set_deadline(index, due);
             } else {
                 self.close(&mut state, index);
             }

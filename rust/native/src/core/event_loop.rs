@@ -197,6 +197,7 @@ impl Core {
         let mut state = self.lock();
         self.end_run(&mut state, request.thread);
         self.score.finished(done.status, duration);
+        self.note_wear(&mut state);
         score::add(&self.score.bytes_out, done.bytes);
         score::add(
             &self.score.queue_ns,

@@ -1,14 +1,16 @@
 //! The end of a request: counts, the log line, and what becomes of its connection.
 
 use super::conn::Phase;
+use super::drain::IDLE;
 use super::exchange::Finished;
 use super::request::{Request, Token, BUFFER};
 use super::timers::tick_after;
-use super::{Core, State};
+use super::{Core, Notice, State};
 use crate::log::Pending;
 use crate::score;
 use crate::sys;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::Ordering::Relaxed;
 
 impl Core {
     /// Takes a request back from the thread that ran it. `line`: its rendered access log line, empty when there is none.
@@ -74,6 +76,7 @@ impl Core {
         let score = &self.score;
         if !known {
             score.finished(done.status, duration);
+            self.note_wear(state);
         }
         score.record(thread).end();
         score::add(&score.bytes_out, done.bytes);
@@ -88,15 +91,26 @@ impl Core {
         }
     }
 
+    /// Says so once when the worker has run its share of requests.
+    pub(super) fn note_wear(&self, state: &mut State) {
+        let share = self.settings.max_requests;
+        if share > 0 && !state.worn && self.score.requests.load(Relaxed) >= share {
+            state.worn = true;
+            state.notices.push(Notice::Worn);
+            self.attention.signal();
+        }
+    }
+
     /// The answer is out: the next request, or the end.
     pub(super) fn after_answer(&self, state: &mut State, index: usize, now: u64) {
         let draining = state.draining;
         let conn = &mut state.conns[index];
         conn.output = None;
-        if !conn.keep_alive || draining && conn.leftover.is_empty() {
+        if !conn.keep_alive {
             return self.part(state, index, now);
         }
         conn.phase = Phase::Idle;
+        conn.since = now;
         conn.timed_out = false;
         if !conn.leftover.is_empty() {
             return self.next_in_pipeline(state, index, now);
@@ -104,7 +118,13 @@ impl Core {
         if conn.interest != Some(sys::READABLE) {
             self.watch(conn, index, Some(sys::READABLE));
         }
-        state.set_deadline(index, tick_after(now, self.settings.keepalive));
+        // A drain that began after the head had promised to go on: the next request may be on its way.
+        let idle = if draining {
+            IDLE.min(self.settings.keepalive)
+        } else {
+            self.settings.keepalive
+        };
+        state.set_deadline(index, tick_after(now, idle));
     }
 
     /// The next request's bytes are here already.

@@ -48,7 +48,7 @@ impl Core {
     pub(super) fn answer_probe(&self, state: &mut State, index: usize, probe: Probe, now: u64) {
         let (status, text) = match probe {
             Probe::Live => (200, "live"),
-            Probe::Ready if state.draining => (503, "draining"),
+            Probe::Ready if state.draining || self.score.is_leaving() => (503, "draining"),
             Probe::Ready if state.queue.len() + state.loop_queue.len() >= self.settings.queue_size.div_ceil(2) => {
                 (503, "the queue is half full")
             }

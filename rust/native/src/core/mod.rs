@@ -90,6 +90,8 @@ pub(crate) struct State {
     roles: Roles,
     /// For the worker's main thread: see watch.rs.
     notices: Vec<Notice>,
+    /// The notice that the worker has run `max_requests` was given.
+    worn: bool,
     /// When the running requests' ages were last looked at, and a standstill was last noticed (monotonic ns).
     watched_ns: u64,
     reminded_ns: u64,
@@ -237,6 +239,7 @@ impl State {
             spent: Vec::new(),
             roles: Roles::new(settings.initial_threads, settings.threads, settings.greenlets),
             notices: Vec::new(),
+            worn: false,
             watched_ns: 0,
             reminded_ns: 0,
             abandoned: 0,

@@ -32,6 +32,8 @@ pub enum Notice {
     TimedOut(Runner),
     /// Requests wait, and every thread that there may be runs one that waits too.
     Standstill,
+    /// The worker has run `max_requests`.
+    Worn,
 }
 
 /// A running request and its thread.

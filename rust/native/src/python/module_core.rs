@@ -139,6 +139,7 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
         connections: setting(settings, "worker_connections")?,
         queue_size: setting(settings, "queue_size")?,
         server_header: server_header.into_bytes(),
+        max_requests: setting(settings, "max_requests")?,
         retry_after: setting(settings, "retry_after")?,
         access_log_fd: setting(settings, "access_log_fd")?,
         access_log_format: setting(settings, "access_log_format")?,
@@ -352,6 +353,7 @@ impl Core {
             core::Notice::Slow(runner) => ("slow", Some(described(runner))),
             core::Notice::TimedOut(runner) => ("timeout", Some(described(runner))),
             core::Notice::Standstill => ("standstill", None),
+            core::Notice::Worn => ("worn", None),
         });
         (wanted, notices.collect())
     }

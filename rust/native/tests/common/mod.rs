@@ -72,6 +72,7 @@ pub fn settings(threads: usize) -> Settings {
             lifetime: 0,
         },
         server_header: b"ostler".to_vec(),
+        max_requests: 0,
         retry_after: 1,
         access_log_fd: -1,
         access_log_format: String::new(),

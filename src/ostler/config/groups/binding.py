@@ -50,6 +50,6 @@ class Binding(Group):
         Maybe(UrlPath(), word="off"),
         "off",
         "Answer the probes on the public addresses too, below this path: with /-, /-/livez (the process answers) and "
-        "/-/readyz (200, or 503 while the worker drains or its queue is half full). They need no thread: they answer "
-        "when every thread is stuck.",
+        "/-/readyz (200, or 503 while the server stops or the worker's queue is half full). They need no thread: they "
+        "answer when every thread is stuck.",
     )

@@ -80,6 +80,12 @@ class Timeouts(Group):
         uwsgi="worker_reload_mercy reload_mercy",
         uvicorn="timeout_graceful_shutdown",
     )
+    drain_delay = Option(
+        Span("0"),
+        "0",
+        "How long the server serves on after a stop was asked for, while /readyz answers 503: the time that a load "
+        "balancer needs to send its connections elsewhere (5s to 15s on Kubernetes).",
+    )
     boot_timeout = Option(
         Span("0"),
         "0",

@@ -1,6 +1,6 @@
 """Options that say how many requests run at once, and how many wait."""
 
-from ostler.config.kinds import AutoOr, Choice, Span, Whole
+from ostler.config.kinds import AutoOr, Choice, Span, Volume, Whole
 from ostler.config.option import Group, Option
 
 __all__ = ["Workers"]
@@ -24,6 +24,49 @@ class Workers(Group):
         gunicorn="workers",
         uwsgi="processes workers p",
         uvicorn="workers",
+    )
+    reload_batch = Option(
+        Whole(1, 1000),
+        1,
+        "How many workers a reload replaces at a time, each when its replacement is ready. More is faster and takes "
+        "more memory meanwhile.",
+    )
+    max_requests = Option(
+        Whole(0, 1_000_000_000_000),
+        0,
+        "How many requests a worker runs before it is replaced, the replacement first: against applications that leak. "
+        "0: no limit.",
+        gunicorn="max_requests",
+        uwsgi="max_requests",
+        uvicorn="limit_max_requests",
+    )
+    max_requests_jitter = Option(
+        Whole(0, 1_000_000_000_000),
+        0,
+        "Up to so many more, by chance, so that workers that began together are not replaced together.",
+        gunicorn="max_requests_jitter",
+        uwsgi="max_requests_delta",
+        uvicorn="limit_max_requests_jitter",
+    )
+    max_rss = Option(
+        Volume("0"),
+        0,
+        "How much resident memory a worker may have before it is replaced, the replacement first; looked at each "
+        "second. 0: no limit.",
+        uwsgi="reload_on_rss max_worker_rss",
+    )
+    max_pss = Option(
+        Volume("0"),
+        0,
+        "The same for its proportional memory, which counts what it shares with others in part; looked at every "
+        "10 seconds. 0: no limit.",
+        uwsgi="reload_on_pss",
+    )
+    max_lifetime = Option(
+        Span("0", "365d"),
+        "0",
+        "How long a worker serves before it is replaced, the replacement first. 0: no limit.",
+        uwsgi="max_worker_lifetime",
     )
     driver = Option(
         Choice({"threads": "threads", "gevent": "gevent"}),

@@ -1,0 +1,38 @@
+"""What a configuration means to the arbiter: made by the launcher at the start, and anew for each reload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ostler.arbiter.timing import Timing
+from ostler.proc.channel import Channel
+from ostler.proc.dump import Dump
+from ostler.proc.sockets import Listener
+
+__all__ = ["Plan", "Replan", "Work"]
+
+# Runs in the child: (slot, its end of the channel, where its stacks go), returns the exit code.
+Work = Callable[[int, Channel, Dump], int]
+
+
+def _nothing() -> None:
+    """A plan that is the first has nothing before it."""
+
+
+class Plan(NamedTuple):
+    """What to run, and how to get there from the plan before it."""
+
+    size: int
+    timing: Timing
+    work: Work
+    listeners: Sequence[Listener] = ()
+    welcome: str = "listening on {url}"
+    batch: int = 1
+    commit: Callable[[], None] = _nothing  # this one serves: close and say what the one before it leaves behind
+    revert: Callable[[], None] = _nothing  # it does not: back to the one before it
+
+
+# Reads the configuration again; OstlerError when it is wrong, and then nothing has changed. Gets the most workers
+# that there is room for.
+Replan = Callable[[int], Plan]

@@ -1,0 +1,151 @@
+"""Workers that have run enough, grown too large or too old are replaced, the replacement first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import Serve, Server
+from tests.integration.helpers.apps import HOLD
+from tests.integration.process.test_death import GET, HELD, Load, wait_held
+from tests.integration.process.test_reload import KeepAlive, answer, version
+
+ASGI = """
+    import os
+
+    async def application(scope, receive, send):
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"v %d" % os.getpid()})
+"""
+LEAK = """
+    import os
+    leak = []
+
+    def application(environ, start_response):
+        leak.append(os.urandom(1 << 20))
+        start_response("200 OK", [])
+        return [b"v %d" % os.getpid()]
+"""
+
+
+def pid(server: Server) -> int:
+    return int(answer(server).split()[1])
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_max_requests(serve: Serve, kind: str) -> None:
+    app = version(serve, "v") if kind == "wsgi" else serve.source(ASGI)
+    server = serve(app, "--max-requests", "10", "--max-requests-jitter", "5")
+    first = pid(server)
+    for _ in range(15):
+        pid(server)
+    server.wait_log(
+        rf"INFO\] worker 0 \(pid {first}\) is replaced: it has run its share of requests \(max_requests 10\)"
+    )
+    server.wait_children(1, without=[first])
+    assert pid(server) != first
+
+
+def test_max_requests_under_load_fails_nobody(serve: Serve) -> None:
+    server = serve(version(serve, "v"), "--max-requests", "2500", "--workers", "2")
+    loads = [Load(server, 2), KeepAlive(server, 4)]
+    server.wait_for(lambda: server.log.count("is replaced") >= 4, "four replacements")
+    for load in loads:
+        load.stop()
+    assert [load.failed for load in loads] == [[], []]
+
+
+@pytest.mark.parametrize("option", ["--max-rss", "--max-pss"])
+def test_memory(serve: Serve, option: str) -> None:
+    server = serve(serve.source(LEAK), option, "80M")
+    first = pid(server)
+    for _ in range(90):
+        pid(server)
+    server.wait_log(rf"worker 0 \(pid {first}\) is replaced: it has \d+M of memory.* \(max_[rp]ss 80M\)", within=15)
+    server.wait_children(1, without=[first])
+
+
+def test_lifetime(serve: Serve) -> None:
+    server = serve(version(serve, "v"), "--max-lifetime", "1s")
+    [first] = server.children()
+    server.wait_log(r"is replaced: it has served for 1s \(max_lifetime\)")
+    server.wait_children(1, without=[first])
+
+
+def test_limit_below_the_need_does_not_spin(serve: Serve) -> None:
+    server = serve(version(serve, "v"), "--max-rss", "1M")
+    started = time.monotonic()
+    server.wait_for(lambda: server.log.count("is replaced") >= 5, "five replacements")
+    assert time.monotonic() - started > 0.5
+    assert answer(server).startswith("v ")
+
+
+# --- Stopping behind a balancer ---
+
+
+def readiness(server: Server) -> int:
+    with server.connect() as connection:
+        return connection.request(b"GET /-/readyz HTTP/1.1\r\nHost: x\r\n\r\n").status
+
+
+def test_drain_delay_serves_on_and_says_so_to_probes(serve: Serve) -> None:
+    server = serve(version(serve, "v"), "--drain-delay", "1s", "--health-path", "/-", "--workers", "2")
+    assert readiness(server) == 200
+    load = Load(server, 2)
+    server.kill(signal.SIGTERM)
+    server.wait_log(r"SIGTERM: stopping in 1s \(drain_delay\)")
+    told = time.monotonic()
+    assert [readiness(server) for _ in range(10)] == [503] * 10
+    answered = load.answered
+    os.kill(server.children()[0], signal.SIGKILL)  # who comes meanwhile knows it too
+    server.wait_log(r"worker \d \(pid \d+\) is ready")
+    assert [readiness(server) for _ in range(10)] == [503] * 10
+    server.wait_for(lambda: load.answered > answered or time.monotonic() - told > 0.9, "answers")
+    load.stop()
+    assert load.answered > answered
+    assert server.wait() == 0
+    assert time.monotonic() - told >= 0.9
+
+
+def test_second_stop_ends_the_delay_and_a_third_one_the_requests(serve: Serve) -> None:
+    server = serve(serve.source(HOLD), "--drain-delay", "1m")
+    with server.connect() as running:
+        running.send(HELD)
+        wait_held(server, serve)
+        server.kill(signal.SIGTERM)
+        server.wait_log("stopping in 60s")
+        time.sleep(0.6)  # sooner, it would be taken for the same one
+        server.kill(signal.SIGTERM)
+        server.wait_log("SIGTERM again: stopping; requests that run have 30s to end")
+        time.sleep(0.6)
+        server.kill(signal.SIGTERM)
+        assert server.wait() == 0
+    assert "cut GET /hold" in server.log
+
+
+def test_kept_connections_get_a_last_answer(serve: Serve) -> None:
+    """One that was used just now may have its next request on the way: RFC 9112 9.6."""
+    server = serve(version(serve, "v"))
+    with server.connect() as connection:
+        assert connection.request(GET).header("Connection") is None
+        server.kill(signal.SIGTERM)
+        server.wait_log("stopping")
+        time.sleep(0.3)  # the worker drains
+        response = connection.request(GET)
+        assert (response.status, response.header("Connection")) == (200, "close")
+    assert server.wait() == 0
+
+
+def test_idle_connections_do_not_keep_a_server(serve: Serve, tmp_path: Path) -> None:
+    server = serve(version(serve, "v"))
+    with server.connect() as connection:
+        connection.request(GET)
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 2.5
+        assert connection.is_closed()

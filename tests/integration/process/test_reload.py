@@ -1,0 +1,246 @@
+"""Reloads: new code and configuration without a failed request, and bad ones that change nothing."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import Serve, Server
+from tests.integration.helpers.apps import HOLD
+from tests.integration.process.test_death import GET, HELD, Load, wait_held
+
+APP = """
+    import os
+    import time
+
+    time.sleep({pause})
+    VERSION = "{version}"
+
+    def application(environ, start_response):
+        body = f"{{VERSION}} {{os.getpid()}}".encode()
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
+"""
+
+
+def version(serve: Serve, name: str, pause: float = 0.0) -> str:
+    return serve.source(APP.format(version=name, pause=pause))
+
+
+def answer(server: Server, index: int = 0) -> str:
+    with server.connect(index) as connection:
+        response = connection.request(GET)
+        assert response.status == 200
+        return response.body.decode()
+
+
+def reload(server: Server) -> subprocess.CompletedProcess[str]:
+    """`ostler reload`, to its end."""
+    command = [sys.executable, "-m", "ostler", "reload", "--pid", str(server.pid)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+class KeepAlive(Load):
+    """Clients that use their connection until they are told to close it."""
+
+    def _ask(self) -> None:
+        while not self._is_over.is_set():
+            try:
+                with self._server.connect() as connection:
+                    while not self._is_over.is_set():
+                        response = connection.request(GET)
+                        assert response.status == 200
+                        self.answered += 1
+                        if response.header("Connection") == "close":
+                            break
+            except (OSError, EOFError) as error:
+                self.failed.append(error)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_reloads_under_load_fail_nobody(serve: Serve, workers: str) -> None:
+    server = serve(version(serve, "v0", pause=0.1), "--workers", workers)
+    loads = [Load(server, 2), KeepAlive(server, 4)]
+    for number in range(1, 6):
+        version(serve, f"v{number}", pause=0.1)
+        done = reload(server)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("reloaded in ")
+        assert answer(server).startswith(f"v{number} ")
+    for load in loads:
+        load.stop()
+    assert [load.failed for load in loads] == [[], []]
+    assert min(load.answered for load in loads) > 50
+    assert len(server.wait_children(int(workers))) == int(workers)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("VERSION = (", "SyntaxError"), ("import nowhere", "nowhere"), ("import os; os._exit(9)", "exit code 9")],
+)
+def test_version_that_does_not_load_changes_nothing(serve: Serve, text: str, said: str) -> None:
+    server = serve(version(serve, "old"), "--workers", "2")
+    before = set(server.children())
+    serve.source(text)
+    done = reload(server)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stderr.endswith("the reload has failed, and the 2 workers serve on\n")
+    assert answer(server).startswith("old ")
+    server.wait_for(lambda: set(server.children()) == before, "the end of the failed worker")
+    version(serve, "new")
+    assert reload(server).returncode == 0
+    assert answer(server).startswith("new ")
+
+
+def test_request_that_runs_ends_in_its_old_worker(serve: Serve) -> None:
+    server = serve(serve.source(HOLD))
+    [old] = server.children()
+    with server.connect() as running:
+        running.send(HELD)
+        wait_held(server, serve)
+        assert reload(server).returncode == 0
+        assert answer(server) != str(old)
+        (serve.directory / "go").touch()
+        assert running.response().body == str(old).encode()
+    assert server.wait_children(1, without=[old])
+    assert "WARNING" not in server.log
+
+
+def test_configuration_is_read_again(serve: Serve, tmp_path: Path) -> None:
+    config = serve.directory / "ostler.toml"
+    config.write_text('bind = "127.0.0.1:0"\n')
+    server = serve(version(serve, "v"), bind=[], ready=False)
+    server.wait_ready()
+    log = tmp_path / "access.log"
+    config.write_text(f'bind = "127.0.0.1:0"\nworkers = 3\naccess_log = "{log}"\n')
+    assert reload(server).stdout.endswith(": 3 workers of the new version\n")
+    assert len(server.children()) >= 3
+    answer(server)
+    server.wait_for(lambda: log.exists() and "GET / " in log.read_text(), "the access log")
+    config.write_text('bind = "127.0.0.1:0"\nworkers = 1\n')
+    assert reload(server).returncode == 0
+    server.wait_children(1)
+
+
+def test_addresses_come_and_go(serve: Serve, tmp_path: Path) -> None:
+    config, path = serve.directory / "ostler.toml", tmp_path / "app.sock"
+    config.write_text('bind = "127.0.0.1:0"\n')
+    server = serve(version(serve, "v"), bind=[], ready=False)
+    server.wait_ready()
+    load = Load(server, 2)
+    config.write_text(f'bind = ["127.0.0.1:0", "unix:{path}"]\n')
+    assert reload(server).returncode == 0
+    assert f"listening on unix:{path}" in server.log
+    load.stop()
+    assert load.failed == []
+    assert answer(server, 1).startswith("v ")
+    config.write_text(f'bind = "unix:{path}"\n')
+    assert reload(server).returncode == 0
+    with pytest.raises((ConnectionRefusedError, TimeoutError)):
+        server.connect(0, timeout=0.5)
+    assert answer(server, 1).startswith("v ")
+    config.write_text('bind = "127.0.0.1:0"\n')
+    assert reload(server).returncode == 0
+    server.wait_for(lambda: not path.exists(), "removal of the path")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("workers = many", "ostler.toml:1"),
+        ("wokers = 2", 'unknown option "wokers"'),
+        ("workers = 900", "workers: 900"),
+        ('bind = "unix:/nowhere/app.sock"', "/nowhere"),
+        ('error_log = "/nowhere/log"', "/nowhere"),
+    ],
+)
+def test_wrong_configuration_is_one_line_and_changes_nothing(serve: Serve, text: str, said: str) -> None:
+    config = serve.directory / "ostler.toml"
+    config.write_text('bind = "127.0.0.1:0"\n')
+    server = serve(version(serve, "v"), bind=[], ready=False)
+    server.wait_ready()
+    before = server.children()
+    config.write_text(text + "\n")
+    done = reload(server)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "nothing has changed" in done.stderr
+    assert server.children() == before
+    server.wait_log("ostler reload: not reloaded: ")
+
+
+def test_new_address_of_a_version_that_does_not_load_is_given_up(serve: Serve, tmp_path: Path) -> None:
+    config, path = serve.directory / "ostler.toml", tmp_path / "app.sock"
+    config.write_text('bind = "127.0.0.1:0"\n')
+    server = serve(version(serve, "v"), bind=[], ready=False)
+    server.wait_ready()
+    config.write_text(f'bind = ["127.0.0.1:0", "unix:{path}"]\n')
+    serve.source("1/0")
+    assert reload(server).returncode == 1
+    server.wait_for(lambda: not path.exists(), "removal of the path")
+    assert answer(server).startswith("v ")
+
+
+def test_newer_release_behind_a_link_is_found(serve: Serve) -> None:
+    for name in ("one", "two"):
+        (serve.directory / name).mkdir()
+        serve.source(APP.format(version=name, pause=0), f"{name}/app")
+    current = serve.directory / "current"
+    current.symlink_to("one")
+    server = serve("app", cwd=current, env={"PWD": str(current)})
+    assert answer(server).startswith("one ")
+    fresh = serve.directory / "fresh"
+    fresh.symlink_to("two")
+    fresh.rename(current)
+    assert reload(server).returncode == 0
+    assert answer(server).startswith("two ")
+
+
+def test_sighup_reloads_too(serve: Serve) -> None:
+    server = serve(version(serve, "old"))
+    version(serve, "new")
+    server.kill(signal.SIGHUP)
+    server.wait_log("reloaded in")
+    assert answer(server).startswith("new ")
+
+
+def test_reloads_at_the_same_time_are_one_after_the_other(serve: Serve) -> None:
+    server = serve(version(serve, "old", pause=0.3))
+    version(serve, "new", pause=0.3)
+    codes: list[int] = []
+    threads = [threading.Thread(target=lambda: codes.append(reload(server).returncode)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) in ([0, 0], [0, 1])
+    assert answer(server).startswith("new ")
+
+
+def test_ttin_and_ttou_change_the_number(serve: Serve) -> None:
+    server = serve(version(serve, "v"))
+    server.kill(signal.SIGTTIN)
+    server.wait_children(2)
+    server.wait_log(r"worker \d \(pid \d+\) is ready")
+    server.kill(signal.SIGTTOU)
+    server.wait_children(1)
+    server.kill(signal.SIGTTOU)
+    server.wait_log("SIGTTOU: there is one worker; nothing changes")
+
+
+def test_app_of_a_script_cannot_be_reloaded(serve: Serve) -> None:
+    (serve.directory / "script.py").write_text(
+        "import ostler\nfrom app import application\nostler.serve(application, bind='127.0.0.1:0')\n"
+    )
+    version(serve, "v")
+    server = serve(None, python=("script.py",), bind=[])
+    server.kill(signal.SIGHUP)
+    server.wait_log("SIGHUP: not reloaded: the app was given by a script")
+    assert answer(server).startswith("v ")

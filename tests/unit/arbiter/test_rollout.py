@@ -1,0 +1,305 @@
+"""Reloads: the replacement first, one after the other; a version that cannot boot changes nothing."""
+
+from __future__ import annotations
+
+from signal import SIGKILL, SIGTERM
+
+import pytest
+
+from ostler.arbiter import actions as do
+from ostler.arbiter import events as ev
+from ostler.arbiter.actions import Action
+from ostler.arbiter.fleet import Fleet, FleetState
+from ostler.arbiter.handle import WorkerState
+from ostler.arbiter.timing import Timing
+from tests.unit.arbiter.test_fleet import QUIT, TERM, TIMING, Story, deeds, logged
+from tests.unit.arbiter.test_replacing import World, slots
+
+LONGER = TIMING._replace(graceful=99.0)
+
+
+def hup(size: int = 2, batch: int = 1, timing: Timing = TIMING) -> ev.Reload:
+    return ev.Reload("SIGHUP", size, timing, batch)
+
+
+def test_one_after_the_other_each_when_its_replacement_is_ready() -> None:
+    story = Story(2).serving()
+    actions = story.on(hup(), 50.0)
+    assert deeds(actions) == [do.Spawn(2)]
+    assert logged(actions) == "SIGHUP: reloading 2 workers, each when its replacement is ready"
+    assert slots(story) == {0: "retiring", 1: "ready", 2: "booting"}
+    assert deeds(story.on(ev.Ready(103), 51.0)) == [do.Commit(), do.Signal(101, SIGTERM), do.Spawn(3)]
+    assert slots(story) == {0: "draining", 1: "retiring", 2: "ready", 3: "booting"}
+    assert deeds(story.on(ev.Ready(104), 52.0)) == [do.Signal(102, SIGTERM)]
+    assert story.on(ev.Closed(102), 52.4) == []
+    actions = story.on(ev.Closed(101), 52.5)
+    assert deeds(actions) == [do.ReloadEnded(True, "reloaded in 2.5s: 2 workers of the new version")]
+    assert story.on(ev.Exited(101, 0), 53.0) == []
+    assert story.on(ev.Exited(102, 0), 53.0) == []
+    assert slots(story) == {2: "ready", 3: "ready"}
+
+
+def test_a_batch_goes_together() -> None:
+    story = Story(3).serving()
+    assert deeds(story.on(hup(3, batch=2), 50.0)) == [do.Spawn(3), do.Spawn(4)]
+    assert deeds(story.on(ev.Ready(104), 51.0)) == [do.Commit(), do.Signal(101, SIGTERM), do.Spawn(5)]
+    assert deeds(story.on(ev.Ready(105), 51.0)) == [do.Signal(102, SIGTERM)]
+    assert deeds(story.on(ev.Ready(106), 52.0))[0] == do.Signal(103, SIGTERM)
+    assert closed(story).fleet.rollout is None
+
+
+@pytest.mark.parametrize("end", ["words", "death", "timeout"])
+def test_version_that_cannot_boot_is_rolled_back(end: str) -> None:
+    story = Story(2, TIMING._replace(boot=5.0)).serving()
+    story.on(hup(2, timing=LONGER._replace(boot=5.0)), 50.0)
+    if end == "words":
+        actions = story.on(ev.BootFailed(103, True, "cannot load shop: SyntaxError"), 51.0)
+    elif end == "death":
+        actions = story.on(ev.Exited(103, -11), 51.0)
+    else:
+        actions = story.on(ev.Tick(), 55.0)
+        assert do.Signal(103, SIGKILL) in actions
+    assert do.Restore() in actions
+    assert next(action for action in actions if isinstance(action, do.ReloadEnded)).is_done is False
+    assert logged(actions).endswith("the reload has failed, and the 2 workers serve on")
+    if end != "death":
+        story.on(ev.Exited(103, 4), 56.0)
+    assert slots(story) == {0: "ready", 1: "ready"}
+    assert story.fleet.timing.graceful == 30.0
+    assert closed(story).fleet.rollout is None
+    assert story.fleet.deadline() is None
+
+
+def test_after_a_rollback_the_next_reload_works() -> None:
+    story = Story(2).serving()
+    story.on(hup(), 50.0)
+    story.on(ev.BootFailed(103, True, "no"), 51.0)
+    assert deeds(story.on(hup(), 52.0)) == []  # the failed one is still ending
+    assert deeds(story.on(ev.Exited(103, 4), 52.1)) == [do.Spawn(2)]
+    story.on(ev.Ready(104), 53.0)
+    story.on(ev.Ready(105), 54.0)
+    assert closed(story).fleet.rollout is None
+    assert [worker.generation for worker in story.fleet.workers if worker.state is WorkerState.READY] == [2, 2]
+
+
+def test_when_one_is_proven_a_failure_is_tried_again_while_the_old_serve() -> None:
+    story = Story(2).serving()
+    story.on(hup(), 50.0)
+    story.on(ev.Ready(103), 51.0)
+    actions = story.on(ev.Exited(104, -9), 52.0)
+    assert deeds(actions) == [do.Spawn(3)]
+    assert do.Restore() not in actions
+    assert slots(story)[1] == "retiring"
+    assert deeds(story.on(ev.Ready(105), 53.0))[0] == do.Signal(102, SIGTERM)
+    assert closed(story).fleet.rollout is None
+
+
+def test_old_worker_that_dies_meanwhile_is_replaced_by_the_new_version() -> None:
+    story = Story(2).serving()
+    story.on(hup(), 50.0)
+    assert deeds(story.on(ev.Exited(102, -9), 50.5)) == [do.Spawn(1)]
+    story.on(ev.Ready(103), 51.0)
+    assert slots(story) == {0: "retiring", 1: "booting", 2: "ready"}
+    assert deeds(story.on(ev.Ready(104), 51.0))[0] == do.Signal(101, SIGTERM)
+    assert closed(story).fleet.rollout is None
+
+
+def test_more_workers_at_once_fewer_when_proven() -> None:
+    story = Story(1).serving()
+    story.fleet.slots = 20
+    assert deeds(story.on(hup(3), 50.0)) == [do.Spawn(1), do.Spawn(2)]
+    for pid in (102, 103, 104):
+        story.on(ev.Ready(pid), 51.0)
+    assert closed(story).fleet.rollout is None
+    assert slots(story) == {0: "draining", 1: "ready", 2: "ready", 3: "ready"}
+    story.on(ev.Exited(101, 0), 51.5)
+    assert deeds(story.on(hup(1), 60.0)) == [do.Spawn(0)]
+    assert sum(state == "ready" for state in slots(story).values()) == 2
+    story.on(ev.Ready(105), 61.0)
+    assert slots(story) == {0: "ready", 1: "draining", 2: "draining", 3: "draining"}
+    assert closed(story).fleet.rollout is None
+
+
+def test_growth_that_cannot_boot_goes_back_to_the_old_number() -> None:
+    story = Story(1).serving()
+    story.fleet.slots = 20
+    story.on(hup(3), 50.0)
+    story.on(ev.Exited(102, 1), 51.0)
+    assert (story.fleet.size, slots(story)) == (1, {0: "ready", 2: "draining"})
+
+
+def test_a_reload_while_one_is_on_its_way_begins_again() -> None:
+    story = Story(2).serving()
+    story.on(hup(), 50.0)
+    story.on(ev.Ready(103), 51.0)
+    story.on(hup(), 51.5)
+    for pid, now in ((104, 52.0), (105, 53.0), (106, 54.0)):
+        story.on(ev.Ready(pid), now)
+        for worker in list(story.fleet.workers):
+            if worker.state is WorkerState.DRAINING:
+                story.on(ev.Exited(worker.pid, 0), now)
+    assert closed(story).fleet.rollout is None
+    assert {worker.generation for worker in story.fleet.workers} == {2}
+
+
+def test_where_nobody_serves_a_reload_is_another_try() -> None:
+    story = Story(1).serving()
+    story.on(ev.Exited(101, -9), 50.0)
+    story.on(ev.Exited(102, 1), 50.0)
+    story.on(ev.Exited(103, 1), 50.0)
+    assert slots(story) == {0: "backoff"}
+    assert deeds(story.on(hup(1), 50.1)) == [do.Spawn(0)]
+    actions = story.on(ev.BootFailed(104, True, "still broken"), 50.2)
+    assert do.Restore() not in actions
+    story.on(ev.Exited(104, 4), 50.3)
+    story.on(ev.Tick(), 99.0)
+    assert do.Commit() in story.on(ev.Ready(105), 99.5)
+    assert closed(story).fleet.rollout is None
+
+
+def test_before_anybody_is_ready_a_reload_waits() -> None:
+    story = Story(1)
+    story.on(ev.Start(), 0.0)
+    assert deeds(story.on(hup(1), 0.5)) == []
+    assert deeds(story.on(ev.Ready(101), 1.0)) == [do.Announce(), do.Spawn(1)]
+
+
+def test_a_worker_that_wants_to_retire_goes_whatever_becomes_of_the_reload() -> None:
+    story = Story(1).serving()
+    story.on(hup(1), 50.0)
+    story.on(ev.Retire(101, "GET /slow runs for 30s"), 50.5)
+    story.on(ev.BootFailed(102, True, "no"), 51.0)
+    assert slots(story)[0] == "retiring"
+    assert deeds(story.on(ev.Exited(102, 4), 51.0)) == [do.Spawn(1)]
+
+
+@pytest.mark.parametrize("end", [TERM, QUIT])
+def test_stop_ends_a_reload(end: ev.Stop | ev.Quit) -> None:
+    story = Story(1).serving()
+    story.on(hup(1), 50.0)
+    assert do.ReloadEnded(False, "the server is stopping") in story.on(end, 50.5)
+    assert do.Restore() in story.on(hup(1), 50.6)
+    for pid in (101, 102):
+        story.on(ev.Exited(pid, 0), 51.0)
+    assert story.fleet.state is FleetState.ENDED
+
+
+# --- The number of workers ---
+
+
+def test_one_more_and_one_less() -> None:
+    story = Story(1).serving()
+    story.fleet.slots = 20
+    actions = story.on(ev.Resize("SIGTTIN", 1), 50.0)
+    assert (deeds(actions), logged(actions)) == ([do.Spawn(1)], "SIGTTIN: 2 workers, 1 before")
+    story.on(ev.Ready(102), 51.0)
+    actions = story.on(ev.Resize("SIGTTOU", -1), 52.0)
+    assert deeds(actions) == [do.Signal(101, SIGTERM)], "the oldest goes"
+    assert slots(story) == {0: "draining", 1: "ready"}
+
+
+def test_who_is_not_ready_goes_first() -> None:
+    story = Story(1).serving()
+    story.fleet.slots = 20
+    story.on(ev.Resize("SIGTTIN", 1), 50.0)
+    assert deeds(story.on(ev.Resize("SIGTTOU", -1), 50.1)) == [do.Signal(102, SIGTERM)]
+    story.on(ev.Resize("SIGTTIN", 1), 50.2)
+    story.on(ev.Exited(102, -SIGTERM), 50.3)
+    assert slots(story) == {0: "ready", 2: "booting"} or slots(story) == {0: "ready", 1: "booting"}
+
+
+def test_there_is_always_one_and_never_more_than_there_is_room_for() -> None:
+    story = Story(1).serving()
+    story.fleet.slots = 4
+    assert logged(story.on(ev.Resize("SIGTTOU", -1), 50.0)) == "SIGTTOU: there is one worker; nothing changes"
+    story.on(ev.Resize("SIGTTIN", 1), 50.0)
+    said = logged(story.on(ev.Resize("SIGTTIN", 1), 50.0))
+    assert said == "SIGTTIN: there is room for 2 workers; nothing changes"
+
+
+# --- Whatever happens, in whichever order ---
+
+
+def closed(story: Story) -> Story:
+    """All that were told to drain accept no more."""
+    for worker in story.fleet.workers:
+        if worker.state is WorkerState.DRAINING:
+            story.on(ev.Closed(worker.pid), 62.0)
+    return story
+
+
+class Reloading(World):
+    """Reloads and changes of the number among all that may happen."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.fleet = Fleet(self.fleet.size, self.fleet.timing, 24)
+
+    def perform(self, action: Action) -> list[ev.Event]:
+        if isinstance(action, do.Signal) and action.number == SIGTERM and self.fleet.is_up():
+            self.check_relief(action.pid)
+        return super().perform(action)
+
+    def check_relief(self, pid: int) -> None:
+        """Whoever is told to go leaves as many behind as shall serve, or was not serving."""
+        if pid in self.ready:
+            serving = (WorkerState.READY, WorkerState.RETIRING, WorkerState.SILENT)
+            others = [each for each in self.fleet.workers if each.pid != pid and each.state in serving]
+            assert len(others) >= self.fleet.size
+
+    def check(self) -> None:
+        fleet = self.fleet
+        assert {each.slot: each.pid for each in fleet.workers if each.pid} == {
+            at: pid for pid, at in self.slots.items()
+        }
+        assert len(fleet.workers) <= fleet.slots
+        if self.exit_code is None and fleet.is_up():
+            gone = {WorkerState.RETIRING, WorkerState.SILENT, WorkerState.DRAINING, WorkerState.KILLED}
+            staying = [each for each in fleet.workers if each.state not in gone]
+            assert len([each for each in staying if each.state is not WorkerState.FAILED]) <= fleet.size
+            assert len(staying) >= fleet.size or len(fleet.workers) >= 2 * fleet.size
+
+    def live(self) -> None:
+        kind = self.chance.randrange(20)
+        told = [pid for pid in self.slots if SIGTERM in self.signals.get(pid, ()) and pid in self.ready]
+        if told and kind > 15:
+            self.on(ev.Closed(self.chance.choice(told)))
+            return
+        if kind == 0:
+            self.on(hup(self.chance.choice((1, 2, 3, 4)), self.chance.choice((1, 2)), self.fleet.timing))
+        elif kind == 1 and self.fleet.state is not FleetState.NEW:
+            self.on(ev.Resize("SIGTTIN", self.chance.choice((-1, 1))))
+        else:
+            super().live()
+
+    def settle(self) -> None:
+        """From here all goes well."""
+        self.frozen.clear()
+        for _ in range(400):
+            if self.exit_code is not None:
+                return
+            for pid in list(self.slots):
+                if SIGKILL in self.signals.get(pid, ()) or SIGTERM in self.signals.get(pid, ()):
+                    self.die(pid, 0)
+                elif pid in self.last_words:
+                    self.die(pid, self.last_words[pid])
+                elif pid not in self.ready:
+                    self.ready.add(pid)
+                    self.on(ev.Ready(pid))
+            self.wait()
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_whatever_happened_the_newest_version_serves_in_the_end(seed: int) -> None:
+    world = Reloading(seed)
+    world.on(ev.Start())
+    for _ in range(world.chance.randrange(160)):
+        if world.exit_code is None:
+            world.live()
+    world.settle()
+    fleet = world.fleet
+    if world.exit_code is None:
+        assert fleet.rollout is None
+        assert [(each.state, each.generation) for each in fleet.workers] == [
+            (WorkerState.READY, fleet.generation)
+        ] * fleet.size
