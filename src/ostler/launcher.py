@@ -114,7 +114,7 @@ class _Service:
             return Worker(config, opened, self._board, slot, channel, dump, self._logs, self._app).run()
 
         welcome = f"ostler {__version__} listening on {{url}} ({_size(config)})"
-        return Plan(config.workers, timing, work, opened, welcome, config.reload_batch)
+        return Plan(config.workers, timing, work, opened, welcome, __version__, config.reload_batch)
 
     def _replan(self, most: int) -> Plan:
         """Read the configuration again, and open what it asks for."""

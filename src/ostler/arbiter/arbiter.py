@@ -21,6 +21,7 @@ from ostler.arbiter.diagnosis import can_answer, explain
 from ostler.arbiter.fleet import Fleet, ImpossibleEvent
 from ostler.arbiter.inquiries import Inquiries
 from ostler.arbiter.plan import Plan, Replan
+from ostler.arbiter.status import status
 from ostler.control.server import Client, ControlServer, Question
 from ostler.errors import OstlerError
 from ostler.logs import Logs, printable
@@ -79,6 +80,7 @@ class Arbiter:
         self._channels: dict[int, Channel] = {}  # pid -> our end; a worker's process has one until it is reaped
         self._slots: dict[int, int] = {}  # pid -> slot
         self._dumps: dict[int, Dump] = {}  # pid -> where the process writes its stacks when it is asked
+        self._started_ns = time.monotonic_ns()
         self._patience = 0.0  # what is left of _STACKS_WITHIN in this turn
         self._poll = select.poll()
         self._control = ControlServer(control, logs)
@@ -319,6 +321,16 @@ class Arbiter:
             self._control.wait(client)
             self._reload("ostler reload", [client])
             return
+        if words == ["stop"]:
+            self._control.wait(client)  # our end is the answer
+            self._feed(ev.Stop("ostler ctl stop"))
+            return
+        if words == ["status"]:
+            self._control.answer(client, self._status())
+            return
+        if words[:1] == ["scale"] and len(words) == 2 and words[1].isdecimal():
+            self._scale(client, int(words[1]))
+            return
         if words[:1] != ["stacks"] or len(words) > 2:
             self._control.answer(client, f"unknown question {printable(' '.join(words))!r}", is_error=True)
             return
@@ -332,6 +344,23 @@ class Arbiter:
         self._inquiries.begin(client, {pid: f"worker {slot} (pid {pid})" for slot, pid in sorted(living.items())})
         for pid in living.values():
             os.kill(pid, STACKS)
+
+    def _status(self) -> str:
+        import json  # for those who ask
+
+        known = status(self._fleet, self._board, self._plan, self._started_ns, time.monotonic_ns())
+        return json.dumps(known) + "\n"
+
+    def _scale(self, client: Client, size: int) -> None:
+        before = self._fleet.size
+        if size < 1 or size > self._fleet.most:
+            text = f"from 1 to {self._fleet.most} workers are possible without a restart"
+            self._control.answer(client, text, is_error=True)
+            return
+        if size != before:
+            self._feed(ev.Resize("ostler ctl scale", size - before))
+        after = self._fleet.size
+        self._control.answer(client, f"{after} worker{'s' * (after > 1)}, {before} before\n", is_error=after != size)
 
     def _take_stacks(self, pid: int) -> str:
         """The stacks of a worker that cannot tell them itself."""

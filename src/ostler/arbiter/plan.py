@@ -28,6 +28,7 @@ class Plan(NamedTuple):
     work: Work
     listeners: Sequence[Listener] = ()
     welcome: str = "listening on {url}"
+    version: str = ""  # ours
     batch: int = 1
     commit: Callable[[], None] = _nothing  # this one serves: close and say what the one before it leaves behind
     revert: Callable[[], None] = _nothing  # it does not: back to the one before it

@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, str] = {
     "serve": "serve a web application",
     "daphne": "serve an ASGI application with daphne's command line",
     "check": "show the configuration and where each value comes from, and whether the application loads",
+    "ctl": "ask a running server: status, reload, scale, stop, stacks",
     "reload": "have a running server take up new code and configuration",
     "stacks": "show where the threads of a running server are, with their requests",
     "help": "explain a command and its options",
@@ -65,6 +66,10 @@ def _run(arguments: list[str]) -> int:
         from ostler.cli.check import check
 
         return check(rest)
+    if command == "ctl":
+        from ostler.cli.ctl import ctl
+
+        return ctl(rest)
     if command == "reload":
         from ostler.cli.reload import reload
 

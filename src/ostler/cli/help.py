@@ -34,6 +34,11 @@ def explain(arguments: list[str]) -> int:
 
         print(USAGE, end="")
         return 0
+    if topic == "ctl":
+        from ostler.cli import ctl
+
+        print(ctl.USAGE, end="")
+        return 0
     if topic == "reload":
         from ostler.cli import reload
 

@@ -30,8 +30,11 @@ def find(path: str | None, pid: int | None) -> str:
     return next(iter(found.values()))
 
 
-def ask(path: str, question: str, patient: bool = False) -> str:
-    """The answer's text; OstlerError when there is none, or when it is a complaint. `patient`: it may take for ever."""
+def ask(path: str, question: str, *, patient: bool = False, until_end: bool = False) -> str:
+    """The answer's text; OstlerError when there is none, or when it is a complaint.
+
+    `patient`: it may take for ever. `until_end`: the server's end is an answer too.
+    """
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(_WITHIN)
         try:
@@ -47,6 +50,8 @@ def ask(path: str, question: str, patient: bool = False) -> str:
     head, _, text = answer.decode("utf-8", "replace").partition("\n")
     if head == "ok":
         return text
+    if until_end and not answer:
+        return ""
     raise OstlerError(text or f"the server at {path} closed the connection: does it run as another user?")
 
 

@@ -1,8 +1,8 @@
 """The arbiter's end: takes one line from each client, and gives one answer.
 
 Nothing here waits: what a client does or fails to do costs it its own connection, after `PATIENCE`.
-A question is a line of words, at most `LINE` bytes: "stacks", "stacks 1". The answer is "ok" or "error" on a line, then
-the text, then the end.
+A question is a line of words, at most `LINE` bytes: "stacks 1", "reload", "scale 4". The answer is "ok" or "error" on a
+line, then the text, then the end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Signals that do not stop: logs are reopened, the rest is ignored and said."""
+"""Signals that neither stop nor reload: logs are reopened, the rest is ignored and said."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _asked(ask: object, access: Path) -> bool:
     return "/two" in access.read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU])
+@pytest.mark.parametrize("number", [signal.SIGUSR2])
 def test_verbs_of_others_are_ignored_and_said(serve: Serve, number: signal.Signals) -> None:
     server = serve(serve.source(APP))
     [worker] = server.children()

@@ -1,0 +1,93 @@
+"""`ostler ctl`: ask a running server, or tell it what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ostler.cli.asking import OPTIONS, which
+from ostler.cli.reload import reload
+from ostler.cli.stacks import stacks
+from ostler.config.names import closest, did_you_mean
+from ostler.control.client import ask
+from ostler.errors import ConfigError
+
+__all__ = ["USAGE", "ctl"]
+
+USAGE = f"""\
+Usage: ostler ctl VERB [--pid PID | --control PATH]
+
+Ask a running server, or tell it what to do.
+
+  status [--json]  the server, and for each worker: state, age, requests, what runs and waits, memory
+  reload           read the configuration again and replace the workers; waits for the end (ostler reload)
+  scale N          have N workers, until the next reload or restart
+  stop             end when the running requests have ended, at most after graceful_timeout; waits for the end
+  stacks [WORKER]  where the threads of its workers are (ostler stacks)
+
+{OPTIONS}"""
+
+_VERBS = ("status", "reload", "scale", "stop", "stacks")
+_COLUMNS = (
+    ("worker", "worker"), ("pid", "pid"), ("state", "state"), ("age", "age"), ("requests", "requests"),
+    ("5xx", "errors"), ("running", "in_flight"), ("queued", "queued"), ("connections", "connections"),
+    ("threads", "threads"), ("memory", "rss"),
+)  # fmt: skip
+
+
+def ctl(arguments: list[str]) -> int:
+    """Run one verb; returns its exit code."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0 if arguments else ConfigError.exit_code
+    verb, *rest = arguments
+    if verb == "reload":
+        return reload(rest)
+    if verb == "stacks":
+        return stacks(rest)
+    if verb not in _VERBS:
+        meant = did_you_mean(closest(verb, list(_VERBS)))
+        raise ConfigError(f'unknown verb "{verb}"{meant or " - there are " + ", ".join(_VERBS)}')
+    is_json = verb == "status" and "--json" in rest
+    words, path = which("ctl", [word for word in rest if word != "--json"] if is_json else rest)
+    if path is None:
+        print(USAGE, end="")
+        return 0
+    wanted = 1 if verb == "scale" else 0
+    if len(words) > wanted:
+        raise ConfigError(f'unexpected "{words[wanted]}": see ostler ctl --help')
+    if verb == "scale":
+        if not words or not words[0].isdecimal() or int(words[0]) < 1:
+            raise ConfigError("scale needs the number of workers: ostler ctl scale 4")
+        print(ask(path, f"scale {words[0]}"), end="")
+    elif verb == "stop":
+        ask(path, "stop", patient=True, until_end=True)
+        print("stopped")
+    else:
+        answer = ask(path, "status")
+        print(answer if is_json else _table(json.loads(answer)), end="")
+    return 0
+
+
+def _table(status: dict[str, Any]) -> str:
+    """For people."""
+    listening = ", ".join(status["listening"])
+    reloading = ", reloading" if status["reloading"] else ""
+    head = (
+        f"ostler {status['version']}, pid {status['pid']}, {status['state']}{reloading} for {_span(status['uptime'])}"
+    )
+    rows = [[title for title, _ in _COLUMNS]]
+    for worker in status["workers"]:
+        shown = {**worker, "age": _span(worker["age"]), "rss": f"{worker['rss'] / 1048576:.0f}M"}
+        rows.append([str(shown[key]) for _, key in _COLUMNS])
+    widths = [max(len(row[at]) for row in rows) for at in range(len(_COLUMNS))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join([head, f"listening on {listening}", "", *lines, ""])
+
+
+def _span(seconds: float) -> str:
+    """ "3s", "12m", "5h", "9d"."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f}{unit}"
+    return f"{seconds:.0f}s"

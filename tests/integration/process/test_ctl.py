@@ -1,0 +1,87 @@
+"""`ostler ctl`: what a running server tells of itself, and what it can be told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.helpers import Serve, Server
+from tests.integration.helpers.apps import HOLD
+from tests.integration.process.test_death import HELD, wait_held
+from tests.integration.process.test_reload import answer, version
+
+
+def ctl(server: Server, *words: str) -> subprocess.CompletedProcess[str]:
+    """`ostler ctl WORDS`, to its end."""
+    command = [sys.executable, "-m", "ostler", "ctl", *words, "--pid", str(server.pid)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_status(serve: Serve) -> None:
+    server = serve(serve.source(HOLD), "--workers", "2")
+    with server.connect() as running:
+        running.send(HELD)
+        wait_held(server, serve)
+        known = json.loads(ctl(server, "status", "--json").stdout)
+        (serve.directory / "go").touch()
+        running.response()
+    assert (known["pid"], known["state"], known["wanted"], known["reloading"]) == (server.pid, "serving", 2, False)
+    assert known["listening"][0].startswith("http://127.0.0.1:")
+    assert [worker["pid"] for worker in known["workers"]] == server.children()
+    assert {worker["state"] for worker in known["workers"]} == {"ready"}
+    assert sum(worker["in_flight"] for worker in known["workers"]) == 1
+    assert all(worker["rss"] > 1 << 20 for worker in known["workers"])
+    shown = ctl(server, "status").stdout.splitlines()
+    assert shown[0].startswith("ostler ")
+    assert shown[1].startswith("listening on http://127.0.0.1:")
+    assert shown[3].split()[:4] == ["worker", "pid", "state", "age"]
+    assert [line.split()[1] for line in shown[4:]] == [str(pid) for pid in server.children()]
+
+
+def test_scale(serve: Serve) -> None:
+    server = serve(version(serve, "v"))
+    done = ctl(server, "scale", "3")
+    assert (done.returncode, done.stdout) == (0, "3 workers, 1 before\n")
+    server.wait_children(3)
+    assert ctl(server, "scale", "3").stdout == "3 workers, 3 before\n"
+    assert ctl(server, "scale", "1").returncode == 0
+    server.wait_children(1)
+    done = ctl(server, "scale", "1000")
+    assert (done.returncode, done.stderr) == (1, "ostler: from 1 to 64 workers are possible without a restart\n")
+
+
+def test_reload(serve: Serve) -> None:
+    server = serve(version(serve, "old"))
+    version(serve, "new")
+    assert ctl(server, "reload").stdout.startswith("reloaded in ")
+    assert answer(server).startswith("new ")
+
+
+def test_stop_waits_for_the_end(serve: Serve) -> None:
+    server = serve(version(serve, "v"))
+    done = ctl(server, "stop")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
+    assert server.wait(within=2.0) == 0
+    assert "ostler ctl stop: stopping" in server.log
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["statsu"], 'unknown verb "statsu" - did you mean "status"?'),
+        (["scale"], "scale needs the number of workers: ostler ctl scale 4"),
+        (["scale", "0"], "scale needs the number of workers"),
+        (["scale", "two"], "scale needs the number of workers"),
+        (["stop", "now"], 'unexpected "now": see ostler ctl --help'),
+        (["status", "--jsn"], 'unexpected "--jsn"'),
+    ],
+)
+def test_wrong_words_are_one_line(serve: Serve, words: list[str], said: str) -> None:
+    server = serve(version(serve, "v"))
+    done = ctl(server, *words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert said in done.stderr
+    assert server.children()
