@@ -250,6 +250,7 @@ class Arbiter:
             case do.Withdraw():
                 self._board.leave()
             case do.RefuseNewcomers():
+                self._board.leave()
                 for listener in self._plan.listeners:
                     listener.refuse_newcomers()
             case do.CloseListeners():

@@ -13,12 +13,14 @@ use std::sync::atomic::Ordering::Relaxed;
 /// How long a connection that has just been accepted may take to send its request while the worker drains.
 const FIRST_REQUEST: u64 = 1_000_000_000;
 /// How long a connection must have been idle to be closed by a drain without a word: a request may be on its way to one
-/// that has just been used, and would be lost. If it comes, its answer says `Connection: close`.
-pub(super) const IDLE: u64 = 1_000_000_000;
+/// that has just been used, and would be lost. If it comes, its answer says `Connection: close`. Who is replaced has time;
+/// where the whole server stops, somebody waits.
+const IDLE: u64 = 2_000_000_000;
+const IDLE_AT_STOP: u64 = 100_000_000;
 
 impl Core {
-    /// Stops accepting after what the kernel has queued; idle connections close, within a second, and the others get their
-    /// answers.
+    /// Stops accepting after what the kernel has queued; idle connections close, within two seconds, and the others get
+    /// their answers.
     pub fn drain(&self) {
         let now = sys::monotonic_ns();
         self.score.state.store(score::DRAINING, Relaxed);
@@ -56,14 +58,20 @@ impl Core {
             };
             if conn.served == 0 {
                 state.set_deadline(index, tick_after(now, FIRST_REQUEST));
-            } else if now.saturating_sub(conn.since) < IDLE {
-                let due = tick_after(conn.since, IDLE);
+            } else if now.saturating_sub(conn.since) < self.last_idle() {
+                let due = tick_after(conn.since, self.last_idle());
                 state.set_deadline(index, due);
             } else {
                 self.close(&mut state, index);
             }
         }
         self.find_runner(&mut state);
+    }
+
+    /// How long a connection may be idle while we drain.
+    pub(super) fn last_idle(&self) -> u64 {
+        let idle = if self.score.is_leaving() { IDLE_AT_STOP } else { IDLE };
+        idle.min(self.settings.keepalive)
     }
 
     /// Ends the app threads: each leaves when its request has ended.

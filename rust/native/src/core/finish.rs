@@ -1,7 +1,6 @@
 //! The end of a request: counts, the log line, and what becomes of its connection.
 
 use super::conn::Phase;
-use super::drain::IDLE;
 use super::exchange::Finished;
 use super::request::{Request, Token, BUFFER};
 use super::timers::tick_after;
@@ -120,7 +119,7 @@ impl Core {
         }
         // A drain that began after the head had promised to go on: the next request may be on its way.
         let idle = if draining {
-            IDLE.min(self.settings.keepalive)
+            self.last_idle()
         } else {
             self.settings.keepalive
         };
