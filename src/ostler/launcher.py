@@ -16,6 +16,7 @@ from ostler.arbiter.timing import Timing
 from ostler.errors import OstlerError
 from ostler.logs import Logs, ensure_standard_streams
 from ostler.proc.limits import raise_open_files
+from ostler.proc.notify import Notifier
 from ostler.proc.pidfile import Pidfile
 from ostler.stats.scoreboard import Scoreboard
 
@@ -91,7 +92,8 @@ class _Service:
         fleet = Fleet(plan.size, plan.timing, max(_ROOM * plan.size, _LEAST_ROOM))
         self._board = Scoreboard(fleet.slots)
         replan = self._replan if self._reread else None
-        return Arbiter(fleet, plan, self._board, self._logs, replan, self._config.control).run()
+        notifier = Notifier(os.environ)
+        return Arbiter(fleet, plan, self._board, self._logs, replan, self._config.control, notifier).run()
 
     def _plan(self, config: Config) -> Plan:
         opened = self._open = self.listeners.open(

@@ -28,6 +28,7 @@ from ostler.logs import Logs, printable
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
 from ostler.proc.fork import fork
+from ostler.proc.notify import Notifier
 from ostler.proc.reap import reap
 from ostler.proc.signals import STACKS, SignalQueue, name_of
 from ostler.proc.threads import threads_of
@@ -68,6 +69,7 @@ class Arbiter:
         logs: Logs,
         replan: Replan | None = None,
         control: str | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self._fleet = fleet
         self._plan = plan
@@ -80,6 +82,7 @@ class Arbiter:
         self._channels: dict[int, Channel] = {}  # pid -> our end; a worker's process has one until it is reaped
         self._slots: dict[int, int] = {}  # pid -> slot
         self._dumps: dict[int, Dump] = {}  # pid -> where the process writes its stacks when it is asked
+        self._notifier = notifier or Notifier({})
         self._started_ns = time.monotonic_ns()
         self._patience = 0.0  # what is left of _STACKS_WITHIN in this turn
         self._poll = select.poll()
@@ -117,6 +120,7 @@ class Arbiter:
             (reason, clients), self._next = self._next, None
             self._reload(reason, clients)
         now = time.monotonic()
+        self._notifier.beat(now)
         self._control.expire(now)
         self._inquiries.expire(now)
         deadline = self._fleet.deadline()
@@ -125,7 +129,12 @@ class Arbiter:
 
     def _timeout(self) -> int | None:
         """Milliseconds until the next deadline, rounded up so that it has passed then."""
-        deadlines = (self._fleet.deadline(), self._control.deadline(), self._inquiries.deadline())
+        deadlines = (
+            self._fleet.deadline(),
+            self._control.deadline(),
+            self._inquiries.deadline(),
+            self._notifier.deadline(),
+        )
         deadline = min((each for each in deadlines if each is not None), default=None)
         return None if deadline is None else max(0, ceil((deadline - time.monotonic()) * 1000))
 
@@ -166,6 +175,7 @@ class Arbiter:
         self._tell(self._waiting, False, "another reload came before this one was through")
         self._waiting = list(clients)
         self._proven, self._plan = self._plan, plan
+        self._notifier.reloading()
         self._feed(ev.Reload(reason, plan.size, plan.timing, plan.batch))
 
     def _restore(self) -> None:
@@ -240,6 +250,7 @@ class Arbiter:
                 for listener in self._plan.listeners:
                     probes = "probes are answered on {url}"
                     self._logs.info((probes if listener.is_admin else self._plan.welcome).format(url=listener.url))
+                self._notifier.ready(self._serving())
             case do.NameCut(slot):
                 self._name_cut(slot)
             case do.Look():
@@ -249,7 +260,9 @@ class Arbiter:
                 self._diagnose(slot, pid, silence)
             case do.Withdraw():
                 self._board.leave()
+                self._notifier.stopping()
             case do.RefuseNewcomers():
+                self._notifier.stopping()
                 self._board.leave()
                 for listener in self._plan.listeners:
                     listener.refuse_newcomers()
@@ -267,9 +280,17 @@ class Arbiter:
             case do.ReloadEnded(is_done, text):
                 self._tell(self._waiting, is_done, text)
                 self._waiting = []
+                if self._fleet.is_up():
+                    failed = "the last reload has failed; the old version serves"
+                    self._notifier.ready(self._serving() if is_done else failed)
             case do.Exit(code):
                 self._exit_code = code
         return []
+
+    def _serving(self) -> str:
+        """ "2 workers serve http://127.0.0.1:8000"."""
+        size, urls = self._fleet.size, [listener.url for listener in self._plan.listeners if not listener.is_admin]
+        return f"{size} worker{'s serve' if size > 1 else ' serves'} {', '.join(urls)}"
 
     def _spawn(self, slot: int) -> ev.Event:
         try:
