@@ -15,6 +15,7 @@ from ostler.arbiter.plan import Plan
 from ostler.arbiter.timing import Timing
 from ostler.errors import OstlerError
 from ostler.logs import Logs, ensure_standard_streams
+from ostler.proc import identity
 from ostler.proc.limits import raise_open_files
 from ostler.proc.notify import Notifier
 from ostler.proc.pidfile import Pidfile
@@ -37,7 +38,7 @@ _HANDSHAKES = 0.1
 _ROOM = 4
 _LEAST_ROOM = 128
 # What is settled when the server starts.
-_FIXED = ("control", "pidfile", "unix_mode")
+_FIXED = ("control", "pidfile", "umask", "unix_mode")
 
 
 def run(config: Config, app: Callable[..., Any] | None = None, reread: Callable[[], Config] | None = None) -> int:
@@ -52,7 +53,9 @@ def run(config: Config, app: Callable[..., Any] | None = None, reread: Callable[
     home = _logical_directory()
     if config.chdir is not None:
         os.chdir(config.chdir)
-    logs = Logs(config.error_log, config.access_log, config.log_level)
+    if config.umask is not None:
+        os.umask(config.umask)
+    logs = Logs(config.error_log, config.access_log, config.log_level, _owner(config))
     pidfile = Pidfile(config.pidfile) if config.pidfile is not None else None
     service = _Service(config, app, reread, home, logs)
     try:
@@ -97,7 +100,11 @@ class _Service:
 
     def _plan(self, config: Config) -> Plan:
         opened = self._open = self.listeners.open(
-            config.bind, backlog=config.backlog, unix_mode=config.unix_mode, admin=config.admin_bind
+            config.bind,
+            backlog=config.backlog,
+            unix_mode=config.unix_mode,
+            admin=config.admin_bind,
+            owner=_owner(config),
         )
         has_door = any(listener.is_ours and not listener.is_unix for listener in opened)
         timing = Timing(
@@ -176,6 +183,14 @@ class _Service:
             self._logs.change(config.error_log, config.access_log, config.log_level)
         except (OSError, OstlerError) as error:
             self._logs.warning(f"after the failed reload: {error}")
+
+
+def _owner(config: Config) -> tuple[int, int] | None:
+    """User and group of what workers must reach; None: ours."""
+    if config.user is None and config.group is None:
+        return None
+    found = identity.find(config.user, config.group)
+    return found.uid, found.gid
 
 
 def _logical_directory() -> str:

@@ -32,8 +32,12 @@ _READER_MS = 100
 class Logs:
     """The open logs of this process and its children; `error` and `access` are paths or "-"."""
 
-    def __init__(self, error: str = "-", access: str | None = None, level: int = INFO) -> None:
+    def __init__(
+        self, error: str = "-", access: str | None = None, level: int = INFO, owner: tuple[int, int] | None = None
+    ) -> None:
         self.level = level
+        # User and group who must be able to open the files again; None: we.
+        self.owner = owner
         # Descriptor -> path, for those that are files.
         self._paths: dict[int, str] = {}
         self.error_fd = self._open("error_log", error, _STDERR)
@@ -83,7 +87,7 @@ class Logs:
         """Open the files again after they were moved away; one that cannot be stays as it is."""
         for fd, path in self._paths.items():
             try:
-                fresh = _open_file(path)
+                fresh = _open_file(path, self.owner)
             except OSError as error:
                 self.error(f"cannot reopen {path}: {error.strerror}; the old file is used on")
                 continue
@@ -92,7 +96,7 @@ class Logs:
 
     def change(self, error: str, access: str | None, level: int) -> None:
         """Write elsewhere from now on; OstlerError when that cannot be opened, and then nothing has changed."""
-        fresh = Logs(error, access, level)
+        fresh = Logs(error, access, level, self.owner)
         self.close()
         self.level = level
         self._paths, self.error_fd, self.access_fd = fresh._paths, fresh.error_fd, fresh.access_fd
@@ -108,7 +112,7 @@ class Logs:
             return standard
         path = os.path.abspath(path)
         try:
-            fd = _open_file(path)
+            fd = _open_file(path, self.owner)
         except OSError as error:
             raise OstlerError(f"{option} {path}: {error.strerror}") from None
         self._paths[fd] = path
@@ -167,5 +171,11 @@ def _takes(fd: int) -> bool:
     return bool(poll.poll(_READER_MS))
 
 
-def _open_file(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def _open_file(path: str, owner: tuple[int, int] | None) -> int:
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    if owner is not None and os.geteuid() == 0 and stat.S_ISREG(os.fstat(fd).st_mode):
+        try:
+            os.fchown(fd, *owner)
+        except OSError:  # a file system without owners
+            pass
+    return fd

@@ -32,9 +32,15 @@ class Listeners:
         self._passed: list[Address] | None = None  # by systemd; None: not asked yet
 
     def open(
-        self, addresses: Sequence[Address], *, backlog: int, unix_mode: int, admin: Sequence[Address] = ()
+        self,
+        addresses: Sequence[Address],
+        *,
+        backlog: int,
+        unix_mode: int,
+        admin: Sequence[Address] = (),
+        owner: tuple[int, int] | None = None,
     ) -> list[Listener]:
-        """Listen on all of these; `admin`: those for probes. What is open already is kept.
+        """Listen on all of these; `admin`: those for probes; `owner`: of unix sockets. What is open already is kept.
 
         Raises BindError, and then listens where it did before. Port 0 stands for the port it was given first.
         """
@@ -54,6 +60,11 @@ class Listeners:
                     address, is_admin, _ = key
                     opened = _open_patiently(address, admin if is_admin else public, backlog, unix_mode)
                     fresh[key] = [listener._replace(is_admin=is_admin) for listener in opened]
+                    if owner is not None and isinstance(address, UnixAddress) and not address.is_abstract:
+                        os.chown(address.path, *owner)
+        except OSError as error:
+            _close(fresh.values())
+            raise BindError(f"bind: the socket cannot be given to its user: {error.strerror}") from None
         except BindError:
             _close(fresh.values())
             raise

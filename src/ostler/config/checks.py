@@ -4,6 +4,7 @@ import os
 
 from ostler.config.address import Address, TcpAddress, UnixAddress
 from ostler.config.settings import Config
+from ostler.proc import identity
 
 __all__ = ["check_directories", "check_values"]
 
@@ -20,6 +21,12 @@ def check_values(config: Config) -> None:
         limit = _named(config, "limit_request_body")
         problem = f"{config.body_memory} is more than {limit}: no body could be that large"
         raise config.complaint("body_memory", problem)
+    for name, given in (("user", (config.user, None)), ("group", (None, config.group))):
+        if config.values[name] is not None:
+            try:
+                identity.find(*given)
+            except ValueError as error:
+                raise config.complaint(name, str(error)) from None
     seen: set[Address] = set()
     for name in ("bind", "admin_bind"):
         for address in config.values[name]:

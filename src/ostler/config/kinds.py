@@ -28,6 +28,7 @@ __all__ = [
     "LogFormat",
     "Many",
     "Maybe",
+    "Name",
     "Path",
     "Permissions",
     "Span",
@@ -199,6 +200,20 @@ class Path(Text):
         if not isinstance(value, str) or not value or "\0" in value:
             raise ValueError
         return value
+
+
+class Name(Text):
+    """A name as the system's databases have them, or a number."""
+
+    __slots__ = ()
+
+    def read(self, value: object) -> str:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return str(value)
+        text = super().read(value)
+        if any(mark in text for mark in ":/ "):
+            raise ValueError
+        return text
 
 
 class UrlPath(Text):

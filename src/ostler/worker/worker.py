@@ -17,6 +17,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ostler.errors import AppLoadError, BootError
+from ostler.proc import identity
 from ostler.proc.channel import Channel
 from ostler.proc.fork import finish, leave
 from ostler.proc.signals import STACKS, SignalQueue
@@ -86,6 +87,7 @@ class Worker:
         self._board.begin(self._slot, os.getpid())
         self._prepare_boot()
         try:
+            self._become_user()
             apps = self._load()
             self._take_signals()
             self._core = self._open_core(apps)
@@ -114,6 +116,16 @@ class Worker:
         self._channel.receive()
         if not self._channel.is_open:  # it died before we asked
             leave(0)
+
+    def _become_user(self) -> None:
+        """Give up root's rights before any code of the application runs."""
+        if self._config.user is None and self._config.group is None:
+            return
+        try:
+            identity.find(self._config.user, self._config.group).assume()
+        except (OSError, ValueError) as error:
+            who = self._config.user or self._config.group
+            raise BootError(f"the worker cannot run as {who}: {error}") from None
 
     def _load(self) -> list[Mounted]:
         loading.extend_path(self._config.pythonpath)

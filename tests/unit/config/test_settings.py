@@ -87,6 +87,9 @@ def test_defaults() -> None:
         "log_level": 20,
         "config": None,
         "pidfile": None,
+        "user": None,
+        "group": None,
+        "umask": None,
     }
 
 

@@ -1,6 +1,6 @@
 """Options of the server as a process among others."""
 
-from ostler.config.kinds import Maybe, Path
+from ostler.config.kinds import Maybe, Name, Path, Permissions
 from ostler.config.option import Group, Option
 
 __all__ = ["Process"]
@@ -23,6 +23,29 @@ class Process(Group):
         short="-c",
         gunicorn="config",
         uwsgi="ini yaml json xml",
+    )
+    user = Option(
+        Maybe(Name("USER", "a user of this system")),
+        "none",
+        "The user that the workers run as, by name or number, with its groups. Only root can choose another one; the "
+        "arbiter stays what it is. Log files and unix sockets are given to that user.",
+        gunicorn="user",
+        uwsgi="uid",
+    )
+    group = Option(
+        Maybe(Name("GROUP", "a group of this system")),
+        "none",
+        "The group that the workers run as, by name or number; without it that of `user`.",
+        gunicorn="group",
+        uwsgi="gid",
+    )
+    umask = Option(
+        Maybe(Permissions()),
+        "none",
+        "The permissions that new files of the server and the application do not have, such as 027; none leaves what "
+        "the server was started with.",
+        gunicorn="umask",
+        uwsgi="umask",
     )
     pidfile = Option(
         Maybe(Path("FILE", "a file")),

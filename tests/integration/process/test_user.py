@@ -1,0 +1,98 @@
+"""Workers that give up root's rights; the arbiter keeps them."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import Serve
+from tests.integration.process.test_death import GET
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+# All that the worker needs is imported by root: the interpreter may lie where nobody else can read it.
+SCRIPT = """
+import encodings.idna, json, os, stringprep
+import ostler, ostler.native, ostler.worker.worker, ostler.launcher, ostler.config
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    mask = os.umask(0)
+    os.umask(mask)
+    return [json.dumps([os.getresuid(), os.getresgid(), os.getgroups(), mask]).encode()]
+
+ostler.serve(application, bind="unix:{directory}/app.sock", error_log="error.log", access_log="access.log", {options})
+"""
+
+
+@pytest.fixture
+def public() -> Iterator[Serve]:
+    """In a directory that everybody may enter, unlike the tests' own."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        launcher = Serve(Path(directory))
+        yield launcher
+        for server in launcher.servers:
+            server.end()
+
+
+@needs_root
+@pytest.mark.parametrize("by", ["name", "number"])
+def test_workers_run_as_the_user_with_its_groups(public: Serve, by: str) -> None:
+    nobody = pwd.getpwnam("nobody")
+    user = '"nobody"' if by == "name" else nobody.pw_uid
+    directory = public.directory
+    (directory / "script.py").write_text(SCRIPT.format(directory=directory, options=f"user={user}, umask='027'"))
+    server = public(None, python=("script.py",), bind=[], ready=False)
+    server.log_path = directory / "error.log"
+    server.wait_for(server.log_path.exists, "the log")
+    server.wait_ready()
+    uid, gid = nobody.pw_uid, nobody.pw_gid
+    with server.connect() as connection:
+        said = connection.request(GET).body
+    assert said == f"[[{uid}, {uid}, {uid}], [{gid}, {gid}, {gid}], [{gid}], {0o027}]".encode()
+    for name in ("app.sock", "error.log", "access.log"):
+        found = os.stat(directory / name)
+        assert (name, found.st_uid, found.st_gid) == (name, uid, gid)
+    assert os.stat(f"/proc/{server.pid}").st_uid == 0
+    (directory / "access.log").rename(directory / "access.log.1")
+    server.kill(signal.SIGUSR1)
+    server.wait_for((directory / "access.log").exists, "a new access log")
+
+    def is_written() -> bool:
+        """By the worker, a moment after the arbiter."""
+        with server.connect() as connection:
+            connection.request(GET)
+        return (directory / "access.log").stat().st_size > 0
+
+    server.wait_for(is_written, "a line in the new access log")
+    assert server.stop() == 0
+
+
+@needs_root
+def test_group_alone(public: Serve) -> None:
+    gid = grp.getgrnam("daemon").gr_gid
+    (public.directory / "script.py").write_text(SCRIPT.format(directory=public.directory, options="group='daemon'"))
+    server = public(None, python=("script.py",), bind=[], ready=False)
+    server.log_path = public.directory / "error.log"
+    server.wait_for(server.log_path.exists, "the log")
+    server.wait_ready()
+    with server.connect() as connection:
+        assert f"[[0, 0, 0], [{gid}, {gid}, {gid}], [{gid}], ".encode() in connection.request(GET).body
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--user", 'there is no user "nosuch" on this system'), ("--group", 'there is no group "nosuch" on this system')],
+)
+def test_unknown_names_are_one_line(serve: Serve, option: str, said: str) -> None:
+    server = serve("app", option, "nosuch", ready=False)
+    assert server.wait() == 2
+    assert server.log == f"ostler: {option}: {said}\n"

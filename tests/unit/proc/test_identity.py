@@ -1,0 +1,44 @@
+"""Users and groups by name and number."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+
+import pytest
+
+from ostler.proc import identity
+
+
+def test_nothing_is_ourselves() -> None:
+    found = identity.find(None, None)
+    assert (found.uid, found.gid, found.is_ours) == (os.geteuid(), os.getegid(), True)
+    found.assume()
+
+
+def test_our_own_name_needs_no_rights() -> None:
+    ours = pwd.getpwuid(os.geteuid())
+    assert identity.find(ours.pw_name, str(os.getegid())).is_ours
+
+
+def test_others_need_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(ValueError, match="only root"):
+        identity.find("root", None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others can only name themselves")
+def test_numbers_need_no_entry() -> None:
+    assert identity.find("54321", "54322")[:2] == (54321, 54322)
+    assert identity.find("54321", None).name == ""
+    assert identity.find(None, "daemon").gid == grp.getgrnam("daemon").gr_gid
+    nobody = pwd.getpwnam("nobody")
+    assert identity.find("nobody", None) == (nobody.pw_uid, nobody.pw_gid, "nobody")
+    assert identity.find(str(nobody.pw_uid), None) == (nobody.pw_uid, nobody.pw_gid, "nobody")
+
+
+@pytest.mark.parametrize(("user", "group"), [("nosuch", None), (None, "nosuch")])
+def test_unknown_names(user: str | None, group: str | None) -> None:
+    with pytest.raises(ValueError, match=r'there is no (user|group) "nosuch" on this system'):
+        identity.find(user, group)
