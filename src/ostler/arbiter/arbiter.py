@@ -172,8 +172,7 @@ class Arbiter:
             self._logs.error(f"{reason}: {text}")
             self._tell(clients, False, text)
             return
-        self._tell(self._waiting, False, "another reload came before this one was through")
-        self._waiting = list(clients)
+        self._waiting += clients  # those of a reload that is not through yet learn how this one went
         self._proven, self._plan = self._plan, plan
         self._notifier.reloading()
         self._feed(ev.Reload(reason, plan.size, plan.timing, plan.batch))

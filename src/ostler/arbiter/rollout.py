@@ -57,6 +57,7 @@ def begin(fleet: Fleet, event: ev.Reload, now: float) -> list[Action]:
     fleet.timing = event.timing
     fleet.size = max(event.size, before[1]) if fleet.is_serving() else event.size
     fleet.look_at = now  # the interval may have changed
+    fleet.hasty = 0  # whatever was worn out so fast may be mended
     for worker in fleet.workers:
         if worker.state is _S.BACKOFF:  # what failed before may work now
             worker.due = now
