@@ -123,7 +123,8 @@ class _Service:
             return Worker(config, opened, self._board, slot, channel, dump, self._logs, self._app).run()
 
         welcome = f"ostler {__version__} listening on {{url}} ({_size(config)})"
-        return Plan(config.workers, timing, work, opened, welcome, __version__, config.reload_batch)
+        watched = config.touch_reload
+        return Plan(config.workers, timing, work, opened, welcome, __version__, config.reload_batch, watched)
 
     def _replan(self, most: int) -> Plan:
         """Read the configuration again, and open what it asks for."""

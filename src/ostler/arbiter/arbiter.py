@@ -22,6 +22,7 @@ from ostler.arbiter.fleet import Fleet, ImpossibleEvent
 from ostler.arbiter.inquiries import Inquiries
 from ostler.arbiter.plan import Plan, Replan
 from ostler.arbiter.status import status
+from ostler.arbiter.touched import Touched
 from ostler.control.server import Client, ControlServer, Question
 from ostler.errors import OstlerError
 from ostler.logs import Logs, printable
@@ -83,6 +84,7 @@ class Arbiter:
         self._slots: dict[int, int] = {}  # pid -> slot
         self._dumps: dict[int, Dump] = {}  # pid -> where the process writes its stacks when it is asked
         self._notifier = notifier or Notifier({})
+        self._touched = Touched(plan.touch_reload, time.monotonic())
         self._started_ns = time.monotonic_ns()
         self._patience = 0.0  # what is left of _STACKS_WITHIN in this turn
         self._poll = select.poll()
@@ -120,6 +122,8 @@ class Arbiter:
             (reason, clients), self._next = self._next, None
             self._reload(reason, clients)
         now = time.monotonic()
+        if (path := self._touched.take(now)) is not None:
+            self._reload(f"{printable(path)} was touched")
         self._notifier.beat(now)
         self._control.expire(now)
         self._inquiries.expire(now)
@@ -134,6 +138,7 @@ class Arbiter:
             self._control.deadline(),
             self._inquiries.deadline(),
             self._notifier.deadline(),
+            self._touched.deadline(),
         )
         deadline = min((each for each in deadlines if each is not None), default=None)
         return None if deadline is None else max(0, ceil((deadline - time.monotonic()) * 1000))
@@ -174,6 +179,7 @@ class Arbiter:
             return
         self._waiting += clients  # those of a reload that is not through yet learn how this one went
         self._proven, self._plan = self._plan, plan
+        self._touched = Touched(plan.touch_reload, time.monotonic())
         self._notifier.reloading()
         self._feed(ev.Reload(reason, plan.size, plan.timing, plan.batch))
 

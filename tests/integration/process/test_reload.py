@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
-from tests.integration.process.test_death import GET, HELD, Load, wait_held
+from tests.integration.process.test_death import GET, HELD, Load, serve_all, wait_held
 
 APP = """
     import os
@@ -84,7 +84,7 @@ def test_reloads_under_load_fail_nobody(serve: Serve, workers: str) -> None:
     [("VERSION = (", "SyntaxError"), ("import nowhere", "nowhere"), ("import os; os._exit(9)", "exit code 9")],
 )
 def test_version_that_does_not_load_changes_nothing(serve: Serve, text: str, said: str) -> None:
-    server = serve(version(serve, "old"), "--workers", "2")
+    server = serve_all(serve, version(serve, "old"), 2)
     before = set(server.children())
     serve.source(text)
     done = reload(server)
@@ -209,6 +209,21 @@ def test_sighup_reloads_too(serve: Serve) -> None:
     server.kill(signal.SIGHUP)
     server.wait_log("reloaded in")
     assert answer(server).startswith("new ")
+
+
+def test_touching_a_file_reloads(serve: Serve) -> None:
+    """One that is not there yet counts when it comes."""
+    touched = serve.directory / "deployed"
+    server = serve(version(serve, "v0"), "--touch-reload", "deployed")
+    for number in (1, 2):
+        version(serve, f"v{number}")
+        touched.touch()
+        server.wait_for(lambda number=number: server.log.count("reloaded in") == number, "a reload")  # type: ignore[misc]
+        assert answer(server).startswith(f"v{number} ")
+    assert f"{touched} was touched: reloading 1 worker" in server.log
+    touched.unlink()
+    server.kill(signal.SIGUSR1)
+    assert answer(server).startswith("v2 ")
 
 
 def test_reloads_at_the_same_time_are_one_after_the_other(serve: Serve) -> None:

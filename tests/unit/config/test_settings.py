@@ -47,6 +47,7 @@ def test_defaults() -> None:
         "unix_mode": 0o660,
         "workers": 1,
         "reload_batch": 1,
+        "touch_reload": (),
         "max_requests": 0,
         "max_requests_jitter": 0,
         "max_rss": 0,

@@ -1,6 +1,6 @@
 """Options that say how many requests run at once, and how many wait."""
 
-from ostler.config.kinds import AutoOr, Choice, Span, Volume, Whole
+from ostler.config.kinds import AutoOr, Choice, Many, Path, Span, Volume, Whole
 from ostler.config.option import Group, Option
 
 __all__ = ["Workers"]
@@ -30,6 +30,12 @@ class Workers(Group):
         1,
         "How many workers a reload replaces at a time, each when its replacement is ready. More is faster and takes "
         "more memory meanwhile.",
+    )
+    touch_reload = Option(
+        Many(Path("FILE", "a file")),
+        "none",
+        "Files whose change asks for a reload, looked at each second: a deployment touches one of them at its end.",
+        uwsgi="touch_reload touch_chain_reload touch_workers_reload",
     )
     max_requests = Option(
         Whole(0, 1_000_000_000_000),
