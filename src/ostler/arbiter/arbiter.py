@@ -169,6 +169,8 @@ class Arbiter:
             self._next = (reason, [*(self._next[1] if self._next else ()), *clients])
             return
         try:
+            if not self._fleet.may_reload():
+                raise OstlerError("the server is stopping")
             if self._replan is None:
                 raise OstlerError("the app was given by a script, which must be started again")
             plan = self._replan(self._fleet.most)
@@ -204,8 +206,10 @@ class Arbiter:
                 self._feed(ev.Closed(pid))
             elif word == "stacks":
                 self._inquiries.hear(pid, text)
-            elif word in ("retire", "renew"):
-                self._feed(ev.Retire(pid, printable(text), is_planned=word == "renew"))
+            elif word == "retire":
+                self._feed(ev.Retire(pid, printable(text)))
+            elif word == "renew":
+                self._feed(ev.Renew(pid, printable(text)))
             elif word in ("failed app", "failed boot"):
                 self._feed(ev.BootFailed(pid, word == "failed app", text))
             else:

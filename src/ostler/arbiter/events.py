@@ -9,8 +9,8 @@ from ostler.arbiter.timing import Timing
 
 __all__ = [
     "Beats", "BootFailed", "Closed", "Due", "Event", "Exited", "GiveUp", "Kept", "Left", "Look", "Opened", "Outdated",
-    "Quit", "Ready", "Relieved", "Reload", "ReloadFailed", "Reopen", "Resize", "Retire", "Silent", "SpawnFailed",
-    "Start", "Started", "Stop", "Surplus", "Tick", "WorkerEvent",
+    "Quit", "Ready", "Relieved", "Reload", "ReloadFailed", "Renew", "Reopen", "Resize", "Retire", "Silent",
+    "SpawnFailed", "Start", "Started", "Stop", "Surplus", "Tick", "WorkerEvent",
 ]  # fmt: skip
 
 
@@ -51,7 +51,13 @@ class Retire(NamedTuple):
 
     pid: int
     reason: str
-    is_planned: bool = False  # a limit that was set is reached: nothing is wrong
+
+
+class Renew(NamedTuple):
+    """A worker says that it has reached a limit that was set: to be replaced when there is room; nothing is wrong."""
+
+    pid: int
+    reason: str
 
 
 class Closed(NamedTuple):
@@ -161,10 +167,10 @@ class ReloadFailed(NamedTuple):
 
 
 Event = (
-    Start | Started | SpawnFailed | Ready | BootFailed | Retire | Closed | Exited | Look | Reload | Resize | Stop | Quit
-    | Reopen | Tick
+    Start | Started | SpawnFailed | Ready | BootFailed | Retire | Renew | Closed | Exited | Look | Reload | Resize
+    | Stop | Quit | Reopen | Tick
 )  # fmt: skip
 WorkerEvent = (
-    Started | SpawnFailed | Ready | BootFailed | Retire | Closed | Exited | Stop | Quit | Due | Silent | Beats
+    Started | SpawnFailed | Ready | BootFailed | Retire | Renew | Closed | Exited | Stop | Quit | Due | Silent | Beats
     | Relieved | Outdated | Kept | Surplus
 )  # fmt: skip

@@ -19,7 +19,8 @@ The theory of a single worker stands in life.py. The fleet as a whole:
   and there are twice as many slots as workers; who finds none free for its successor goes on meanwhile. Whose
   successor is ready does not matter: while more serve than were asked for, one on its way out is relieved, so
   that a worker that dies meanwhile does not leave a gap.
-* A reload replaces them one after the other: rollout.py. How many shall serve changes by it, and by Resize; who is
+* A reload replaces them one after the other: rollout.py; so are those that have reached a limit (Renew), since workers
+  that began together reach it together. How many shall serve changes by it, and by Resize; who is
   one too many is told to drain, those that do not serve yet before those that do, the oldest first.
 * Silence is counted in looks, not in seconds: when the machine was suspended, or the container was frozen, the
   arbiter was too, and has looked as seldom as the workers' hearts have beaten.
@@ -129,6 +130,10 @@ class Fleet:
         """Whether some worker accepts connections."""
         return any(worker.state in (WorkerState.READY, WorkerState.RETIRING) for worker in self.workers)
 
+    def may_reload(self) -> bool:
+        """Whether a reload would be for anything."""
+        return self.state in (FleetState.STARTING, FleetState.SERVING)
+
     def is_starting(self) -> bool:
         """Whether no worker has been ready yet."""
         return self.state is FleetState.STARTING
@@ -141,7 +146,7 @@ class Fleet:
         """The worker an event is about; None: the fleet."""
         if isinstance(event, ev.Started | ev.SpawnFailed):
             found = [worker for worker in self.workers if worker.slot == event.slot]
-        elif isinstance(event, ev.Ready | ev.BootFailed | ev.Retire | ev.Closed | ev.Exited):
+        elif isinstance(event, ev.Ready | ev.BootFailed | ev.Retire | ev.Renew | ev.Closed | ev.Exited):
             found = [worker for worker in self.workers if worker.pid == event.pid != 0]
         else:
             return None

@@ -22,13 +22,14 @@ The theory. A worker's slot goes round a circle, one process after another, unti
 
 * Every death leads to BACKOFF, with a delay of 0 for the first; so there is one way to a new process.
 * FAILED is a worker whose fate is known while its process still is: nobody counts its end again.
+* Renew leaves a worker READY, and marks it: when there is room the rollout makes it RETIRING, by Outdated.
 * Outdated is a reload's word: RETIRING then, and READY again (Kept) when the new version cannot boot.
 * Surplus: READY and BOOTING ─▶ DRAINING, BACKOFF ─▶ GONE: there are more than shall be.
 * RETIRING and SILENT are on their way out: the fleet starts another worker in a slot of its own, and when that
   is ready it relieves one of them. What serves still is told to drain; what is silent would not hear it, and is
   killed, whoever is ready by then, after as long again as it was given to speak. When one of them ends by
   itself, the other worker is there or coming: GONE, no BACKOFF.
-* A word (Ready, BootFailed, Retire) may cross with our signal, so the states after it hear and ignore it.
+* A word (Ready, BootFailed, Retire, Renew) may cross with our signal, so the states after it hear and ignore it.
 * VACANT is passed within one step: the loop answers Spawn before it brings another event.
 * In CLOSING the arbiter's door is shut already; the worker takes those who were in it. Whoever signals the
   whole process group or control group reaches workers too: one that ends in CLOSING is not replaced.
@@ -90,7 +91,7 @@ def _spawn_failed(fleet: Fleet, worker: WorkerHandle, event: ev.SpawnFailed, now
 
 def _started(fleet: Fleet, worker: WorkerHandle, event: ev.Started, now: float) -> list[Action]:
     worker.pid = event.pid
-    worker.is_closed = False
+    worker.is_closed = worker.is_worn = False
     worker.due = now + fleet.timing.boot if fleet.timing.boot else None
     return [do.Log(DEBUG, f"{worker} boots")]
 
@@ -186,7 +187,13 @@ def _retire_anyway(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: fl
 
 def _retire(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: float) -> list[Action]:
     fleet.hasty = fleet.hasty + 1 if now - worker.ready_at < EARLY else 0
-    return [do.Log(INFO if event.is_planned else WARNING, f"{worker} is replaced: {event.reason}")]
+    return [do.Log(WARNING, f"{worker} is replaced: {event.reason}")]
+
+
+def _wear_out(fleet: Fleet, worker: WorkerHandle, event: ev.Renew, now: float) -> list[Action]:
+    fleet.hasty = fleet.hasty + 1 if now - worker.ready_at < EARLY else 0
+    worker.is_worn = True
+    return [do.Log(INFO, f"{worker} is replaced: {event.reason}")]
 
 
 def _fall_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Silent, now: float) -> list[Action]:
@@ -331,6 +338,9 @@ WORKER: dict[tuple[WorkerState, type], tuple[WorkerState, Callable[..., list[Act
     (_S.KILLED, ev.Stop): (_S.KILLED, _ignore),
     (_S.KILLED, ev.Quit): (_S.KILLED, _ignore),
 }
+WORKER[_S.READY, ev.Renew] = (_S.READY, _wear_out)
+for _state in (_S.RETIRING, _S.SILENT, _S.FAILED, _S.CLOSING, _S.DRAINING, _S.KILLED):
+    WORKER[_state, ev.Renew] = (_state, _ignore)
 # Whoever was told to drain, by us or by somebody else.
 for _state in (_S.READY, _S.RETIRING, _S.SILENT, _S.CLOSING, _S.DRAINING, _S.KILLED):
     WORKER[_state, ev.Closed] = (_state, _closed)

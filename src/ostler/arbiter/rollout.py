@@ -106,14 +106,16 @@ def roll_back(fleet: Fleet, event: ev.ReloadFailed, now: float) -> list[Action]:
 
 
 def advance(fleet: Fleet, now: float) -> list[Action]:
-    """Have the next outdated workers replaced, as many at a time as the batch allows.
+    """Have the next workers replaced that are outdated or worn, as many at a time as the batch allows.
 
     After a roll-back too: a worker of the version that was given up may have got ready all the same.
     """
     if not fleet.is_up():
         return []
     batch = fleet.rollout.batch if fleet.rollout else 1
-    outdated = [each for each in fleet.workers if each.state is _S.READY and each.generation != fleet.generation]
+    ready = [each for each in fleet.workers if each.state is _S.READY]
+    outdated = [each for each in ready if each.generation != fleet.generation]
+    outdated += [each for each in ready if each.is_worn and each not in outdated]
     leaving = sum(each.state in (_S.RETIRING, _S.SILENT) for each in fleet.workers)
     coming = sum(each.state in _COMING for each in fleet.workers)
     room = max(0, batch - max(leaving, coming))

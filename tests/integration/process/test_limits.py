@@ -112,6 +112,19 @@ def test_drain_delay_serves_on_and_says_so_to_probes(serve: Serve) -> None:
     assert time.monotonic() - told >= 0.9
 
 
+def test_a_server_that_leaves_is_not_reloaded(serve: Serve) -> None:
+    server = serve(version(serve, "v"), "--drain-delay", "1m")
+    server.kill(signal.SIGTERM)
+    server.wait_log("stopping in 60s")
+    done = reload(server)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "ostler: not reloaded: the server is stopping; nothing has changed\n",
+    )
+    server.kill(signal.SIGQUIT)
+    assert server.wait() == 0
+
+
 def test_second_stop_ends_the_delay_and_a_third_one_the_requests(serve: Serve) -> None:
     server = serve(serve.source(HOLD), "--drain-delay", "1m")
     with server.connect() as running:

@@ -184,6 +184,52 @@ def test_stop_ends_a_reload(end: ev.Stop | ev.Quit) -> None:
     assert story.fleet.state is FleetState.ENDED
 
 
+# --- Limits that are reached ---
+
+
+def test_workers_that_are_worn_together_are_replaced_one_after_the_other() -> None:
+    story = Story(2).serving()
+    actions = story.on(ev.Renew(101, "it has served for 60s"), 60.0)
+    assert (deeds(actions), logged(actions)) == (
+        [do.Spawn(2)],
+        "worker 0 (pid 101) is replaced: it has served for 60s",
+    )
+    assert deeds(story.on(ev.Renew(102, "it has served for 60s"), 60.0)) == []
+    assert slots(story) == {0: "retiring", 1: "ready", 2: "booting"}
+    assert deeds(story.on(ev.Ready(103), 61.0)) == [do.Signal(101, SIGTERM), do.Spawn(3)]
+    assert deeds(story.on(ev.Ready(104), 62.0)) == [do.Signal(102, SIGTERM)]
+    story.on(ev.Exited(101, 0), 62.5)
+    story.on(ev.Exited(102, 0), 62.5)
+    assert slots(story) == {2: "ready", 3: "ready"}
+
+
+def test_a_worn_worker_that_dies_is_not_worn_any_more() -> None:
+    story = Story(2).serving()
+    story.on(ev.Renew(101, "old"), 60.0)
+    story.on(ev.Renew(102, "old"), 60.0)
+    assert deeds(story.on(ev.Exited(102, -9), 60.5)) == [do.Spawn(1)]
+    story.on(ev.Ready(103), 61.0)
+    story.on(ev.Ready(104), 61.0)
+    assert slots(story) == {0: "draining", 1: "ready", 2: "ready"}
+
+
+def test_worn_again_right_after_the_boot_is_slower_and_slower() -> None:
+    story = Story(1).serving()
+    now, pid, waits = 10.0, 101, []
+    for _ in range(5):
+        story.on(ev.Ready(pid), now) if pid > 101 else None
+        for worker in [each for each in story.fleet.workers if each.state is WorkerState.DRAINING]:
+            story.on(ev.Exited(worker.pid, 0), now)
+        story.on(ev.Renew(pid, "too large"), now + 0.1)
+        due = [each.due for each in story.fleet.workers if each.state is WorkerState.BACKOFF]
+        waits.append(due[0] - now - 0.1 if due and due[0] is not None else 0.0)
+        now = now + 0.1 + waits[-1]
+        if waits[-1]:
+            story.on(ev.Tick(), now)
+        pid += 1
+    assert [round(wait, 3) for wait in waits] == [0.0, 0.0, 0.25, 0.5, 1.0]
+
+
 # --- The number of workers ---
 
 
@@ -261,6 +307,9 @@ class Reloading(World):
 
     def live(self) -> None:
         kind = self.chance.randrange(20)
+        if kind == 2 and self.ready.intersection(self.slots):
+            self.on(ev.Renew(self.chance.choice(sorted(self.ready.intersection(self.slots))), "old"))
+            return
         told = [pid for pid in self.slots if SIGTERM in self.signals.get(pid, ()) and pid in self.ready]
         if told and kind > 15:
             self.on(ev.Closed(self.chance.choice(told)))
