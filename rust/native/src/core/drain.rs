@@ -38,7 +38,13 @@ impl Core {
         self.sweep_idle(now);
         self.drain_sockets(now);
         self.signal_if_drained(&self.lock());
+        self.wake_all_timekeepers();
+    }
+
+    /// Whoever waits for events or for time looks at the deadlines again.
+    pub(super) fn wake_all_timekeepers(&self) {
         self.kick.signal();
+        self.nudge.signal();
     }
 
     /// Reads each idle connection once: a request that is there already is served, the rest are closed, now or soon.

@@ -124,6 +124,9 @@ impl Core {
             self.settings.keepalive
         };
         state.set_deadline(index, tick_after(now, idle));
+        if draining {
+            self.wake_all_timekeepers(); // they count on no deadline as near as this
+        }
     }
 
     /// The next request's bytes are here already.
