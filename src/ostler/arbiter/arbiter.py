@@ -32,6 +32,7 @@ from ostler.proc.fork import fork
 from ostler.proc.notify import Notifier
 from ostler.proc.reap import reap
 from ostler.proc.signals import STACKS, SignalQueue, name_of
+from ostler.proc.sockets import Listener
 from ostler.proc.threads import threads_of
 from ostler.stats.scoreboard import STOPPED, Scoreboard
 
@@ -163,11 +164,13 @@ class Arbiter:
     def _reload(self, reason: str, clients: Sequence[Client] = ()) -> None:
         """Read the configuration again and have it take over; one that is wrong changes nothing.
 
-        `clients` are told how it went. While nobody knows yet whether the last reload can serve, this one waits.
+        `clients` are told how it went. While nobody knows yet whether the last reload can serve, this one waits, unless
+        nobody serves at all.
         """
-        if self._proven is not None:
+        if self._proven is not None and self._fleet.is_serving():
             self._next = (reason, [*(self._next[1] if self._next else ()), *clients])
             return
+        self._restore()
         try:
             if not self._fleet.may_reload():
                 raise OstlerError("the server is stopping")
@@ -184,6 +187,11 @@ class Arbiter:
         self._touched = Touched(plan.touch_reload, time.monotonic())
         self._notifier.reloading()
         self._feed(ev.Reload(reason, plan.size, plan.timing, plan.batch))
+
+    def _all_listeners(self) -> list[Listener]:
+        """Where workers may accept: while a reload is not proven, those of both plans."""
+        both = [*self._plan.listeners, *(self._proven.listeners if self._proven is not None else ())]
+        return list(dict.fromkeys(both))
 
     def _restore(self) -> None:
         """Back to the configuration that is known to work."""
@@ -273,10 +281,10 @@ class Arbiter:
             case do.RefuseNewcomers():
                 self._notifier.stopping()
                 self._board.leave()
-                for listener in self._plan.listeners:
+                for listener in self._all_listeners():
                     listener.refuse_newcomers()
             case do.CloseListeners():
-                for listener in self._plan.listeners:
+                for listener in self._all_listeners():
                     listener.close()
             case do.ReopenLogs():
                 self._control.heal()

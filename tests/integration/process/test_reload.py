@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -186,6 +187,56 @@ def test_new_address_of_a_version_that_does_not_load_is_given_up(serve: Serve, t
     assert reload(server).returncode == 1
     server.wait_for(lambda: not path.exists(), "removal of the path")
     assert answer(server).startswith("v ")
+
+
+def test_stop_shuts_the_addresses_of_both_versions(serve: Serve, tmp_path: Path) -> None:
+    """A reload is on its way that would leave the old address."""
+    config, old, new = serve.directory / "ostler.toml", tmp_path / "old.sock", tmp_path / "new.sock"
+    config.write_text(f'bind = "unix:{old}"\n')
+    server = serve(version(serve, "v"), bind=[], ready=False)
+    server.wait_ready()
+    config.write_text(f'bind = "unix:{new}"\n')
+    version(serve, "v", pause=30)
+    server.kill(signal.SIGHUP)
+    server.wait_for(new.exists, "the new address")
+    with server.connect() as connection:
+        connection.send(GET)
+        server.kill(signal.SIGTERM)
+        assert connection.response().status == 200
+    server.wait_for(lambda: not old.exists() and not new.exists(), "removal of both")
+    assert server.wait() == 0
+
+
+def test_configuration_can_be_mended_while_nobody_serves(serve: Serve) -> None:
+    """The reload before has not got anybody ready, and never will."""
+    config = serve.directory / "ostler.toml"
+    config.write_text('bind = "127.0.0.1:0"\n')
+    app = """
+        import os
+        BROKEN = os.path.exists("broken") and os.path.realpath(os.getcwd()).endswith("broken-home")
+
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [b"v"]
+
+        if BROKEN:
+            raise RuntimeError("broken here")
+    """
+    home = serve.directory / "broken-home"
+    home.mkdir()
+    (home / "broken").touch()
+    serve.source(app)
+    serve.source(app, "broken-home/app")
+    server = serve("app", bind=[], ready=False)
+    server.wait_ready()
+    config.write_text('bind = "127.0.0.1:0"\nchdir = "broken-home"\n')
+    [worker] = server.children()
+    server.kill(signal.SIGHUP)
+    os.kill(worker, signal.SIGKILL)
+    server.wait_log("broken here")
+    config.write_text('bind = "127.0.0.1:0"\n')
+    assert reload(server).returncode == 0
+    assert answer(server) == "v"
 
 
 def test_newer_release_behind_a_link_is_found(serve: Serve) -> None:
