@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ostler import __version__
@@ -14,7 +14,7 @@ from ostler.arbiter.listeners import Listeners
 from ostler.arbiter.plan import Plan
 from ostler.arbiter.timing import Timing
 from ostler.errors import OstlerError
-from ostler.logs import Logs, ensure_standard_streams
+from ostler.logs import Logs, counted, ensure_standard_streams
 from ostler.proc import identity
 from ostler.proc.limits import raise_open_files
 from ostler.proc.notify import Notifier
@@ -87,11 +87,12 @@ class _Service:
         self._reread = reread
         self._home = home  # where relative paths begin
         self._logs = logs
-        self._open: list[Listener] = []
+        self._open: Sequence[Listener] = ()
 
     def run(self) -> int:
         """Listen, start the workers, and look after them until the end."""
         plan = self._plan(self._config)
+        self._open = plan.listeners
         fleet = Fleet(plan.size, plan.timing, max(_ROOM * plan.size, _LEAST_ROOM))
         self._board = Scoreboard(fleet.slots)
         replan = self._replan if self._reread else None
@@ -99,7 +100,7 @@ class _Service:
         return Arbiter(fleet, plan, self._board, self._logs, replan, self._config.control, notifier).run()
 
     def _plan(self, config: Config) -> Plan:
-        opened = self._open = self.listeners.open(
+        opened = self.listeners.open(
             config.bind,
             backlog=config.backlog,
             unix_mode=config.unix_mode,
@@ -140,9 +141,8 @@ class _Service:
             plan = self._plan(config)
         except OstlerError:
             self._go_to(before)
-            self._open = before_open
             raise
-        self._config = config
+        self._config, self._open = config, plan.listeners
         for name in _FIXED:
             if config.values[name] != before.values[name]:
                 self._logs.warning(f"{name} is settled at the start: a reload does not change it")
@@ -214,4 +214,4 @@ def _size(config: Config) -> str:
     workers, threads = config.workers, config.threads or config.max_threads
     upto = "up to " if config.threads is None else ""
     kind = "greenlet" if config.driver == "gevent" else "thread"
-    return f"{workers} worker{'s' * (workers > 1)}, {upto}{threads} {kind}{'s' * (threads > 1)}"
+    return f"{counted(workers, 'worker')}, {upto}{counted(threads, kind)}"

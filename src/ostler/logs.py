@@ -20,7 +20,7 @@ from ostler.errors import OstlerError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
-__all__ = ["DEBUG", "ERROR", "INFO", "WARNING", "Logs", "ensure_standard_streams", "printable"]
+__all__ = ["DEBUG", "ERROR", "INFO", "WARNING", "Logs", "counted", "ensure_standard_streams", "printable"]
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 _NAMES = {DEBUG: "DEBUG", INFO: "INFO", WARNING: "WARNING", ERROR: "ERROR"}
@@ -146,6 +146,11 @@ def ensure_standard_streams() -> None:
         os.set_inheritable(fd, True)
         fd = os.dup(fd)
     os.close(fd)
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 worker", "2 workers"."""
+    return f"{number} {noun}{'s' * (number > 1)}"
 
 
 def printable(text: str) -> str:

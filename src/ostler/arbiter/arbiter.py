@@ -25,7 +25,7 @@ from ostler.arbiter.status import status
 from ostler.arbiter.touched import Touched
 from ostler.control.server import Client, ControlServer, Question
 from ostler.errors import OstlerError
-from ostler.logs import Logs, printable
+from ostler.logs import Logs, counted, printable
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
 from ostler.proc.fork import fork
@@ -399,7 +399,7 @@ class Arbiter:
         if size != before:
             self._feed(ev.Resize("ostler ctl scale", size - before))
         after = self._fleet.size
-        self._control.answer(client, f"{after} worker{'s' * (after > 1)}, {before} before\n", is_error=after != size)
+        self._control.answer(client, f"{counted(after, 'worker')}, {before} before\n", is_error=after != size)
 
     def _take_stacks(self, pid: int) -> str:
         """The stacks of a worker that cannot tell them itself."""

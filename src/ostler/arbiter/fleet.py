@@ -44,7 +44,7 @@ from ostler.arbiter.backoff import delay
 from ostler.arbiter.handle import WorkerHandle, WorkerState
 from ostler.arbiter.life import WORKER
 from ostler.arbiter.timing import Timing
-from ostler.logs import ERROR, INFO, WARNING
+from ostler.logs import ERROR, INFO, WARNING, counted
 
 __all__ = ["Fleet", "FleetState", "ImpossibleEvent", "Timing"]
 
@@ -259,7 +259,7 @@ def _resize(fleet: Fleet, event: ev.Resize, now: float) -> list[Action]:
     fleet.size = after
     if fleet.rollout is not None:
         fleet.rollout.size = max(1, fleet.rollout.size + event.by)
-    return [do.Log(INFO, f"{event.reason}: {after} worker{'s' * (after > 1)}, {before} before")]
+    return [do.Log(INFO, f"{event.reason}: {counted(after, 'worker')}, {before} before")]
 
 
 def _look(fleet: Fleet, event: ev.Look, now: float) -> list[Action]:

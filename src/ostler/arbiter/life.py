@@ -186,14 +186,19 @@ def _retire_anyway(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: fl
 
 
 def _retire(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: float) -> list[Action]:
-    fleet.hasty = fleet.hasty + 1 if now - worker.ready_at < EARLY else 0
+    _note_haste(fleet, worker, now)
     return [do.Log(WARNING, f"{worker} is replaced: {event.reason}")]
 
 
 def _wear_out(fleet: Fleet, worker: WorkerHandle, event: ev.Renew, now: float) -> list[Action]:
-    fleet.hasty = fleet.hasty + 1 if now - worker.ready_at < EARLY else 0
+    _note_haste(fleet, worker, now)
     worker.is_worn = True
     return [do.Log(INFO, f"{worker} is replaced: {event.reason}")]
+
+
+def _note_haste(fleet: Fleet, worker: WorkerHandle, now: float) -> None:
+    """Who wants to go right after it was ready would do so for ever: its successors wait longer and longer."""
+    fleet.hasty = fleet.hasty + 1 if now - worker.ready_at < EARLY else 0
 
 
 def _fall_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Silent, now: float) -> list[Action]:

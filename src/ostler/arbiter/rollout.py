@@ -22,7 +22,7 @@ from ostler.arbiter import events as ev
 from ostler.arbiter.actions import Action
 from ostler.arbiter.handle import WorkerHandle, WorkerState
 from ostler.arbiter.timing import Timing
-from ostler.logs import ERROR, INFO
+from ostler.logs import ERROR, INFO, counted
 
 if TYPE_CHECKING:
     from ostler.arbiter.fleet import Fleet
@@ -38,7 +38,6 @@ class Rollout:
     """A reload on its way."""
 
     def __init__(self, event: ev.Reload, since: float, before: tuple[int, int, Timing]) -> None:
-        self.reason = event.reason
         self.size = event.size
         self.batch = event.batch
         self.since = since
@@ -62,8 +61,8 @@ def begin(fleet: Fleet, event: ev.Reload, now: float) -> list[Action]:
         if worker.state is _S.BACKOFF:  # what failed before may work now
             worker.due = now
             worker.streak = 0
-    count = f"{event.size} worker{'s' * (event.size > 1)}"
-    return [do.Log(INFO, f"{event.reason}: reloading {count}, each when its replacement is ready")]
+    workers = counted(event.size, "worker")
+    return [do.Log(INFO, f"{event.reason}: reloading {workers}, each when its replacement is ready")]
 
 
 def is_unproven(fleet: Fleet, worker: WorkerHandle) -> bool:
@@ -71,7 +70,7 @@ def is_unproven(fleet: Fleet, worker: WorkerHandle) -> bool:
     rollout = fleet.rollout
     if rollout is None or rollout.is_proven or worker.generation != fleet.generation:
         return False
-    return any(each.state in _SERVING for each in fleet.workers)
+    return fleet.is_serving()
 
 
 def prove(fleet: Fleet, worker: WorkerHandle) -> list[Action]:
@@ -137,7 +136,7 @@ def finish(fleet: Fleet, now: float) -> list[Action]:
     ):
         return []  # it may still accept, and answer as the old version
     fleet.rollout = None
-    text = f"reloaded in {now - rollout.since:.1f}s: {fleet.size} worker{'s' * (fleet.size > 1)} of the new version"
+    text = f"reloaded in {now - rollout.since:.1f}s: {counted(fleet.size, 'worker')} of the new version"
     return [do.Log(INFO, text), do.ReloadEnded(True, text)]
 
 

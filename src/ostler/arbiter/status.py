@@ -7,6 +7,7 @@ from typing import Any
 
 from ostler.arbiter.fleet import Fleet
 from ostler.arbiter.plan import Plan
+from ostler.proc.memory import rss
 from ostler.stats.scoreboard import Scoreboard
 
 __all__ = ["status"]
@@ -46,14 +47,5 @@ def _worker(board: Scoreboard, slot: int, pid: int, state: str, now_ns: int) -> 
         "queued": seen.queued,
         "connections": seen.connections,
         "threads": seen.threads,
-        "rss": _rss(pid),
+        "rss": rss(pid),
     }
-
-
-def _rss(pid: int) -> int:
-    """Resident memory (proc(5), statm); 0 where the system does not tell."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-    except (OSError, IndexError, ValueError):
-        return 0

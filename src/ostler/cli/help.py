@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import zip_longest
 from typing import Any
 
@@ -29,20 +30,8 @@ def explain(arguments: list[str]) -> int:
     if topic is not None and topic not in COMMANDS:
         meant = did_you_mean(closest(topic, list(COMMANDS)))
         raise ConfigError(f'unknown command "{topic}"{meant}')
-    if topic == "stacks":
-        from ostler.cli.stacks import USAGE
-
-        print(USAGE, end="")
-        return 0
-    if topic == "ctl":
-        from ostler.cli import ctl
-
-        print(ctl.USAGE, end="")
-        return 0
-    if topic == "reload":
-        from ostler.cli import reload
-
-        print(reload.USAGE, end="")
+    if topic in ("ctl", "reload", "stacks"):
+        print(import_module(f"ostler.cli.{topic}").USAGE, end="")
         return 0
     print(options(topic) if topic in ("serve", "check") else overview())
     return 0

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from ostler.logs import printable
+from ostler.logs import counted, printable
 
 __all__ = ["render", "stack_of_thread", "text_of", "text_of_frames"]
 
@@ -58,7 +58,7 @@ def render(
         else:
             blocks.append(_block(_name(thread), frames.get(thread.ident)))
     if idle:
-        blocks.append(f"{idle} idle app thread{'s' * (idle > 1)}")
+        blocks.append(f"{counted(idle, 'idle app thread')}")
     return "\n\n".join(blocks) or "no request runs"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
+
+from ostler.proc.memory import pss, rss
 
 if TYPE_CHECKING:
     from ostler.config import Config
@@ -48,27 +49,6 @@ class Wear:
             if (size := pss()) > self._max_pss:
                 return f"it has {_mb(size)} of memory, with its part of what is shared (max_pss {_mb(self._max_pss)})"
         return None
-
-
-def rss() -> int:
-    """Resident memory of this process in bytes (proc(5), statm); 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-    except (OSError, IndexError, ValueError):
-        return 0
-
-
-def pss() -> int:
-    """Proportional memory of this process in bytes (proc(5), smaps_rollup); 0 where the system does not tell."""
-    try:
-        with open("/proc/self/smaps_rollup", "rb") as file:
-            for line in file:
-                if line.startswith(b"Pss:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, IndexError, ValueError):
-        pass
-    return 0
 
 
 def _mb(size: int) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from ostler.config import Config
 from ostler.config.settings import Assignment
+from ostler.proc import memory
 from ostler.worker import wear
 from ostler.worker.wear import Wear
 
@@ -55,5 +56,5 @@ def test_proportional_memory_is_looked_at_every_ten_seconds(monkeypatch: pytest.
 
 
 def test_the_system_tells() -> None:
-    assert 1 << 20 < wear.rss() < 1 << 34
-    assert 1 << 20 < wear.pss() <= wear.rss() + (64 << 20)
+    assert 1 << 20 < memory.rss() < 1 << 34
+    assert 1 << 20 < memory.pss() <= memory.rss() + (64 << 20)
