@@ -207,10 +207,11 @@ impl Decoder {
         if message.compressed {
             let mut plain = Vec::new();
             unmask(part, mask, at, &mut plain);
-            self.inflate.push(&plain, &mut message.bytes, self.limits.message)?;
-        } else {
-            unmask(part, mask, at, &mut message.bytes);
+            let inflated = self.inflate.push(&plain, &mut message.bytes, self.limits.message);
+            message.check()?; // what came before a failure fails first, however the bytes are cut
+            return inflated;
         }
+        unmask(part, mask, at, &mut message.bytes);
         message.check()
     }
 
@@ -236,8 +237,9 @@ impl Decoder {
             return Ok(());
         };
         if message.compressed {
-            self.inflate.finish(&mut message.bytes, self.limits.message)?;
+            let inflated = self.inflate.finish(&mut message.bytes, self.limits.message);
             message.check()?;
+            inflated?;
         }
         if message.is_text && message.valid != message.bytes.len() {
             return Err(NOT_UTF8);

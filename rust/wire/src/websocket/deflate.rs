@@ -137,7 +137,8 @@ impl Inflate {
         Self { forgets, own: None }
     }
 
-    /// Inflates a part of a message behind `out`, to no more than `limit` bytes in all.
+    /// Inflates a part of a message behind `out`, to no more than `limit` bytes in all. After a failure `out` has what came
+    /// before it.
     pub(super) fn push(&mut self, part: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), Failure> {
         let state = self.own.get_or_insert_with(|| {
             let spare = SHARED_INFLATE.with(|shared| shared.borrow_mut().take());
@@ -166,14 +167,14 @@ fn inflate(state: &mut Decompress, mut part: &[u8], out: &mut Vec<u8>, limit: us
             out.reserve(STEP.max(out.len()).min(limit.saturating_sub(out.len()) + 1));
         }
         let before = state.total_in();
-        let status = state
-            .decompress_vec(part, out, FlushDecompress::Sync)
-            .map_err(|_| BROKEN)?;
+        let outcome = state.decompress_vec(part, out, FlushDecompress::Sync);
         let taken = usize::try_from(state.total_in() - before).unwrap_or(0);
         part = &part[taken.min(part.len())..];
         if out.len() > limit {
+            out.truncate(limit); // how much more there is depends on the cuts
             return Err(Failure::size("the message is larger than the limit"));
         }
+        let status = outcome.map_err(|_| BROKEN)?;
         if status == Status::StreamEnd {
             state.reset(false); // a final block inside a message is legal (RFC 7692 §7.2.3.4)
         } else if taken == 0 && !part.is_empty() && out.len() < out.capacity() {

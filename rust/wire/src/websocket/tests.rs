@@ -282,6 +282,36 @@ impl Dice {
     }
 }
 
+/// Which of two faults a message fails by must not depend on the cuts: the first one counts.
+#[test]
+fn the_first_fault_counts_however_it_is_cut() {
+    // A stored block (RFC 1951 §3.2.4) of one byte that no UTF-8 has, then a block of the type that there is not.
+    let twice = [0b000, 1, 0, 0xfe, 0xff, 0xff, 0b111];
+    // A stored block of good text that is larger than the limit, then the same.
+    let mut long = vec![0b000, 0xff, 0xff, 0, 0];
+    long.extend(std::iter::repeat_n(b'a', 0xffff));
+    let long = [&long[..], &long[..], &[0b111]].concat();
+    for (payload, code) in [(&twice[..], 1007), (&long[..], 1009)] {
+        let limits = Limits {
+            frame: 1 << 20,
+            ..LIMITS
+        };
+        let bytes = frame(0xc1, payload);
+        let read = |step: usize| {
+            let (mut decoder, mut events) = (Decoder::new(limits, Some(TAKEOVER)), Vec::new());
+            let failed = bytes
+                .chunks(step)
+                .find_map(|piece| decoder.feed(piece, &mut events).err());
+            (events, failed)
+        };
+        let whole = read(usize::MAX);
+        assert_eq!(whole.1.map(|failure| failure.code), Some(code));
+        for step in [1, 2, 7, 4096] {
+            assert_eq!(read(step), whole);
+        }
+    }
+}
+
 /// What an encoder wrote, as a client would send it.
 fn as_client(mut ours: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
