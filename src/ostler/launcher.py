@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ostler import __version__
 from ostler.arbiter.arbiter import Arbiter
 from ostler.arbiter.fleet import Fleet
+from ostler.arbiter.host import Host
 from ostler.arbiter.listeners import Listeners
 from ostler.arbiter.plan import Plan
 from ostler.arbiter.timing import Timing
 from ostler.errors import OstlerError
 from ostler.logs import Logs, counted, ensure_standard_streams
 from ostler.proc import identity
+from ostler.proc.daemon import detach
+from ostler.proc.handover import inherit, start
 from ostler.proc.limits import raise_open_files
 from ostler.proc.notify import Notifier
 from ostler.proc.pidfile import Pidfile
+from ostler.proc.title import set_title
 from ostler.stats.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from ostler.config import Config
     from ostler.proc.channel import Channel
     from ostler.proc.dump import Dump
+    from ostler.proc.handover import Inheritance
     from ostler.proc.sockets import Listener
+    from ostler.worker.interfaces import Mounted
 
 __all__ = ["run"]
 
@@ -38,7 +45,7 @@ _HANDSHAKES = 0.1
 _ROOM = 4
 _LEAST_ROOM = 128
 # What is settled when the server starts.
-_FIXED = ("control", "pidfile", "umask", "unix_mode")
+_FIXED = ("control", "daemon", "pidfile", "proc_name", "reuse_port", "umask", "unix_mode")
 
 
 def run(config: Config, app: Callable[..., Any] | None = None, reread: Callable[[], Config] | None = None) -> int:
@@ -50,21 +57,24 @@ def run(config: Config, app: Callable[..., Any] | None = None, reread: Callable[
     if threading is not None and threading.current_thread() is not threading.main_thread():
         raise OstlerError("a server can be started by the main thread only: signals come to no other")
     ensure_standard_streams()
+    before = inherit(os.environ)
     home = _logical_directory()
     if config.chdir is not None:
         os.chdir(config.chdir)
     if config.umask is not None:
         os.umask(config.umask)
     logs = Logs(config.error_log, config.access_log, config.log_level, _owner(config))
+    serves = _detach(config, logs) if config.daemon == "on" and before is None else None
+    _name(config, "arbiter")
     pidfile = Pidfile(config.pidfile) if config.pidfile is not None else None
     service = _Service(config, app, reread, home, logs)
     try:
         raise_open_files()
-        if pidfile is not None:
+        if pidfile is not None and before is None:
             pidfile.write()
-        return service.run()
+        return service.run(serves, before, pidfile)
     finally:
-        service.listeners.close()
+        service.close()
         if pidfile is not None:
             pidfile.remove()
         logs.close()
@@ -88,16 +98,51 @@ class _Service:
         self._home = home  # where relative paths begin
         self._logs = logs
         self._open: Sequence[Listener] = ()
+        self._is_guest = False  # while the sockets are those of a server that we take over from
 
-    def run(self) -> int:
-        """Listen, start the workers, and look after them until the end."""
+    def run(self, serves: Callable[[], None] | None, before: Inheritance | None, pidfile: Pidfile | None) -> int:
+        """Listen, start the workers, and look after them until the end.
+
+        `serves` is called when the first worker is ready. `before`: the server whose sockets we take over.
+        """
+        if before is not None:
+            self._is_guest = True
+            self.listeners.inherit(before.sockets)
         plan = self._plan(self._config)
         self._open = plan.listeners
         fleet = Fleet(plan.size, plan.timing, max(_ROOM * plan.size, _LEAST_ROOM))
         self._board = Scoreboard(fleet.slots)
-        replan = self._replan if self._reread else None
         notifier = Notifier(os.environ)
-        return Arbiter(fleet, plan, self._board, self._logs, replan, self._config.control, notifier).run()
+
+        def own() -> None:
+            self._is_guest = False
+            self.listeners.keep(plan.listeners)
+            try:
+                if pidfile is not None and before is not None:
+                    pidfile.write(heir_of=before.pid)
+            except OstlerError as error:
+                self._logs.warning(error.message)
+
+        def succeed(prepare: Callable[[], None]) -> tuple[int, Channel]:
+            environ = {**os.environ, **notifier.variables}
+            return start(sys.orig_argv, self._home, environ, self.listeners.passed_on(), prepare)
+
+        host = Host(
+            replan=self._replan if self._reread else None,
+            control=self._config.control,
+            notifier=notifier,
+            succeed=succeed,
+            before=before,
+            own=own,
+        )
+        return Arbiter(fleet, plan, self._board, self._logs, host._replace(serves=serves) if serves else host).run()
+
+    def close(self) -> None:
+        """Close what is open in this process; what another server has open too stays as it is."""
+        if self._is_guest:
+            self.listeners.let_go()
+        else:
+            self.listeners.close()
 
     def _plan(self, config: Config) -> Plan:
         opened = self.listeners.open(
@@ -106,6 +151,7 @@ class _Service:
             unix_mode=config.unix_mode,
             admin=config.admin_bind,
             owner=_owner(config),
+            reuse_port=config.reuse_port == "on",
         )
         has_door = any(listener.is_ours and not listener.is_unix for listener in opened)
         timing = Timing(
@@ -120,12 +166,55 @@ class _Service:
             # Imported after the fork: the arbiter has no use for it, and each byte of its memory is paid for ever.
             from ostler.worker.worker import Worker
 
-            self.listeners.leave(opened)
+            self._settle(config, opened)
+            _name(config, f"worker {slot}")
             return Worker(config, opened, self._board, slot, channel, dump, self._logs, self._app).run()
 
+        def work_preloaded(slot: int, channel: Channel, dump: Dump, apps: list[Mounted]) -> int:
+            from ostler.worker.worker import Worker
+
+            _name(config, f"worker {slot}")
+            return Worker(config, opened, self._board, slot, channel, dump, self._logs, apps=apps).run()
+
+        def template(channel: Channel) -> int:
+            from ostler.worker.template import Template
+
+            self._settle(config, opened)
+            _name(config, "template")
+            return Template(config, channel, self._logs, work_preloaded).run()
+
+        def watch(channel: Channel) -> int:
+            from ostler.proc.watching import watch
+
+            self.listeners.leave(())
+            channel.die_with_peer(True)
+            watch([".", *config.pythonpath], config.reload_extra_files, channel.send)
+            return 0
+
+        is_development = config.reload == "on"
         welcome = f"ostler {__version__} listening on {{url}} ({_size(config)})"
         watched = config.touch_reload
-        return Plan(config.workers, timing, work, opened, welcome, __version__, config.reload_batch, watched)
+        return Plan(
+            config.workers,
+            timing,
+            work,
+            opened,
+            welcome,
+            __version__,
+            config.reload_batch,
+            template if config.preload == "on" and not is_development and self._app is None else None,
+            watch if is_development else None,
+            watched,
+        )
+
+    def _settle(self, config: Config, opened: Sequence[Listener]) -> None:
+        """In a child that is to run the application: let go of what is not its own, and give it what is."""
+        self.listeners.leave(opened)
+        if config.env:
+            os.environ.update(config.env)
+            time.tzset()  # TZ may be among them
+        if config.capture_output == "on":
+            self._logs.capture()
 
     def _replan(self, most: int) -> Plan:
         """Read the configuration again, and open what it asks for."""
@@ -184,6 +273,19 @@ class _Service:
             self._logs.change(config.error_log, config.access_log, config.log_level)
         except (OSError, OstlerError) as error:
             self._logs.warning(f"after the failed reload: {error}")
+
+
+def _detach(config: Config, logs: Logs) -> Callable[[], None]:
+    """Go on in the background; returns what to call when we serve."""
+    if config.error_log == "-":
+        logs.warning("daemon: error_log is standard error, which a daemon does not have: its log ends when it serves")
+    return detach()
+
+
+def _name(config: Config, part: str) -> None:
+    """Call this process what the configuration says."""
+    if config.proc_name is not None:
+        set_title(f"{config.proc_name}: {part}")
 
 
 def _owner(config: Config) -> tuple[int, int] | None:

@@ -94,6 +94,15 @@ class Logs:
             os.dup2(fresh, fd, inheritable=False)
             os.close(fresh)
 
+    def capture(self) -> None:
+        """Have standard output and standard error go to the error log's file, in this process and its children."""
+        path = self._paths.get(self.error_fd)
+        for fd in (_STDOUT, _STDERR):
+            if fd != self.error_fd:
+                os.dup2(self.error_fd, fd)
+                if path is not None:
+                    self._paths[fd] = path  # opened again with the others
+
     def change(self, error: str, access: str | None, level: int) -> None:
         """Write elsewhere from now on; OstlerError when that cannot be opened, and then nothing has changed."""
         fresh = Logs(error, access, level, self.owner)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
-    "Action", "Announce", "CloseListeners", "Commit", "Diagnose", "Exit", "Log", "Look", "NameCut", "RefuseNewcomers",
-    "ReloadEnded", "ReopenLogs", "Restore", "Signal", "Spawn", "Withdraw",
+    "Action", "Announce", "CloseListeners", "Commit", "Diagnose", "Exit", "LeaveListeners", "Log", "Look", "NameCut",
+    "RefuseNewcomers", "ReloadEnded", "ReopenLogs", "Restore", "Signal", "Spawn", "Withdraw",
 ]  # fmt: skip
 
 
@@ -64,6 +64,10 @@ class CloseListeners(NamedTuple):
     """Close the arbiter's own descriptors of the listeners; the workers have theirs."""
 
 
+class LeaveListeners(NamedTuple):
+    """The same, where a successor listens on: it has the files of unix sockets, too."""
+
+
 class Commit(NamedTuple):
     """The new version serves: let go of what only the old one needed."""
 
@@ -91,5 +95,5 @@ class Exit(NamedTuple):
 
 Action = (
     Spawn | Signal | Log | Announce | NameCut | Look | Diagnose | RefuseNewcomers | CloseListeners | ReopenLogs | Commit
-    | Restore | ReloadEnded | Withdraw | Exit
+    | Restore | ReloadEnded | Withdraw | LeaveListeners | Exit
 )  # fmt: skip

@@ -77,6 +77,7 @@ class Stop(NamedTuple):
     """End gracefully: serve what the kernel has accepted, then go. Asked twice: go now."""
 
     reason: str
+    is_succeeded: bool = False  # another server listens on the same sockets: the door stays open
 
 
 class Quit(NamedTuple):
@@ -92,6 +93,7 @@ class Reload(NamedTuple):
     size: int  # how many shall serve
     timing: Timing
     batch: int = 1  # how many are replaced at a time
+    is_urgent: bool = False  # nobody wants the old version: requests rather wait for the new one
 
 
 class Resize(NamedTuple):
@@ -148,7 +150,7 @@ class Opened(NamedTuple):
 
 
 class GiveUp(NamedTuple):
-    """From a worker's row to the fleet: there is no use in trying on."""
+    """From a worker's row, or a template's end, to the fleet: there is no use in trying on."""
 
     code: int
     text: str
@@ -158,6 +160,7 @@ class Left(NamedTuple):
     """From the fleet to itself: balancers have had their time."""
 
     reason: str
+    is_succeeded: bool = False
 
 
 class ReloadFailed(NamedTuple):
@@ -168,7 +171,7 @@ class ReloadFailed(NamedTuple):
 
 Event = (
     Start | Started | SpawnFailed | Ready | BootFailed | Retire | Renew | Closed | Exited | Look | Reload | Resize
-    | Stop | Quit | Reopen | Tick
+    | Stop | Quit | Reopen | Tick | GiveUp
 )  # fmt: skip
 WorkerEvent = (
     Started | SpawnFailed | Ready | BootFailed | Retire | Renew | Closed | Exited | Stop | Quit | Due | Silent | Beats

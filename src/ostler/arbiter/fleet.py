@@ -134,6 +134,14 @@ class Fleet:
         """Whether a reload would be for anything."""
         return self.state in (FleetState.STARTING, FleetState.SERVING)
 
+    def is_whole(self) -> bool:
+        """Whether as many are ready as shall be."""
+        return sum(worker.state is WorkerState.READY for worker in self.workers) >= self.size
+
+    def is_closed(self) -> bool:
+        """Whether no worker accepts connections any more."""
+        return all(worker.is_closed or not worker.pid for worker in self.workers)
+
     def is_starting(self) -> bool:
         """Whether no worker has been ready yet."""
         return self.state is FleetState.STARTING
@@ -279,8 +287,8 @@ def _reopen(fleet: Fleet, event: ev.Reopen, now: float) -> list[Action]:
 
 
 def _leave(fleet: Fleet, event: ev.Stop, now: float) -> list[Action]:
-    if not fleet.timing.notice:
-        return fleet.step(ev.Left(event.reason), now)
+    if event.is_succeeded or not fleet.timing.notice:
+        return fleet.step(ev.Left(event.reason, event.is_succeeded), now)
     fleet.stopping_since = now
     fleet.leave_at = now + fleet.timing.notice
     fleet.leave_reason = event.reason
@@ -297,11 +305,11 @@ def _leave_now(fleet: Fleet, event: ev.Stop, now: float) -> list[Action]:
 def _stop(fleet: Fleet, event: ev.Stop | ev.Left, now: float) -> list[Action]:
     fleet.stopping_since = now
     wait = f"requests that run have {fleet.timing.graceful:g}s to end"
+    is_last: list[Action] = [do.RefuseNewcomers(), do.CloseListeners()]
     return [
         *rollout.abandon(fleet),
         do.Log(INFO, f"{event.reason}: stopping; {wait}"),
-        do.RefuseNewcomers(),
-        do.CloseListeners(),
+        *([do.LeaveListeners()] if event.is_succeeded else is_last),
         *fleet._tell_workers(ev.Stop(event.reason), now),
     ]
 
@@ -335,6 +343,10 @@ _F = FleetState
 
 FLEET: dict[tuple[FleetState, type], tuple[FleetState, Callable[..., list[Action]]]] = {
     (_F.NEW, ev.Start): (_F.STARTING, _start),
+    (_F.NEW, ev.Resize): (_F.NEW, _resize),
+    (_F.NEW, ev.GiveUp): (_F.QUITTING, _give_up),
+    (_F.NEW, ev.Stop): (_F.STOPPING, _stop),
+    (_F.NEW, ev.Quit): (_F.QUITTING, _quit_all),
     (_F.STARTING, ev.Opened): (_F.SERVING, _announce),
     (_F.STARTING, ev.Reload): (_F.STARTING, _reload_later),
     (_F.STARTING, ev.Resize): (_F.STARTING, _resize),
@@ -363,6 +375,6 @@ FLEET: dict[tuple[FleetState, type], tuple[FleetState, Callable[..., list[Action
 for _state in (_F.STOPPING, _F.QUITTING):
     FLEET[_state, ev.Reload] = (_state, _too_late)
     FLEET[_state, ev.Resize] = (_state, _nothing)
-for _state in (_F.STARTING, _F.SERVING, _F.LEAVING, _F.STOPPING, _F.QUITTING):
+for _state in (_F.NEW, _F.STARTING, _F.SERVING, _F.LEAVING, _F.STOPPING, _F.QUITTING):
     FLEET[_state, ev.Tick] = (_state, _nothing)  # what is due runs after every event
     FLEET[_state, ev.Reopen] = (_state, _reopen)

@@ -52,7 +52,7 @@ from ostler.logs import DEBUG, ERROR, INFO, WARNING
 if TYPE_CHECKING:
     from ostler.arbiter.fleet import Fleet
 
-__all__ = ["WORKER"]
+__all__ = ["APP_CODE", "BOOT_CODE", "WORKER", "how_it_ended"]
 
 # Failed boots in a row, for each slot, after which nobody expects the next one to work.
 BOOT_ATTEMPTS = 5
@@ -125,7 +125,7 @@ def _boot_timeout(fleet: Fleet, worker: WorkerHandle, event: ev.Due, now: float)
 
 
 def _died_booting(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
-    text = f"{worker} {_how(event.code)} before it was ready"
+    text = f"{worker} {how_it_ended(event.code)} before it was ready"
     actions = _count_failure(fleet, worker, BOOT_CODE, text, now)
     if worker.state is WorkerState.BACKOFF:  # and not given up
         actions += _await_restart(fleet, worker, event, now)
@@ -161,7 +161,7 @@ def _await_restart(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: fl
 def _died(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
     worker.streak = worker.streak + 1 if now - worker.ready_at < EARLY else 0
     wait = delay(worker.streak)
-    text = f"{worker} {_how(event.code)}; a new one starts" + (f" in {wait:g}s" if wait else "")
+    text = f"{worker} {how_it_ended(event.code)}; a new one starts" + (f" in {wait:g}s" if wait else "")
     return [do.Log(WARNING, text), *_await_restart(fleet, worker, event, now)]
 
 
@@ -221,7 +221,7 @@ def _end_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Relieved | ev.Due,
 
 
 def _died_leaving(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
-    text = f"{worker} {_how(event.code)} before it was replaced"
+    text = f"{worker} {how_it_ended(event.code)} before it was replaced"
     return [do.Log(WARNING, text), *_forget(fleet, worker, event, now)]
 
 
@@ -261,11 +261,11 @@ def _forget(fleet: Fleet, worker: WorkerHandle, event: Any, now: float) -> list[
 def _ended(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
     log: list[Action] = []
     if event.code not in _EXPECTED_ENDS:
-        log = [do.Log(WARNING, f"{worker} {_how(event.code)} while it was draining")]
+        log = [do.Log(WARNING, f"{worker} {how_it_ended(event.code)} while it was draining")]
     return log + _forget(fleet, worker, event, now)
 
 
-def _how(code: int) -> str:
+def how_it_ended(code: int) -> str:
     """Words for an exit code."""
     if code == 0:
         return "has ended"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from ostler.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress
+from ostler.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress, parse_address
 from ostler.errors import BindError
 from ostler.logs import Logs
 from ostler.proc import sockets
@@ -39,6 +41,7 @@ class Listeners:
         unix_mode: int,
         admin: Sequence[Address] = (),
         owner: tuple[int, int] | None = None,
+        reuse_port: bool = False,
     ) -> list[Listener]:
         """Listen on all of these; `admin`: those for probes; `owner`: of unix sockets. What is open already is kept.
 
@@ -58,7 +61,7 @@ class Listeners:
             for key in wanted:
                 if key not in self._open:
                     address, is_admin, _ = key
-                    opened = _open_patiently(address, admin if is_admin else public, backlog, unix_mode)
+                    opened = _open_patiently(address, admin if is_admin else public, backlog, unix_mode, reuse_port)
                     fresh[key] = [listener._replace(is_admin=is_admin) for listener in opened]
                     if owner is not None and isinstance(address, UnixAddress) and not address.is_abstract:
                         os.chown(address.path, *owner)
@@ -70,6 +73,40 @@ class Listeners:
             raise
         self._open |= fresh
         return [listener for key in wanted for listener in self._open[key]]
+
+    def passed_on(self) -> list[dict[str, Any]]:
+        """What a successor must know of each open socket; plain data."""
+        return [
+            {
+                "fd": listener.socket.fileno(),
+                "address": str(address),
+                "is_admin": is_admin,
+                "times": times,
+                "is_ours": listener.is_ours,
+                "inode": listener.inode,
+                "is_passed": address in (self._passed or ()),
+            }
+            for (address, is_admin, times), opened in self._open.items()
+            for listener in opened
+        ]
+
+    def inherit(self, sockets: Iterable[Mapping[str, Any]]) -> None:
+        """Take over what the server before us has open; raises OSError or KeyError for what is not that."""
+        self._passed = []
+        for each in sockets:
+            address = parse_address(each["address"])
+            inode = tuple(each["inode"]) if each["inode"] else None
+            opened = Listener(socket.socket(fileno=each["fd"]), each["is_ours"], inode, each["is_admin"])
+            self._open.setdefault((address, each["is_admin"], each["times"]), []).append(opened)
+            if each["is_passed"] and address not in self._passed:
+                self._passed.append(address)
+
+    def let_go(self) -> None:
+        """Close the descriptors of this process and nothing else: somebody else listens on."""
+        for opened in self._open.values():
+            for listener in opened:
+                listener.socket.close()
+        self._open.clear()
 
     def keep(self, listeners: Sequence[Listener]) -> list[Listener]:
         """Close the others in this process, and let nobody new into them; returns them. Workers have their own."""
@@ -101,21 +138,23 @@ def _close(opened: Iterable[list[Listener]]) -> None:
             listener.close()
 
 
-def _open_patiently(address: Address, addresses: Sequence[Address], backlog: int, mode: int) -> list[Listener]:
+def _open_patiently(
+    address: Address, addresses: Sequence[Address], backlog: int, mode: int, reuse_port: bool
+) -> list[Listener]:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return _open(address, addresses, backlog, mode)
+            return _open(address, addresses, backlog, mode, reuse_port)
         except AddressTaken:
             if time.monotonic() > deadline:
                 raise
         time.sleep(_PAUSE)
 
 
-def _open(address: Address, addresses: Sequence[Address], backlog: int, mode: int) -> list[Listener]:
+def _open(address: Address, addresses: Sequence[Address], backlog: int, mode: int, reuse_port: bool) -> list[Listener]:
     match address:
         case TcpAddress(host, port):
-            return sockets.open_tcp(host, port, backlog, v6only=_is_v6only(address, addresses))
+            return sockets.open_tcp(host, port, backlog, v6only=_is_v6only(address, addresses), reuse_port=reuse_port)
         case UnixAddress(path):
             return [sockets.open_unix(path, mode, backlog)]
         case DescriptorAddress(fd):

@@ -30,6 +30,8 @@ class Plan(NamedTuple):
     welcome: str = "listening on {url}"
     version: str = ""  # ours
     batch: int = 1
+    template: Callable[[Channel], int] | None = None  # runs in a template, from which workers are forked (preload)
+    watch: Callable[[Channel], int] | None = None  # runs in a child that says which file has changed (development)
     touch_reload: Sequence[str] = ()  # files whose change asks for a reload
     commit: Callable[[], None] = _nothing  # this one serves: close and say what the one before it leaves behind
     revert: Callable[[], None] = _nothing  # it does not: back to the one before it

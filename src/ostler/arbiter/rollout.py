@@ -10,6 +10,7 @@ that is ready relieves one of the old: nobody stops accepting before somebody el
 
 * Until it is proven nothing of the old version is lost: as many serve as before, whatever the new size is.
 * A worker that cannot boot after it is proven is tried again like any other; the old ones serve meanwhile.
+* An urgent one (development) lets the old workers go at once: requests wait in the kernel for the new code.
 * Where no old worker serves there is nothing to go back to: then the new version is tried as at a start.
 """
 
@@ -61,8 +62,20 @@ def begin(fleet: Fleet, event: ev.Reload, now: float) -> list[Action]:
         if worker.state is _S.BACKOFF:  # what failed before may work now
             worker.due = now
             worker.streak = 0
+    if event.is_urgent:
+        return _turn_out(fleet, event, now)
     workers = counted(event.size, "worker")
     return [do.Log(INFO, f"{event.reason}: reloading {workers}, each when its replacement is ready")]
+
+
+def _turn_out(fleet: Fleet, event: ev.Reload, now: float) -> list[Action]:
+    """Nobody wants the old version: it leaves at once, and there is no way back."""
+    assert fleet.rollout is not None
+    fleet.rollout.is_proven = True
+    fleet.size = event.size
+    old = [worker for worker in fleet.workers if worker.state in (_S.READY, _S.BOOTING)]
+    leaving = [action for worker in old for action in fleet.step_worker(worker, ev.Surplus(), now)]
+    return [do.Log(INFO, f"{event.reason}: starting anew"), do.Commit(), *leaving]
 
 
 def is_unproven(fleet: Fleet, worker: WorkerHandle) -> bool:

@@ -12,8 +12,9 @@ COMMANDS: Mapping[str, str] = {
     "serve": "serve a web application",
     "daphne": "serve an ASGI application with daphne's command line",
     "check": "show the configuration and where each value comes from, and whether the application loads",
-    "ctl": "ask a running server: status, reload, scale, stop, stacks",
+    "ctl": "ask a running server: status, reload, upgrade, scale, stop, stacks",
     "reload": "have a running server take up new code and configuration",
+    "upgrade": "have a running server replaced by a new one on the same sockets",
     "stacks": "show where the threads of a running server are, with their requests",
     "help": "explain a command and its options",
     "version": "show the version",
@@ -74,6 +75,10 @@ def _run(arguments: list[str]) -> int:
         from ostler.cli.reload import reload
 
         return reload(rest)
+    if command == "upgrade":
+        from ostler.cli.ctl import ctl
+
+        return ctl(["upgrade", *rest])
     if command == "stacks":
         from ostler.cli.stacks import stacks
 

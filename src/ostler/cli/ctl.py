@@ -21,13 +21,14 @@ Ask a running server, or tell it what to do.
 
   status [--json]  the server, and for each worker: state, age, requests, what runs and waits, memory
   reload           read the configuration again and replace the workers; waits for the end (ostler reload)
+  upgrade          start the same command anew on the same sockets, and end when it serves; waits for it
   scale N          have N workers, until the next reload or restart
   stop             end when the running requests have ended, at most after graceful_timeout; waits for the end
   stacks [WORKER]  where the threads of its workers are (ostler stacks)
 
 {OPTIONS}"""
 
-_VERBS = ("status", "reload", "scale", "stop", "stacks")
+_VERBS = ("status", "reload", "upgrade", "scale", "stop", "stacks")
 _COLUMNS = (
     ("worker", "worker"), ("pid", "pid"), ("state", "state"), ("age", "age"), ("requests", "requests"),
     ("5xx", "errors"), ("running", "in_flight"), ("queued", "queued"), ("connections", "connections"),
@@ -60,6 +61,8 @@ def ctl(arguments: list[str]) -> int:
         if not words or not words[0].isdecimal() or int(words[0]) < 1:
             raise ConfigError("scale needs the number of workers: ostler ctl scale 4")
         print(ask(path, f"scale {words[0]}"), end="")
+    elif verb == "upgrade":
+        print(ask(path, "upgrade", patient=True), end="")
     elif verb == "stop":
         ask(path, "stop", patient=True, until_end=True)
         print("stopped")

@@ -29,6 +29,7 @@ __all__ = [
     "Many",
     "Maybe",
     "Name",
+    "Pairs",
     "Path",
     "Permissions",
     "Span",
@@ -72,6 +73,15 @@ class Kind(Generic[T]):
     def off(self) -> str | None:
         """The word that switches the option off (`--no-access-log`), when it can be off."""
         return None
+
+    @property
+    def bare(self) -> str | None:
+        """The word that the option alone stands for (`--preload`), when it needs no value."""
+        return None
+
+    def is_word(self, text: str) -> bool:
+        """Whether `text` after such an option is its value all the same."""
+        return False
 
     @property
     def is_repeatable(self) -> bool:
@@ -445,6 +455,59 @@ class Switch(Choice[str]):
     @property
     def off(self) -> str:
         return "off"
+
+    @property
+    def bare(self) -> str:
+        return "on"
+
+    def is_word(self, text: str) -> bool:
+        return text.strip().lower() in self.words
+
+
+class Pairs(Kind[tuple[tuple[str, str], ...]]):
+    """Names with values: NAME=VALUE, a list of these, or a table."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("NAME=VALUE", "NAME=VALUE")
+
+    def read(self, value: object) -> tuple[tuple[str, str], ...]:
+        if value in (None, False, "none"):
+            return ()
+        if isinstance(value, Mapping):
+            return tuple(self._pair(str(name), text) for name, text in value.items())
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(self._parted(item) for item in items)
+
+    def _parted(self, item: object) -> tuple[str, str]:
+        if isinstance(item, tuple) and len(item) == 2:
+            return self._pair(*item)
+        if not isinstance(item, str) or "=" not in item:
+            raise ValueError(f"{quote(item)} is not {self.expects}")
+        name, _, text = item.partition("=")
+        return self._pair(name, text)
+
+    def _pair(self, name: str, text: object) -> tuple[str, str]:
+        if isinstance(text, bool) or not isinstance(text, str | int | float):
+            raise ValueError(f"the value of {quote(name)} is not a text")
+        if not name.strip() or "=" in name or "\0" in f"{name}{text}":
+            raise ValueError(f"{quote(name)} is not the name of a variable")
+        return name.strip(), str(text)
+
+    def show(self, value: tuple[tuple[str, str], ...]) -> str:
+        return ",".join(f"{name}={text}" for name, text in value) or "none"
+
+    @property
+    def off(self) -> str:
+        return "none"
+
+    @property
+    def is_repeatable(self) -> bool:
+        return True
+
+    def join(self, earlier: object, later: object) -> object:
+        return [*(earlier if isinstance(earlier, list) else [earlier]), later]
 
 
 class Trusted(Text):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from ostler.config.groups.application import Application
 from ostler.config.groups.binding import Binding
+from ostler.config.groups.development import Development
 from ostler.config.groups.limits import Limits
 from ostler.config.groups.logs import Logs
 from ostler.config.groups.process import Process
@@ -16,7 +17,17 @@ from ostler.errors import ConfigError
 
 __all__ = ["GROUPS", "OPTIONS", "Assignment", "Config"]
 
-GROUPS: tuple[type[Group], ...] = (Application, Binding, Workers, Limits, Timeouts, WebSockets, Logs, Process)
+GROUPS: tuple[type[Group], ...] = (
+    Application,
+    Binding,
+    Workers,
+    Limits,
+    Timeouts,
+    WebSockets,
+    Logs,
+    Process,
+    Development,
+)
 OPTIONS: Mapping[str, Option[Any]] = {option.name: option for group in GROUPS for option in group.options()}
 
 
@@ -29,7 +40,7 @@ class Assignment(NamedTuple):
     label: str  # starts the line of a complaint: `where`, and the option's name if that does not tell it
 
 
-class Config(Application, Binding, Workers, Limits, Timeouts, WebSockets, Logs, Process):
+class Config(Application, Binding, Workers, Limits, Timeouts, WebSockets, Logs, Process, Development):
     """The whole configuration: `config.workers`, `config.keepalive`, ... with the types of the table.
 
     Made from assignments, later ones before earlier ones; options without one have their default.

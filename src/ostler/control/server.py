@@ -76,6 +76,11 @@ class ControlServer:
                 raise BindError(f"control {self._option}: {reason}") from None
             self._logs.warning(f"no control socket, so `ostler stacks` cannot ask this server: {reason}")
 
+    @property
+    def has_own_name(self) -> bool:
+        """Whether the name is nobody else's, as it has our process id in it."""
+        return self._option == "auto"
+
     def heal(self) -> None:
         """Make the socket again when its file is gone: cleaners of /tmp delete what is old."""
         if self._socket is None or _inode(self._path) == self._inode:
@@ -124,6 +129,13 @@ class ControlServer:
         self.abandon()
         if inode is not None and _inode(path) == inode:
             _unlink(path)
+
+    def leave(self) -> None:
+        """Take no more questions, and make room for another server's socket; those that were asked are answered."""
+        if self._socket is not None:
+            self._forget_socket()
+            if self._inode is not None and _inode(self._path) == self._inode:
+                _unlink(self._path)
 
     def abandon(self) -> None:
         """In a forked child: close the descriptors."""

@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 import sys
+from collections.abc import Sequence
 
 __all__ = ["Channel"]
 
@@ -15,6 +16,8 @@ _CHUNK = 65536
 _MESSAGE_MAX = 60_000
 # macOS has no packets on unix sockets; the NUL that ends a message makes up for it.
 _KIND = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_STREAM
+# As it is before gevent has its own in its place, which knows no MSG_DONTWAIT.
+_Socket = socket.socket
 
 
 class Channel:
@@ -31,6 +34,11 @@ class Channel:
         ours, theirs = socket.socketpair(socket.AF_UNIX, _KIND)
         ours.setblocking(False)
         return cls(ours), cls(theirs)
+
+    @classmethod
+    def of(cls, fd: int) -> Channel:
+        """The end that is open as `fd`."""
+        return cls(_Socket(fileno=fd))
 
     def fileno(self) -> int:
         """Readable when there is a message, and when the other end is gone."""
@@ -62,6 +70,17 @@ class Channel:
             self._buffer += chunk
         *messages, self._buffer = self._buffer.split(_END)
         return [message.decode("utf-8", "replace") for message in messages]
+
+    def send_with(self, message: str, fds: Sequence[int]) -> None:
+        """Send one short message with descriptors (SCM_RIGHTS); OSError when it cannot be sent."""
+        socket.send_fds(self._sock, [message.encode() + _END], list(fds))
+
+    def wait_with(self, most: int) -> tuple[str, list[int]]:
+        """Wait for one message that comes with at most so many descriptors; "" when the other end is gone."""
+        data, fds, _, _ = socket.recv_fds(self._sock, _CHUNK, most)
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        return data.rstrip(_END).decode("utf-8", "replace"), fds
 
     def die_with_peer(self, wanted: bool) -> None:
         """Have the kernel end this process when the other end closes, for times when nobody polls.

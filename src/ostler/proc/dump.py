@@ -17,8 +17,13 @@ _REST = 0.02
 class Dump:
     """A file without a name that both processes have open."""
 
-    def __init__(self) -> None:
-        self._fd = _nameless()
+    def __init__(self, fd: int | None = None) -> None:
+        """A new one; or the one that another process has open as `fd`."""
+        self._fd = _nameless() if fd is None else fd
+
+    def fileno(self) -> int:
+        """The file's descriptor."""
+        return self._fd
 
     def register(self) -> None:
         """In the process whose stacks are wanted."""

@@ -15,6 +15,8 @@ class Notifier:
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         """Takes the variables out of `environ`, so that children do not speak for the service (sd_notify(3))."""
+        names = ("NOTIFY_SOCKET", "WATCHDOG_USEC")
+        self.variables = {name: environ[name] for name in names if name in environ}  # for a successor
         path = environ.pop("NOTIFY_SOCKET", "")
         microseconds = environ.pop("WATCHDOG_USEC", "")
         process = environ.pop("WATCHDOG_PID", "")
@@ -35,6 +37,10 @@ class Notifier:
     def reloading(self) -> None:
         """The configuration is being read again; `ready` ends it. Type=notify-reload wants the time."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}\nSTATUS=reloading")
+
+    def succeeded(self, pid: int) -> None:
+        """Another process is the service's main one from now on."""
+        self._send(f"MAINPID={pid}")
 
     def stopping(self) -> None:
         """The service ends."""

@@ -20,10 +20,10 @@ class Pidfile:
         self.path = os.path.abspath(path)  # so that a later chdir changes nothing
         self._pid = os.getpid()
 
-    def write(self) -> None:
-        """Claim the file; OstlerError when a living process has it or it cannot be written."""
+    def write(self, heir_of: int = 0) -> None:
+        """Claim the file; OstlerError when a living process has it (but `heir_of`), or it cannot be written."""
         owner = self._owner()
-        if owner is not None:
+        if owner is not None and owner.pid != heir_of:
             raise OstlerError(f"pidfile {self.path}: it belongs to {owner}, which is running")
         draft = f"{self.path}.{self._pid}"
         try:

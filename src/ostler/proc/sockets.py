@@ -91,7 +91,7 @@ class Listener(NamedTuple):
         return True
 
 
-def open_tcp(host: str, port: int, backlog: int, *, v6only: bool = True) -> list[Listener]:
+def open_tcp(host: str, port: int, backlog: int, *, v6only: bool = True, reuse_port: bool = False) -> list[Listener]:
     """Listen on every address that `host` stands for: one, except for names such as localhost."""
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
@@ -103,7 +103,7 @@ def open_tcp(host: str, port: int, backlog: int, *, v6only: bool = True) -> list
     unusable: OSError | None = None
     for family, _, _, _, address in dict.fromkeys(found):
         try:
-            listeners.append(_tcp(family, address, backlog, v6only))
+            listeners.append(_tcp(family, address, backlog, v6only, reuse_port))
         except OSError as error:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 _close(listeners)
@@ -172,10 +172,12 @@ def passed_by_systemd(environ: dict[str, str] | os._Environ[str]) -> list[int]:
     return list(range(_FIRST_PASSED, _FIRST_PASSED + int(count)))
 
 
-def _tcp(family: int, address: tuple[object, ...], backlog: int, v6only: bool) -> Listener:
+def _tcp(family: int, address: tuple[object, ...], backlog: int, v6only: bool, reuse_port: bool) -> Listener:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
         # Linux: accepted sockets have it too, which saves a system call for each.

@@ -17,13 +17,20 @@ from ostler.worker.stacks import text_of
 if TYPE_CHECKING:
     from ostler.native import Core
 
-__all__ = ["Greenlets", "patch", "wait_writable"]
+__all__ = ["Greenlets", "after_fork", "patch", "wait_writable"]
 
 _READ, _WRITE = 1, 2  # of gevent's io watchers
 # Priorities of libev: first when the loop wakes, last before it waits.
 _FIRST, _LAST = 2, -2
 # How early a timer may be, in seconds.
 _SLACK = 0.005
+
+
+def after_fork() -> None:
+    """In a process that was forked from one that is patched: give it a loop of its own."""
+    import gevent
+
+    gevent.reinit()
 
 
 def patch() -> None:

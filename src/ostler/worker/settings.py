@@ -26,11 +26,15 @@ _SECONDS = (
     "ws_ping_interval", "ws_ping_timeout", "ws_handshake_timeout", "ws_lifetime",
 )  # fmt: skip
 
+_IDLE_IN_DEVELOPMENT = 0.1
+
 
 def core_settings(config: Config, logs: Logs, apps: Sequence[Mounted]) -> dict[str, object]:
     """What `Core` gets as its settings."""
     settings: dict[str, object] = {name: int(config.values[name]) for name in _SAME}
     settings.update((name, float(config.values[name])) for name in _SECONDS)
+    if config.reload == "on":  # a browser must not find the old code at the end of its idle connection
+        settings["keepalive"] = min(float(config.keepalive), _IDLE_IN_DEVELOPMENT)
     is_auto = config.threads is None
     settings["threads"] = config.threads or config.max_threads
     settings["initial_threads"] = config.threads or 1

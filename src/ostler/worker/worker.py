@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,12 +16,12 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ostler.errors import AppLoadError, BootError
-from ostler.proc import identity
 from ostler.proc.channel import Channel
 from ostler.proc.fork import finish, leave
 from ostler.proc.signals import STACKS, SignalQueue
 from ostler.stats.scoreboard import DRAINING, READY, Scoreboard
-from ostler.worker import greenlets, loading
+from ostler.worker import greenlets
+from ostler.worker.boot import become_user, load
 from ostler.worker.interfaces import Mounted
 from ostler.worker.raw_socket import RawSocket
 from ostler.worker.settings import core_settings
@@ -65,6 +64,7 @@ class Worker:
         dump: Dump,
         logs: Logs,
         app: Callable[..., Any] | None = None,
+        apps: list[Mounted] | None = None,
     ) -> None:
         self._config = config
         self._listeners = listeners
@@ -74,6 +74,7 @@ class Worker:
         self._dump = dump
         self._logs = logs
         self._app = app  # given by a script; None: to be imported
+        self._apps = apps  # of the template that we were forked from; None: to be loaded
         self._threads: set[threading.Thread] = set()
         self._greenlets: greenlets.Greenlets | None = None
         self._event_loop: EventLoop | None = None
@@ -87,8 +88,10 @@ class Worker:
         self._board.begin(self._slot, os.getpid())
         self._prepare_boot()
         try:
-            self._become_user()
-            apps = self._load()
+            if self._apps is None:
+                become_user(self._config)
+                self._apps = load(self._config, self._logs, self._app)
+            apps = self._apps
             self._take_signals()
             self._core = self._open_core(apps)
             self._start_loop(apps)
@@ -116,33 +119,6 @@ class Worker:
         self._channel.receive()
         if not self._channel.is_open:  # it died before we asked
             leave(0)
-
-    def _become_user(self) -> None:
-        """Give up root's rights before any code of the application runs."""
-        if self._config.user is None and self._config.group is None:
-            return
-        try:
-            identity.find(self._config.user, self._config.group).assume()
-        except (OSError, ValueError) as error:
-            who = self._config.user or self._config.group
-            raise BootError(f"the worker cannot run as {who}: {error}") from None
-
-    def _load(self) -> list[Mounted]:
-        loading.extend_path(self._config.pythonpath)
-        if self._config.driver == "gevent":
-            greenlets.patch()
-        interface = self._config.interface
-        if self._app is not None:
-            apps = [loading.mount(self._app, "the app", interface)]
-        else:
-            apps = loading.load_all(self._config.app, interface)
-        if self._config.driver == "gevent" and any(app.is_asgi for app in apps):
-            raise BootError("the gevent driver runs WSGI applications only: leave --driver out for ASGI")
-        if "django.db" in sys.modules:
-            from ostler.integrations.django import install
-
-            install()
-        return apps
 
     def _take_signals(self) -> None:
         """Before anything is accepted: from here on TERM drains. What the app's import set is overruled."""

@@ -78,6 +78,14 @@ class Server:
 
         return self.wait_for(found, f"{pattern!r} {count} times in the log", within=within)
 
+    def wait_log_of(self, pattern: str, *, alive: int, within: float = READY_WITHIN) -> None:
+        """As `wait_log`, for what a successor with the pid `alive` says when the first arbiter has ended."""
+        deadline = time.monotonic() + within
+        while not re.search(pattern, self.log):
+            if time.monotonic() > deadline or alive not in [row.pid for row in processes.table()]:
+                raise self._error(f"no {pattern!r} in the log")
+            time.sleep(_POLL)
+
     def wait_for(self, condition: Callable[[], T | None], what: str, *, within: float = READY_WITHIN) -> T:
         """Wait until `condition` returns something true; an arbiter that ended fails at once."""
         deadline = time.monotonic() + within

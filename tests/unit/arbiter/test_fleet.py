@@ -449,4 +449,4 @@ def test_deadline_is_the_earliest() -> None:
     ],
 )
 def test_exit_codes_in_words(code: int, words: str) -> None:
-    assert module._how(code) == words
+    assert module.how_it_ended(code) == words

@@ -22,7 +22,10 @@ def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "complaint"),
     [
         ("serv app", 'unknown command "serv" - did you mean "serve"?'),
-        ("launch", 'unknown command "launch" - there are serve, daphne, check, ctl, reload, stacks, help, version'),
+        (
+            "launch",
+            'unknown command "launch" - there are serve, daphne, check, ctl, reload, upgrade, stacks, help, version',
+        ),
         ("shop.wsgi -w 2", "the command is missing - did you mean: ostler serve shop.wsgi -w 2"),
         ("shop:app", "the command is missing - did you mean: ostler serve shop:app"),
         ("./site.py", "the command is missing - did you mean: ostler serve ./site.py"),

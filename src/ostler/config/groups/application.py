@@ -1,6 +1,6 @@
 """Options that say which application is served."""
 
-from ostler.config.kinds import Apps, Choice, HeaderText, Many, Maybe, Path, Switch, Trusted, UrlPath
+from ostler.config.kinds import Apps, Choice, HeaderText, Many, Maybe, Pairs, Path, Switch, Trusted, UrlPath
 from ostler.config.option import Group, Option
 
 __all__ = ["Application"]
@@ -61,6 +61,13 @@ class Application(Group):
         gunicorn="pythonpath",
         uwsgi="pythonpath python_path pp",
         uvicorn="app_dir",
+    )
+    env = Option(
+        Pairs(),
+        "none",
+        "Environment variables of the workers, set before the application is imported: NAME=VALUE, or a table.",
+        gunicorn="raw_env env",
+        uwsgi="env",
     )
     proxy_headers = Option(
         Switch("all", "forwarded"),

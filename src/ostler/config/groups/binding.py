@@ -1,6 +1,6 @@
 """Options that say where connections come from."""
 
-from ostler.config.kinds import ListenAddress, Many, Maybe, Permissions, UrlPath, Whole
+from ostler.config.kinds import ListenAddress, Many, Maybe, Permissions, Switch, UrlPath, Whole
 from ostler.config.option import Group, Option
 
 __all__ = ["Binding"]
@@ -33,6 +33,13 @@ class Binding(Group):
         gunicorn="backlog",
         uwsgi="listen",
         uvicorn="backlog",
+    )
+    reuse_port = Option(
+        Switch(),
+        "off",
+        "Let other servers of the same user listen on the same TCP addresses at the same time (SO_REUSEPORT).",
+        gunicorn="reuse_port",
+        uwsgi="reuse_port",
     )
     unix_mode = Option(
         Permissions(),

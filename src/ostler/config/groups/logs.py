@@ -1,6 +1,6 @@
 """Options of the access log and the error log."""
 
-from ostler.config.kinds import Choice, LogFormat, Maybe, Path
+from ostler.config.kinds import Choice, LogFormat, Maybe, Path, Switch
 from ostler.config.option import Group, Option
 
 __all__ = ["Logs"]
@@ -40,6 +40,12 @@ class Logs(Group):
         "standard error (-).",
         gunicorn="errorlog error_logfile log_file",
         uwsgi="logger logto2",
+    )
+    capture_output = Option(
+        Switch(),
+        "off",
+        "Write what the workers print, on standard output and standard error, to the error log's file too.",
+        gunicorn="capture_output",
     )
     log_level = Option(
         Choice(_LEVELS),

@@ -1,6 +1,6 @@
 """Options of the server as a process among others."""
 
-from ostler.config.kinds import Maybe, Name, Path, Permissions
+from ostler.config.kinds import Maybe, Name, Path, Permissions, Switch, Text
 from ostler.config.option import Group, Option
 
 __all__ = ["Process"]
@@ -38,6 +38,21 @@ class Process(Group):
         "The group that the workers run as, by name or number; without it that of `user`.",
         gunicorn="group",
         uwsgi="gid",
+    )
+    proc_name = Option(
+        Maybe(Text("NAME")),
+        "none",
+        "What the processes are called in lists such as ps and top: this name, and the part of each. The whole is "
+        "shown where the package setproctitle is installed (ostler[proc-name]), the first 15 characters elsewhere.",
+        gunicorn="proc_name",
+        uwsgi="procname procname_prefix auto_procname",
+    )
+    daemon = Option(
+        Switch(),
+        "off",
+        "Run in the background. The command ends when the server serves, or with what has stopped it.",
+        gunicorn="daemon",
+        uwsgi="daemonize daemonize2",
     )
     umask = Option(
         Maybe(Permissions()),

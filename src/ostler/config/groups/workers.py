@@ -1,6 +1,6 @@
 """Options that say how many requests run at once, and how many wait."""
 
-from ostler.config.kinds import AutoOr, Choice, Many, Path, Span, Volume, Whole
+from ostler.config.kinds import AutoOr, Choice, Many, Path, Span, Switch, Volume, Whole
 from ostler.config.option import Group, Option
 
 __all__ = ["Workers"]
@@ -24,6 +24,14 @@ class Workers(Group):
         gunicorn="workers",
         uwsgi="processes workers p",
         uvicorn="workers",
+    )
+    preload = Option(
+        Switch(),
+        "off",
+        "Import the application once, in a process of its own, and fork the workers from it: they start at once and "
+        "share its memory. A reload imports it anew. Connections and threads that it opens while it is imported are "
+        "not the workers' own.",
+        gunicorn="preload_app",
     )
     reload_batch = Option(
         Whole(1, 1000),

@@ -1,8 +1,8 @@
 """The command line of `serve` and `check` as assignments.
 
-Forms: `--workers 4`, `--workers=4`, `-w 4`, `-w4`, `--no-access-log`, repeated options (`-b :80 -b :81`: all of
-them where an option holds several values, else the last one), the application as the only positional
-argument, `--` before an application whose name starts with a dash. argparse would cost a process that lives
+Forms: `--workers 4`, `--workers=4`, `-w 4`, `-w4`, `--preload`, `--no-access-log`, repeated options
+(`-b :80 -b :81`: all of them where an option holds several values, else the last one), the application as the only
+positional argument, `--` before an application whose name starts with a dash. argparse would cost a process that lives
 for months a quarter of a megabyte, and knows nothing of the nearest name.
 """
 
@@ -78,6 +78,8 @@ def _short(argument: str) -> tuple[Option[Any], str | None]:
 
 def _argument(option: Option[Any], waiting: list[str]) -> str:
     """The value that follows an option; another option does not count as one, "-" does."""
+    if option.kind.bare is not None and not (waiting and option.kind.is_word(waiting[-1])):
+        return option.kind.bare
     if not waiting or (waiting[-1].startswith("-") and waiting[-1] != "-"):
         raise ConfigError(f"{option.flag} needs a value: {option.kind.expects}")
     return waiting.pop()

@@ -1,0 +1,60 @@
+"""The arbiter's view of a template: the process that has imported the app, and that workers are forked from (preload).
+
+The arbiter itself never imports the app, and a reload must import it anew: so each version has a template of its own,
+which ends with it. A worker is the template's grandchild, whose parent ends at once: so it becomes the arbiter's own
+child, which sees its end and its exit code as it sees those of any other worker.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+
+from ostler.proc.channel import Channel
+from ostler.proc.dump import Dump
+
+__all__ = ["Template"]
+
+# A fork takes milliseconds, of a very large process a second.
+_FORKED_WITHIN = 10.0
+
+
+class Template:
+    """One template process. `is_ready`: it has the app."""
+
+    def __init__(self, pid: int, channel: Channel) -> None:
+        self.pid = pid
+        self.channel = channel
+        self.is_ready = False
+        self.was_ready = False  # whether it ever was
+
+    def fork(self, slot: int, channel: Channel, dump: Dump, is_ours: Callable[[str], bool]) -> int:
+        """Have it fork the worker of a slot; returns the pid. OSError when it does not.
+
+        `is_ours` takes other words that come meanwhile.
+        """
+        if not self.is_ready or not self.channel.is_open:
+            raise OSError("the application is being imported for all workers (preload)")
+        self.channel.send_with(f"fork {slot}", (channel.fileno(), dump.fileno()))
+        deadline = time.monotonic() + _FORKED_WITHIN
+        while (left := deadline - time.monotonic()) > 0:
+            select.select([self.channel], [], [], left)
+            for message in self.channel.receive():
+                word, _, text = message.partition(" ")
+                if word == "forked" and text.startswith(f"{slot} "):
+                    return int(text.partition(" ")[2])
+                if word == "unforked":
+                    raise OSError(text)
+                is_ours(message)
+            if not self._is_there():
+                break
+        raise OSError("the process that has the application (preload) does not answer")
+
+    def close(self) -> None:
+        """Have it end: it does when nobody is at the other end."""
+        self.is_ready = False
+        self.channel.close()
+
+    def _is_there(self) -> bool:
+        return self.channel.is_open

@@ -1,0 +1,90 @@
+"""From one server process to its successor by exec: the listening sockets, and a line between the two (upgrade).
+
+The successor finds one environment variable: a JSON object with the descriptor of the line and those of the sockets. It
+says "ready" when it serves; what the other end then does is its own business. The line's end is the end of a process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any, NamedTuple
+
+from ostler.errors import OstlerError
+from ostler.proc.channel import Channel
+
+__all__ = ["Inheritance", "inherit", "start"]
+
+_VARIABLE = "_OSTLER_INHERITANCE"  # no option: those begin with OSTLER_
+
+
+class Inheritance(NamedTuple):
+    """What the process before us has passed on."""
+
+    channel: Channel
+    sockets: Sequence[Mapping[str, Any]]  # as `start` got them
+    pid: int  # of the process before us
+
+
+def start(
+    command: Sequence[str],
+    directory: str,
+    environ: Mapping[str, str],
+    sockets: Sequence[Mapping[str, Any]],
+    prepare: Callable[[], None],
+) -> tuple[int, Channel]:
+    """Run `command` as our successor; returns its pid and our end of the line. OSError when it cannot be forked.
+
+    `sockets`: what is known of each, its descriptor as "fd". `prepare` runs in the child, before the exec.
+    """
+    ours, theirs = Channel.pair()
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become(command, directory, environ, sockets, theirs, prepare)
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return pid, ours
+
+
+def _become(
+    command: Sequence[str],
+    directory: str,
+    environ: Mapping[str, str],
+    sockets: Sequence[Mapping[str, Any]],
+    theirs: Channel,
+    prepare: Callable[[], None],
+) -> None:
+    """In the child: never returns. What goes wrong is told on the line."""
+    try:
+        prepare()
+        for fd in (theirs.fileno(), *(each["fd"] for each in sockets)):
+            os.set_inheritable(fd, True)
+        passed = {"line": theirs.fileno(), "pid": os.getppid(), "sockets": list(sockets)}
+        os.chdir(directory)
+        os.execvpe(command[0], list(command), {**environ, _VARIABLE: json.dumps(passed)})
+    except BaseException as error:  # nothing of the parent's may run here
+        theirs.send(f"failed {command[0]}: {getattr(error, 'strerror', None) or error}")
+    finally:
+        os._exit(1)
+
+
+def inherit(environ: MutableMapping[str, str]) -> Inheritance | None:
+    """What was passed on to us, and no trace of it left for children; None: nobody was before us."""
+    text = environ.pop(_VARIABLE, "")
+    if not text:
+        return None
+    try:
+        passed = json.loads(text)
+        line, pid, sockets = int(passed["line"]), int(passed["pid"]), list(passed["sockets"])
+        if pid != os.getppid():
+            return None  # a child of the one that it was meant for
+        for fd in (line, *(each["fd"] for each in sockets)):
+            os.set_inheritable(fd, False)
+        return Inheritance(Channel.of(line), sockets, pid)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise OstlerError(f"{_VARIABLE} is set, and cannot be read: {error}") from None

@@ -1,0 +1,60 @@
+"""What a worker does before it has a core, and a template in its place: the user, the path, the app."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ostler.errors import AppLoadError, BootError
+from ostler.proc import identity
+from ostler.worker import greenlets, loading
+from ostler.worker.failed_app import explain
+
+if TYPE_CHECKING:
+    from ostler.config import Config
+    from ostler.logs import Logs
+    from ostler.worker.interfaces import Mounted
+
+__all__ = ["become_user", "load"]
+
+
+def become_user(config: Config) -> None:
+    """Give up root's rights before any code of the application runs."""
+    if config.user is None and config.group is None:
+        return
+    try:
+        identity.find(config.user, config.group).assume()
+    except (OSError, ValueError) as error:
+        who = config.user or config.group
+        raise BootError(f"the worker cannot run as {who}: {error}") from None
+
+
+def load(config: Config, logs: Logs, app: Callable[..., Any] | None = None) -> list[Mounted]:
+    """The applications: `app` where a script gave it, else those that the configuration names.
+
+    While somebody works at them (`reload`), one that cannot be imported is one that says so.
+    """
+    loading.extend_path(config.pythonpath)
+    if config.driver == "gevent":
+        greenlets.patch()
+    try:
+        apps = _load(config, app)
+    except AppLoadError as error:
+        if config.reload == "off":
+            raise
+        logs.error(f"{error.message}\n{error.detail}\nit is tried again when a file has changed".replace("\n\n", "\n"))
+        return [explain(error)]
+    if config.driver == "gevent" and any(each.is_asgi for each in apps):
+        raise BootError("the gevent driver runs WSGI applications only: leave --driver out for ASGI")
+    if "django.db" in sys.modules:
+        from ostler.integrations.django import install
+
+        install()
+    return apps
+
+
+def _load(config: Config, app: Callable[..., Any] | None) -> list[Mounted]:
+    if app is not None:
+        return [loading.mount(app, "the app", config.interface)]
+    return loading.load_all(config.app, config.interface)

@@ -1,0 +1,157 @@
+"""A template's life: the app is imported once, and workers are forked from it when the arbiter asks."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ostler.errors import AppLoadError, BootError
+from ostler.proc.channel import Channel
+from ostler.proc.dump import Dump
+from ostler.proc.fork import finish, leave
+from ostler.worker import greenlets
+from ostler.worker.boot import become_user, load
+
+if TYPE_CHECKING:
+    from ostler.config import Config
+    from ostler.logs import Logs
+    from ostler.worker.interfaces import Mounted
+
+__all__ = ["Template"]
+
+# They reach whole process groups; but this process ends when the arbiter lets go of it.
+_IGNORED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGUSR2,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
+
+# Runs in the worker: (slot, its end of the channel, where its stacks go, the apps), returns the exit code.
+Main = Callable[[int, Channel, Dump, "list[Mounted]"], int]
+
+
+class Template:
+    """One template process."""
+
+    def __init__(self, config: Config, channel: Channel, logs: Logs, main: Main) -> None:
+        self._config = config
+        self._channel = channel
+        self._logs = logs
+        self._main = main
+
+    def run(self) -> int:
+        """Import the app, say so, and fork until nobody asks any more. Returns an exit code when there is no app."""
+        for number in _IGNORED:
+            signal.signal(number, lambda number, frame: None)
+        self._channel.die_with_peer(True)
+        self._channel.receive()
+        if not self._channel.is_open:
+            leave(0)
+        try:
+            become_user(self._config)
+            self._apps = load(self._config, self._logs)
+        except (AppLoadError, BootError) as error:
+            what = "app" if isinstance(error, AppLoadError) else "boot"
+            self._channel.die_with_peer(False)
+            self._channel.send(f"failed {what}\n{error.message}\n{error.detail}".rstrip("\n"))
+            return error.exit_code
+        self._settle()
+        self._channel.die_with_peer(False)
+        self._channel.send("ready")
+        self._serve()
+        return finish(0)
+
+    def _settle(self) -> None:
+        """Leave nothing behind that a worker must not share, or would change by only looking at it."""
+        for number in (*_IGNORED, signal.SIGUSR1):  # the app may have set its own
+            signal.signal(number, self._on_signal)
+        if threading.active_count() > 1:
+            names = ", ".join(each.name for each in threading.enumerate() if each is not threading.main_thread())
+            self._logs.warning(
+                f"preload: the app has started threads while it was imported ({names}): no worker has them"
+            )
+        database = sys.modules.get("django.db")
+        if database is not None:
+            database.connections.close_all()  # a socket that two processes read is of no use to either
+        import ostler.native  # noqa: F401 - its memory is shared then
+
+        gc.collect()
+        gc.freeze()  # the collector writes into every object that it looks at, which would unshare it
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if number == signal.SIGUSR1:
+            self._logs.reopen()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                message, fds = self._channel.wait_with(2)
+            except OSError:
+                return
+            if not message:
+                return
+            slot = int(message.partition(" ")[2])
+            self._fork(slot, fds)
+
+    def _fork(self, slot: int, fds: Sequence[int]) -> None:
+        """Fork twice: the worker's parent ends, so that the arbiter becomes its parent."""
+        reader, writer = os.pipe()
+        try:
+            parent = _fork()
+            if parent == 0:
+                self._fork_worker(slot, fds, writer)
+            os.close(writer)
+            said = os.read(reader, 32)
+            _waitpid(parent, 0)
+        except OSError as error:
+            self._channel.send(f"unforked {error.strerror}")
+            return
+        finally:
+            os.close(reader)
+            for fd in fds:
+                os.close(fd)
+        self._channel.send(f"forked {slot} {said.decode()}" if said.isdigit() else f"unforked {said.decode()}")
+
+    def _fork_worker(self, slot: int, fds: Sequence[int], writer: int) -> None:
+        code = 1
+        try:
+            try:
+                pid = _fork()
+            except OSError as error:
+                os.write(writer, (error.strerror or "fork failed").encode()[:32])
+                leave(0)
+            if pid:
+                os.write(writer, str(pid).encode())
+                leave(0)
+            os.close(writer)
+            self._channel.close()
+            for number in (*_IGNORED, signal.SIGUSR1):
+                signal.signal(number, signal.SIG_DFL)
+            if self._config.driver == "gevent":
+                greenlets.after_fork()
+            channel = Channel.of(fds[0])
+            code = self._main(slot, channel, Dump(fds[1]), self._apps)
+        except BaseException:  # a fault of ours: show it, and never run the template's code
+            sys.excepthook(*sys.exc_info())
+        finally:
+            leave(code)
+
+
+# As they are before gevent has its own in their place, which wait in its hub.
+_os_fork, _waitpid = os.fork, os.waitpid
+
+
+def _fork() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and later, where the app has threads: said already
+        return _os_fork()

@@ -1,0 +1,153 @@
+"""preload: the application is imported once, workers are forked from it, and a reload imports it anew."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import Serve, Server, processes
+from tests.integration.process.test_death import Load
+from tests.integration.process.test_reload import answer, reload
+
+APP = """
+    import os
+    import gc
+
+    with open("imports", "a") as file:
+        file.write("x")
+    VERSION = "{version}"
+
+    def application(environ, start_response):
+        body = f"{{VERSION}} {{os.getpid()}} {{os.getppid()}} {{gc.get_freeze_count() > 1000}}".encode()
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
+"""
+
+
+def source(serve: Serve, name: str = "v1") -> str:
+    return serve.source(APP.format(version=name))
+
+
+def imports(serve: Serve) -> int:
+    return len((serve.directory / "imports").read_text())
+
+
+def template(server: Server) -> int:
+    """The one child that is older than the workers and serves nobody."""
+    return min(server.children())
+
+
+def test_imported_once_for_all(serve: Serve) -> None:
+    server = serve(source(serve), "--preload", "--workers", "3")
+    server.wait_children(4)
+    assert imports(serve) == 1
+    version, _, parent, is_frozen = answer(server).split()
+    assert (version, int(parent), is_frozen) == ("v1", server.pid, "True")
+
+
+def test_dead_worker_is_followed_by_another(serve: Serve) -> None:
+    server = serve(source(serve), "--preload", "--workers", "2")
+    *_, victim = sorted(server.wait_children(3))
+    os.kill(victim, signal.SIGKILL)
+    server.wait_log(r"was killed by SIGKILL .*a new one starts")
+    server.wait_children(3, without=[victim])
+    assert imports(serve) == 1
+
+
+def test_reload_under_load_loads_new_code(serve: Serve) -> None:
+    server = serve(source(serve), "--preload", "--workers", "2")
+    load = Load(server, 2)
+    old = template(server)
+    for number in (2, 3):
+        source(serve, f"v{number}")
+        assert reload(server).returncode == 0
+        assert answer(server).startswith(f"v{number} ")
+    load.stop()
+    assert load.failed == []
+    assert imports(serve) == 3
+    server.wait_children(3, without=[old])
+
+
+@pytest.mark.parametrize(("text", "said"), [("VERSION = (", "SyntaxError"), ("import os; os._exit(9)", "exit code 9")])
+def test_version_that_does_not_load_changes_nothing(serve: Serve, text: str, said: str) -> None:
+    server = serve(source(serve), "--preload", "--workers", "2")
+    before = server.wait_children(3)
+    serve.source(text)
+    done = reload(server)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "nothing has changed" in done.stderr
+    assert answer(server).startswith("v1 ")
+    server.wait_for(lambda: sorted(server.children()) == sorted(before), "the processes from before")
+
+
+def test_application_that_does_not_load_ends_the_start(serve: Serve) -> None:
+    server = serve(serve.source("import nowhere"), "--preload", ready=False)
+    assert server.wait() == 4
+    assert "No module named 'nowhere'" in server.log
+
+
+def test_stopped_while_it_imports(serve: Serve) -> None:
+    held = "import time\nopen('held', 'w').close()\ntime.sleep(600)\n"
+    server = serve(serve.source(held), "--preload", ready=False)
+    server.wait_for((serve.directory / "held").exists, "the import")
+    assert server.stop() == 0
+    server.wait_gone()
+
+
+def test_template_that_dies_is_made_anew(serve: Serve) -> None:
+    server = serve(source(serve), "--preload")
+    [first, worker] = sorted(server.wait_children(2))
+    os.kill(first, signal.SIGKILL)
+    server.wait_log("has the application .preload. was killed by SIGKILL")
+    assert answer(server).startswith("v1 ")
+    os.kill(worker, signal.SIGKILL)
+    server.wait_log("the application is imported again")
+    server.wait_children(2, without=[first, worker])
+    assert answer(server).startswith("v1 ")
+
+
+def test_logs_are_reopened_for_workers_to_come(serve: Serve, tmp_path: Path) -> None:
+    log = tmp_path / "error.log"
+    server = serve(source(serve), "--preload", "--error-log", str(log), ready=False)
+    server.wait_for(lambda: log.exists() and "listening on" in log.read_text(), "the error log")
+    server.wait_children(2)
+    log.rename(tmp_path / "error.log.1")
+    server.kill(signal.SIGUSR1)
+    first = template(server)
+    server.wait_for(lambda: all(_has(pid, log) for pid in (server.pid, first)), "the new file")
+
+
+def _has(pid: int, path: Path) -> bool:
+    return any(os.readlink(fd) == str(path) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink())
+
+
+def test_arbiter_killed_leaves_nobody(serve: Serve) -> None:
+    server = serve(source(serve), "--preload", "--workers", "2")
+    server.wait_children(3)
+    server.kill(signal.SIGKILL)
+    server.wait()
+    server.wait_gone()
+    assert processes.group(server.pid) == []
+
+
+def test_asgi_application(serve: Serve) -> None:
+    serve.source(
+        """
+        async def application(scope, receive, send):
+            assert scope["type"] == "http"
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+            await send({"type": "http.response.body", "body": b"ok"})
+        """
+    )
+    server = serve("app:application", "--preload", "--workers", "2")
+    assert answer(server) == "ok"
+
+
+def test_gevent(serve: Serve) -> None:
+    server = serve(source(serve), "--preload", "--driver", "gevent", "--workers", "2")
+    assert answer(server).startswith("v1 ")
+    assert imports(serve) == 1

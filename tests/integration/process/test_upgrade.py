@@ -1,0 +1,130 @@
+"""ostler upgrade and SIGUSR2: a new server on the same sockets, and no request that notices."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import Serve, Server, processes
+from tests.integration.process.test_death import Load
+from tests.integration.process.test_reload import KeepAlive, answer, version
+
+
+def upgrade(pid: int) -> subprocess.CompletedProcess[str]:
+    """`ostler upgrade`, to its end."""
+    command = [sys.executable, "-m", "ostler", "upgrade", "--pid", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def end(server: Server, pid: int) -> None:
+    """The last server's end; it is no child of ours."""
+    os.kill(pid, signal.SIGTERM)
+    server.wait_gone(within=20)
+
+
+def successor(done: subprocess.CompletedProcess[str]) -> int:
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("upgraded: the server with pid ")
+    return int(done.stdout.split()[5])
+
+
+@pytest.mark.parametrize("options", [[], ["--preload"]])
+def test_upgrades_under_load_fail_nobody(serve: Serve, tmp_path: Path, options: list[str]) -> None:
+    path, pidfile = tmp_path / "app.sock", tmp_path / "pid"
+    app = version(serve, "v0")
+    server = serve(app, "--workers", "2", "--pidfile", str(pidfile), *options, bind=["127.0.0.1:0", f"unix:{path}"])
+    loads = [Load(server, 2), KeepAlive(server, 2)]
+    pid = server.pid
+    try:
+        for number in range(1, 4):
+            version(serve, f"v{number}")
+            pid = successor(upgrade(pid))
+            assert answer(server).startswith(f"v{number} ") or number == 1  # the old one takes what had come
+            server.wait_log(rf"{pid}\] \[INFO\] taken over from")
+            assert pidfile.read_text() == f"{pid}\n"
+            assert answer(server, index=1).startswith(f"v{number} ")
+    finally:
+        for load in loads:
+            load.stop()
+        end(server, pid)
+    assert [load.failed for load in loads] == [[], []]
+    assert min(load.answered for load in loads) > 50
+    assert not path.exists()
+    assert not pidfile.exists()
+
+
+def test_signal(serve: Serve) -> None:
+    server = serve(version(serve, "v0"))
+    version(serve, "v1")
+    server.kill(signal.SIGUSR2)
+    [said] = server.wait_log(r"the server with pid \d+ has taken over")
+    assert server.wait() == 0
+    assert answer(server).startswith("v1 ")
+    end(server, int(said.split()[4]))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("VERSION = (", "exit code 4"), ("import os; os.kill(os.getppid(), 9)", "SIGKILL")]
+)
+def test_version_that_does_not_start_changes_nothing(serve: Serve, tmp_path: Path, text: str, said: str) -> None:
+    path, pidfile = tmp_path / "app.sock", tmp_path / "pid"
+    options = ["--workers", "2", "--pidfile", str(pidfile)]
+    server = serve(version(serve, "old"), *options, bind=["127.0.0.1:0", f"unix:{path}"])
+    load = Load(server, 2)
+    serve.source(text)
+    for _ in range(3):
+        done = upgrade(server.pid)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert done.stderr.endswith("this one serves on\n")
+    load.stop()
+    assert load.failed == []
+    assert answer(server, index=1).startswith("old ")
+    assert pidfile.read_text() == f"{server.pid}\n"
+    version(serve, "new")
+    pid = successor(upgrade(server.pid))
+    server.wait_log("taken over from")
+    assert answer(server, index=1).startswith("new ")
+    end(server, pid)
+
+
+def test_configuration_that_is_wrong(serve: Serve) -> None:
+    (serve.directory / "ostler.toml").write_text("workers = 2\n")
+    server = serve(version(serve, "old"))
+    (serve.directory / "ostler.toml").write_text("workers = 0\n")
+    assert "exit code 2" in upgrade(server.pid).stderr
+    assert "workers" in server.log
+    assert answer(server).startswith("old ")
+
+
+def test_control_socket_by_its_path(serve: Serve, tmp_path: Path) -> None:
+    control = tmp_path / "control.sock"
+    server = serve(version(serve, "v0"), "--control", str(control))
+
+    def ask(verb: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ostler", "ctl", verb, "--control", str(control)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    pid = successor(ask("upgrade"))
+    server.wait_log("taken over from")
+    server.wait_for(lambda: f"pid {pid}," in ask("status").stdout or None, "the successor's answer")
+    end(server, pid)
+
+
+def test_old_server_killed_meanwhile(serve: Serve) -> None:
+    server = serve(version(serve, "v0"))
+    version(serve, "v1", pause=1.0)
+    server.kill(signal.SIGUSR2)
+    [said] = server.wait_log(r"a new server starts \(pid \d+\)")
+    pid = int(said.split()[-1].rstrip(")"))
+    server.wait_for(lambda: processes.children(pid) or None, "the new worker")
+    server.kill(signal.SIGKILL)
+    server.wait()
+    server.wait_log_of("taken over from", alive=pid)
+    assert answer(server).startswith("v1 ")
+    end(server, pid)
