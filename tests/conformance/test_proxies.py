@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from tests.integration.helpers import Serve
+from tests.integration.helpers import Connection, Serve
 
 APP = """
     def application(environ, start_response):
@@ -23,6 +25,7 @@ MORE = "X-Forwarded-Host: shop.example\r\nX-Forwarded-Port: 8443\r\n"
         ((), USUAL + MORE, "192.0.2.7 https x PORT"),
         ((), "", "127.0.0.1 http x PORT"),
         (("--proxy-headers", "all"), USUAL + MORE, "192.0.2.7 https shop.example 8443"),
+        (("--proxy-headers", "scheme"), USUAL + MORE, "127.0.0.1 https x PORT"),
         (("--proxy-headers", "off"), USUAL + MORE, "127.0.0.1 http x PORT"),
         (("--forwarded-allow-ips", "10.0.0.0/8"), USUAL + MORE, "127.0.0.1 http x PORT"),
         (
@@ -40,3 +43,57 @@ def test_wsgi_sees_the_client_behind_a_trusted_proxy(
         body = connection.request(f"GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n".encode()).body.decode()
     assert body == seen.replace("PORT", str(server.port))
     server.wait_log(rf"^{seen.split()[0]} - - \[")
+
+
+V1 = b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 80\r\n"
+V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([192, 0, 2, 7, 127, 0, 0, 1, 0x12, 0x67, 0, 80])
+LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "header", "client"),
+    [("on", V1, "192.0.2.7"), ("v1", V1, "192.0.2.7"), ("v2", V2, "192.0.2.7"), ("on", LOCAL, "127.0.0.1")],
+)
+def test_proxy_protocol(serve: Serve, mode: str, header: bytes, client: str) -> None:
+    """The PROXY protocol, sections 2.1 and 2.2; once for each connection, in whatever pieces."""
+    server = serve(serve.source(APP), "--proxy-protocol", mode, "--access-log", "-")
+    with server.connect() as connection:
+        for piece in (header[:5], header[5:], REQUEST[:9]):
+            connection.send(piece)
+        assert connection.request(REQUEST[9:]).body.decode().split()[0] == client
+        assert connection.request(REQUEST).body.decode().split()[0] == client
+    server.wait_log(rf"^{client} - - \[", count=2)
+    with server.connect() as connection:
+        assert connection.request(header + REQUEST).body.decode().split()[0] == client
+
+
+@pytest.mark.parametrize(
+    ("options", "sent", "status"),
+    [
+        (("--proxy-protocol", "on"), REQUEST, 400),
+        (("--proxy-protocol", "v2"), V1 + REQUEST, 400),
+        (("--proxy-protocol", "on", "--proxy-allow-ips", "10.0.0.0/8"), V1 + REQUEST, 403),
+        ((), V1 + REQUEST, 400),
+    ],
+)
+def test_proxy_protocol_is_not_guessed(serve: Serve, options: tuple[str, ...], sent: bytes, status: int) -> None:
+    server = serve(serve.source(APP), *options)
+    with server.connect() as connection:
+        assert connection.request(sent).status == status
+
+
+def test_proxy_protocol_and_probes(serve: Serve) -> None:
+    server = serve(serve.source(APP), "--proxy-protocol", "on", "--admin-bind", "127.0.0.1:0")
+    [said] = server.wait_log(r"probes are answered on http://127.0.0.1:\d+")
+    with server.connect() as connection:
+        assert connection.request(V1 + REQUEST).status == 200
+    with Connection(socket.create_connection(("127.0.0.1", int(said.rpartition(":")[2])), timeout=10)) as connection:
+        assert connection.request(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").status == 200
+
+
+def test_silence_after_the_proxy_header_is_timed_out(serve: Serve) -> None:
+    server = serve(serve.source(APP), "--proxy-protocol", "on", "--header-timeout", "200ms")
+    for sent in (V1[:12], V1, V1 + REQUEST[:5]):
+        with server.connect() as connection:
+            assert connection.request(sent).status == 408

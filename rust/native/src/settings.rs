@@ -3,6 +3,7 @@
 use crate::core::Mount;
 use ostler_wire::forwarded::{Believed, Networks};
 use ostler_wire::http1::Limits;
+use ostler_wire::proxy_protocol::Versions;
 use ostler_wire::websocket::Deflate;
 use std::time::Duration;
 
@@ -57,6 +58,10 @@ pub struct Settings {
     pub trusted_proxies: Networks,
     /// Which of their fields.
     pub believed: Believed,
+    /// What connections to the app's listeners begin with; none: with a request.
+    pub proxy_protocol: Option<Versions>,
+    /// Who may send that.
+    pub proxy_allow: Networks,
     /// WebSockets: see websocket.rs.
     pub websocket: WebSocketSettings,
     /// The Server header; empty: none.

@@ -92,6 +92,8 @@ pub struct Forwarded<'a> {
 pub enum Believed {
     /// X-Forwarded-For and X-Forwarded-Proto, which nearly every proxy sets.
     Usual,
+    /// X-Forwarded-Proto alone: the client is whoever connected.
+    Scheme,
     /// X-Forwarded-Host and X-Forwarded-Port too: only where the proxy sets or removes them.
     All,
     /// Forwarded (RFC 7239).
@@ -137,9 +139,16 @@ pub fn read<'a>(
     }
     let all = believed == Believed::All;
     let last = |name| items(name).last().copied();
+    let https = last(b"x-forwarded-proto").and_then(scheme);
+    if believed == Believed::Scheme {
+        return Forwarded {
+            https,
+            ..Forwarded::default()
+        };
+    }
     Forwarded {
         client: walk(items(b"x-forwarded-for").iter().rev().map(|item| node(item)), trusted),
-        https: last(b"x-forwarded-proto").and_then(scheme),
+        https,
         host: last(b"x-forwarded-host").filter(|host| all && !host.is_empty() && is_host(host)),
         port: last(b"x-forwarded-port").and_then(port).filter(|_| all),
     }

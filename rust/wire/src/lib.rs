@@ -5,4 +5,5 @@
 
 pub mod forwarded;
 pub mod http1;
+pub mod proxy_protocol;
 pub mod websocket;

@@ -119,7 +119,7 @@ _REFUSED = {
     "ssl": "TLS is a proxy's business: let nginx, Caddy or HAProxy end it, and listen on tcp: or unix:",
     "le": "certificates are a proxy's business: Caddy and others fetch them, and pass on to tcp: or unix:",
     "onion": "an onion service is set up in tor, which passes on to tcp: or unix:",
-    "haproxy": "the PROXY protocol is not understood: have HAProxy send X-Forwarded-For, and use --proxy-headers",
+    "haproxy": "write the endpoint without haproxy:, and set OSTLER_PROXY_PROTOCOL=on",
 }
 
 

@@ -47,6 +47,8 @@ def core_settings(config: Config, logs: Logs, apps: Sequence[Mounted]) -> dict[s
     settings["root_path"] = config.root_path or ""
     settings["proxy_headers"] = config.proxy_headers
     settings["trusted_proxies"] = config.forwarded_allow_ips if config.proxy_headers != "off" else ""
+    settings["proxy_protocol"] = config.proxy_protocol
+    settings["proxy_allow_ips"] = config.proxy_allow_ips
     settings["ws_per_message_deflate"] = config.ws_per_message_deflate
     settings["max_requests"] = share(config.max_requests, config.max_requests_jitter)
     settings["cpus"] = parallel_threads()

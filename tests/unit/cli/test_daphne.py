@@ -126,7 +126,7 @@ def test_what_has_no_meaning_is_accepted_with_a_word(line: str) -> None:
     ("line", "complaint"),
     [
         ("-e ssl:443:privateKey=k.pem:certKey=c.pem x", "TLS is a proxy's business"),
-        ("-e haproxy:tcp:8000 x", "the PROXY protocol is not understood"),
+        ("-e haproxy:tcp:8000 x", "OSTLER_PROXY_PROTOCOL=on"),
         ("-e udp:53 x", 'unknown kind of endpoint "udp"; there are tcp, unix, fd, systemd'),
         ("-e tcp:x a", "a port is missing"),
         ("--proxy-header a", 'daphne has no option "--proxy-header" - did you mean "--proxy-headers"?'),

@@ -47,6 +47,8 @@ def test_defaults() -> None:
         "unix_mode": 0o660,
         "workers": 1,
         "preload": "off",
+        "proxy_protocol": "off",
+        "proxy_allow_ips": "127.0.0.1,::1",
         "reload": "off",
         "reload_extra_files": (),
         "reuse_port": "off",

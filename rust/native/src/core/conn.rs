@@ -63,6 +63,8 @@ pub struct Conn {
     pub interest: Option<u32>,
     pub deadline: Deadline,
     pub served: u32,
+    /// A PROXY protocol header has come, or none is awaited.
+    pub introduced: bool,
     pub progress: Progress,
     /// When the first byte of the request came (monotonic ns).
     pub since: u64,
@@ -103,6 +105,7 @@ impl Conn {
             interest: None,
             deadline: Deadline::default(),
             served: 0,
+            introduced: false,
             progress: Progress::default(),
             since: 0,
             on_loop: false,

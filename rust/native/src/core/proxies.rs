@@ -2,9 +2,12 @@
 //! that app, log and watch see the same.
 
 use super::request::Request;
+use super::timers::tick_after;
+use super::{Core, State};
 use crate::sys::Peer;
 use ostler_wire::forwarded::{is_field, read, Believed, Networks};
 use ostler_wire::http1::Span;
+use ostler_wire::proxy_protocol;
 
 /// How a proxy was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,4 +50,54 @@ pub(super) fn settle(request: &mut Request, peer: Peer, trusted: &Networks, beli
         }),
         port: said.port,
     };
+}
+
+impl Core {
+    /// Takes the PROXY protocol's header off a connection where one is awaited. False: the request cannot be read yet, or
+    /// never.
+    pub(super) fn introduce(&self, state: &mut State, index: usize, now: u64) -> bool {
+        let conn = &mut state.conns[index];
+        let is_awaited = self
+            .listeners
+            .get(usize::from(conn.listener))
+            .is_some_and(|it| !it.admin);
+        let Some(versions) = self.settings.proxy_protocol.filter(|_| is_awaited) else {
+            conn.introduced = true;
+            return true;
+        };
+        if let Peer::Ip(ip, _) = conn.peer {
+            if !self.settings.proxy_allow.contains(ip) {
+                self.refuse(
+                    state,
+                    index,
+                    403,
+                    "only proxies may connect here (proxy_allow_ips)",
+                    now,
+                );
+                return false;
+            }
+        }
+        let Some(request) = conn.incoming.as_deref_mut() else {
+            return false;
+        };
+        match proxy_protocol::read(&request.buffer, versions) {
+            Ok(Some(header)) => {
+                request.buffer.drain(..header.len);
+                conn.introduced = true;
+                if let Some((ip, port)) = header.source {
+                    conn.peer = Peer::Ip(ip.to_canonical(), port);
+                }
+                true
+            }
+            Ok(None) => {
+                let due = tick_after(conn.since, self.settings.header_timeout);
+                state.set_deadline(index, due);
+                false
+            }
+            Err(reason) => {
+                self.refuse(state, index, 400, reason, now);
+                false
+            }
+        }
+    }
 }

@@ -114,6 +114,9 @@ impl Core {
 
     /// Looks for a whole head in what has come.
     pub(super) fn parse(&self, state: &mut State, index: usize, now: u64) {
+        if !state.conns[index].introduced && !self.introduce(state, index, now) {
+            return;
+        }
         let conn = &mut state.conns[index];
         let Some(request) = conn.incoming.as_deref_mut() else {
             return;

@@ -9,6 +9,7 @@ use crate::settings::{Settings, WebSocketSettings};
 use crate::sys;
 use ostler_wire::forwarded::{Believed, Networks};
 use ostler_wire::http1::Limits;
+use ostler_wire::proxy_protocol::Versions;
 use ostler_wire::websocket::Deflate;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyKeyError, PyValueError};
@@ -114,8 +115,17 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
         believed: match setting::<String>(settings, "proxy_headers")?.as_str() {
             "forwarded" => Believed::Forwarded,
             "all" => Believed::All,
+            "scheme" => Believed::Scheme,
             _ => Believed::Usual,
         },
+        proxy_protocol: match setting::<String>(settings, "proxy_protocol")?.as_str() {
+            "v1" => Some(Versions::One),
+            "v2" => Some(Versions::Two),
+            "on" => Some(Versions::Both),
+            _ => None,
+        },
+        proxy_allow: Networks::parse(&setting::<String>(settings, "proxy_allow_ips")?)
+            .map_err(PyValueError::new_err)?,
         websocket: read_websocket(settings)?,
         cpus: setting::<usize>(settings, "cpus")?.max(1),
         queue_timeout: nanoseconds(settings, "queue_timeout")?,

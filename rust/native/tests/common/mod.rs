@@ -61,6 +61,8 @@ pub fn settings(threads: usize) -> Settings {
         queue_size: 16,
         trusted_proxies: Networks::parse("").expect("nobody"),
         believed: Believed::Usual,
+        proxy_protocol: None,
+        proxy_allow: Networks::parse("").expect("nobody"),
         websocket: WebSocketSettings {
             frame: 4096,
             message: 8192,

@@ -70,11 +70,11 @@ class Application(Group):
         uwsgi="env",
     )
     proxy_headers = Option(
-        Switch("all", "forwarded"),
+        Switch("all", "scheme", "forwarded"),
         "on",
         "What is believed of proxies that `forwarded_allow_ips` trusts. on: X-Forwarded-For (the client) and "
         "X-Forwarded-Proto (the scheme); all: X-Forwarded-Host and X-Forwarded-Port too, only behind a proxy that sets "
-        "or removes them, since clients can send them; forwarded: Forwarded (RFC 7239), and none of the others.",
+        "or removes them, since clients can send them; scheme: X-Forwarded-Proto alone; forwarded: Forwarded (RFC 7239), and none of the others.",
         uvicorn="proxy_headers",
     )
     forwarded_allow_ips = Option(

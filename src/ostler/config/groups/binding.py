@@ -1,6 +1,6 @@
 """Options that say where connections come from."""
 
-from ostler.config.kinds import ListenAddress, Many, Maybe, Permissions, Switch, UrlPath, Whole
+from ostler.config.kinds import ListenAddress, Many, Maybe, Permissions, Switch, Trusted, UrlPath, Whole
 from ostler.config.option import Group, Option
 
 __all__ = ["Binding"]
@@ -40,6 +40,20 @@ class Binding(Group):
         "Let other servers of the same user listen on the same TCP addresses at the same time (SO_REUSEPORT).",
         gunicorn="reuse_port",
         uwsgi="reuse_port",
+    )
+    proxy_protocol = Option(
+        Switch("v1", "v2"),
+        "off",
+        "Whether connections begin with the PROXY protocol's header, which tells the client of a TCP proxy (HAProxy, "
+        "AWS NLB). on: version 1 or 2; a connection without it is refused. `admin_bind` needs none.",
+        gunicorn="proxy_protocol",
+    )
+    proxy_allow_ips = Option(
+        Trusted(),
+        "127.0.0.1,::1",
+        "The proxies that may send that header: addresses and networks, or * for all. Who else connects is answered "
+        "403. Those that come by a unix socket may.",
+        gunicorn="proxy_allow_ips proxy_allow_from",
     )
     unix_mode = Option(
         Permissions(),

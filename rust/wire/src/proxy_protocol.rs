@@ -1,0 +1,204 @@
+//! The PROXY protocol, versions 1 and 2: what a TCP proxy says of its client before the first byte of the connection
+//! (HAProxy's specification, "The PROXY protocol", 2020/03/05).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The first bytes of a binary header (§2.2).
+const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+const BINARY_HEAD: usize = 16;
+/// The longest header of version 1, with its line's end (§2.1).
+const LINE_MOST: usize = 107;
+/// More than any proxy sends: addresses, and what it says of TLS.
+const BINARY_MOST: usize = 4096;
+
+/// Which versions are understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    /// The line of text.
+    One,
+    /// The binary header.
+    Two,
+    /// Whichever comes.
+    Both,
+}
+
+/// A whole header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// How many bytes it takes.
+    pub len: usize,
+    /// Whom the proxy speaks for; none: itself (a health check), or a client that it does not know.
+    pub source: Option<(IpAddr, u16)>,
+}
+
+/// Reads the header at the beginning of `bytes`. None: it goes on. A connection that begins otherwise is an error, since a
+/// receiver must not guess (§2). Errors are plain clauses for the log.
+pub fn read(bytes: &[u8], versions: Versions) -> Result<Option<Header>, &'static str> {
+    let begun = bytes.len().min(SIGNATURE.len());
+    if versions != Versions::One && bytes[..begun] == SIGNATURE[..begun] {
+        return read_binary(bytes);
+    }
+    let begun = bytes.len().min(6);
+    if versions != Versions::Two && bytes[..begun] == b"PROXY "[..begun] {
+        return read_line(bytes);
+    }
+    Err("the connection does not begin with a PROXY protocol header")
+}
+
+fn read_line(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
+    const WRONG: &str = "the PROXY protocol header is malformed";
+    let Some(end) = bytes.iter().take(LINE_MOST).position(|&byte| byte == b'\n') else {
+        return if bytes.len() < LINE_MOST { Ok(None) } else { Err(WRONG) };
+    };
+    let line = bytes[..end].strip_suffix(b"\r").ok_or(WRONG)?;
+    let line = std::str::from_utf8(line).map_err(|_| WRONG)?;
+    let words: Vec<&str> = line.split(' ').collect();
+    let source = match words[..] {
+        ["PROXY", "UNKNOWN", ..] => None,
+        ["PROXY", family @ ("TCP4" | "TCP6"), source, destination, port, destination_port] => {
+            let source: IpAddr = source.parse().map_err(|_| WRONG)?;
+            let destination: IpAddr = destination.parse().map_err(|_| WRONG)?;
+            destination_port.parse::<u16>().map_err(|_| WRONG)?;
+            if source.is_ipv4() != (family == "TCP4") || destination.is_ipv4() != source.is_ipv4() {
+                return Err(WRONG);
+            }
+            Some((source, port.parse().map_err(|_| WRONG)?))
+        }
+        _ => return Err(WRONG),
+    };
+    Ok(Some(Header { len: end + 1, source }))
+}
+
+fn read_binary(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
+    let Some(head) = bytes.get(..BINARY_HEAD) else {
+        return Ok(None);
+    };
+    let (command, family) = (head[12], head[13]);
+    if command >> 4 != 2 || command & 0x0f > 1 {
+        return Err("the PROXY protocol header has an unknown version or command");
+    }
+    let len = BINARY_HEAD + usize::from(u16::from_be_bytes([head[14], head[15]]));
+    if len > BINARY_MOST {
+        return Err("the PROXY protocol header is too long");
+    }
+    let Some(rest) = bytes.get(BINARY_HEAD..len) else {
+        return Ok(None);
+    };
+    let short = "the PROXY protocol header is too short for its addresses";
+    let source = match (command & 0x0f, family) {
+        (1, 0x11) => {
+            let part: &[u8; 12] = rest.first_chunk().ok_or(short)?;
+            let address = Ipv4Addr::new(part[0], part[1], part[2], part[3]);
+            Some((IpAddr::V4(address), u16::from_be_bytes([part[8], part[9]])))
+        }
+        (1, 0x21) => {
+            let part: &[u8; 36] = rest.first_chunk().ok_or(short)?;
+            let mut address = [0; 16];
+            address.copy_from_slice(&part[..16]);
+            Some((
+                IpAddr::V6(Ipv6Addr::from(address)),
+                u16::from_be_bytes([part[32], part[33]]),
+            ))
+        }
+        _ => None, // LOCAL, unix sockets, datagrams: the connection's own addresses count (§2.2)
+    };
+    Ok(Some(Header { len, source }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str, port: u16) -> Option<(IpAddr, u16)> {
+        Some((text.parse().expect("an address"), port))
+    }
+
+    fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+        let mut bytes = SIGNATURE.to_vec();
+        bytes.extend([command, family]);
+        bytes.extend((rest.len() as u16).to_be_bytes());
+        bytes.extend(rest);
+        bytes
+    }
+
+    #[test]
+    fn lines() {
+        for (line, expected) in [
+            (
+                "PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n",
+                source("192.0.2.1", 56324),
+            ),
+            ("PROXY TCP6 2001:db8::1 2001:db8::2 1 443\r\n", source("2001:db8::1", 1)),
+            ("PROXY UNKNOWN\r\n", None),
+            ("PROXY UNKNOWN ff:: ff:: 1 2\r\n", None),
+        ] {
+            let bytes = format!("{line}GET / HTTP/1.1\r\n");
+            let found = read(bytes.as_bytes(), Versions::Both);
+            assert_eq!(
+                found,
+                Ok(Some(Header {
+                    len: line.len(),
+                    source: expected
+                })),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn binaries() {
+        let four = [192, 0, 2, 1, 192, 0, 2, 2, 0x1f, 0x90, 1, 187, 4, 0, 0]; // and a TLV
+        let found = read(&binary(0x21, 0x11, &four), Versions::Two);
+        assert_eq!(
+            found,
+            Ok(Some(Header {
+                len: 31,
+                source: source("192.0.2.1", 8080)
+            }))
+        );
+        let mut six = [0; 36];
+        six[15] = 1;
+        six[33] = 7;
+        let found = read(&binary(0x21, 0x21, &six), Versions::Both);
+        assert_eq!(
+            found.map(|header| header.map(|header| header.source)),
+            Ok(Some(source("::1", 7)))
+        );
+        for (command, family) in [(0x20, 0x11), (0x20, 0), (0x21, 0), (0x21, 0x31)] {
+            let found = read(&binary(command, family, &[0; 216]), Versions::Both);
+            assert_eq!(found, Ok(Some(Header { len: 232, source: None })));
+        }
+    }
+
+    #[test]
+    fn whatever_is_cut_goes_on() {
+        let line = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n".to_vec();
+        for whole in [line, binary(0x21, 0x11, &[1; 12])] {
+            for end in 0..whole.len() {
+                assert_eq!(read(&whole[..end], Versions::Both), Ok(None), "{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for bytes in [
+            b"GET / HTTP/1.1\r\n".to_vec(),
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\n".to_vec(),
+            b"PROXY TCP4 ::1 ::2 1 2\r\n".to_vec(),
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 66666 443\r\n".to_vec(),
+            b"PROXY TCP4 192.0.2.1\r\n".to_vec(),
+            b"PROXY UDP4 192.0.2.1 192.0.2.2 1 2\r\n".to_vec(),
+            [b"PROXY UNKNOWN ".as_slice(), &[b'x'; 200]].concat(),
+            binary(0x31, 0x11, &[0; 12]),
+            binary(0x22, 0x11, &[0; 12]),
+            binary(0x21, 0x11, &[0; 11]),
+            binary(0x21, 0x21, &[0; 35]),
+            binary(0x21, 0x11, &[0; 5000]),
+        ] {
+            assert!(read(&bytes, Versions::Both).is_err(), "{bytes:?}");
+        }
+        assert!(read(b"PROXY UNKNOWN\r\n", Versions::Two).is_err());
+        assert!(read(&binary(0x20, 0, &[]), Versions::One).is_err());
+    }
+}
