@@ -111,6 +111,7 @@ check-python: setup
 	cd src && $(BIN)/python -m mypy.stubtest ostler._native
 	$(BIN)/lint-imports
 	$(BIN)/python -m ostler.config.reference --check docs/settings.md
+	$(BIN)/python -m ostler.cli.gunicorn.page --check docs/migrate/gunicorn.md
 
 .PHONY: format
 format: $(VENV)/.deps ## Format everything, and apply the safe fixes
@@ -121,6 +122,7 @@ format: $(VENV)/.deps ## Format everything, and apply the safe fixes
 .PHONY: docs
 docs: setup ## Write the generated pages again
 	$(BIN)/python -m ostler.config.reference docs/settings.md
+	$(BIN)/python -m ostler.cli.gunicorn.page docs/migrate/gunicorn.md
 
 # --- Measuring --------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from ostler.arbiter.arbiter import Arbiter
 from ostler.arbiter.fleet import Fleet
 from ostler.arbiter.host import Host
 from ostler.arbiter.listeners import Listeners
+from ostler.arbiter.metrics import Statsd
 from ostler.arbiter.plan import Plan
 from ostler.arbiter.timing import Timing
 from ostler.errors import OstlerError
@@ -28,6 +29,7 @@ from ostler.stats.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from ostler.config import Config
+    from ostler.hooks import Hooks
     from ostler.proc.channel import Channel
     from ostler.proc.dump import Dump
     from ostler.proc.handover import Inheritance
@@ -110,6 +112,9 @@ class _Service:
             self.listeners.inherit(before.sockets)
         plan = self._plan(self._config)
         self._open = plan.listeners
+        if plan.hooks is not None:
+            plan.hooks.server.address = [listener.url for listener in plan.listeners]
+            plan.hooks.starting()
         fleet = Fleet(plan.size, plan.timing, max(_ROOM * plan.size, _LEAST_ROOM))
         self._board = Scoreboard(fleet.slots)
         notifier = Notifier(os.environ)
@@ -145,6 +150,9 @@ class _Service:
             self.listeners.close()
 
     def _plan(self, config: Config) -> Plan:
+        self._use_sinks(config)
+        hooks = self._hooks(config)
+        metrics = _metrics(config, self._logs)
         opened = self.listeners.open(
             config.bind,
             backlog=config.backlog,
@@ -168,13 +176,14 @@ class _Service:
 
             self._settle(config, opened)
             _name(config, f"worker {slot}")
-            return Worker(config, opened, self._board, slot, channel, dump, self._logs, self._app).run()
+            return Worker(config, opened, self._board, slot, channel, dump, self._logs, self._app, hooks=hooks).run()
 
-        def work_preloaded(slot: int, channel: Channel, dump: Dump, apps: list[Mounted]) -> int:
+        def work_preloaded(slot: int, age: int, channel: Channel, dump: Dump, apps: list[Mounted]) -> int:
             from ostler.worker.worker import Worker
 
             _name(config, f"worker {slot}")
-            return Worker(config, opened, self._board, slot, channel, dump, self._logs, apps=apps).run()
+            logs = self._logs
+            return Worker(config, opened, self._board, slot, channel, dump, logs, apps=apps, hooks=hooks, age=age).run()
 
         def template(channel: Channel) -> int:
             from ostler.worker.template import Template
@@ -204,8 +213,29 @@ class _Service:
             config.reload_batch,
             template if config.preload == "on" and not is_development and self._app is None else None,
             watch if is_development else None,
+            hooks,
+            metrics,
             watched,
         )
+
+    def _use_sinks(self, config: Config) -> None:
+        """Have log lines go to logging and syslog, where the configuration says so."""
+        logs = self._logs
+        logs.sinks, logs.access_sinks, logs.reopeners, logs.has_file = [], [], [], True
+        if config.log_config is None and config.syslog is None:
+            return
+        from ostler.sinks import Sinks  # the logging module, for those alone who want it
+
+        sinks = Sinks(config)
+        logs.sinks, logs.access_sinks, logs.reopeners = sinks.error, sinks.access, [sinks.reopen]
+        logs.has_file = not sinks.replaces_file
+
+    def _hooks(self, config: Config) -> Hooks | None:
+        if config.hooks is None:
+            return None
+        from ostler.hooks import Hooks  # for those alone who have some
+
+        return Hooks(config.hooks, config.values, self._logs)
 
     def _settle(self, config: Config, opened: Sequence[Listener]) -> None:
         """In a child that is to run the application: let go of what is not its own, and give it what is."""
@@ -271,6 +301,7 @@ class _Service:
             if config.chdir is not None:
                 os.chdir(config.chdir)
             self._logs.change(config.error_log, config.access_log, config.log_level)
+            self._use_sinks(config)
         except (OSError, OstlerError) as error:
             self._logs.warning(f"after the failed reload: {error}")
 
@@ -280,6 +311,12 @@ def _detach(config: Config, logs: Logs) -> Callable[[], None]:
     if config.error_log == "-":
         logs.warning("daemon: error_log is standard error, which a daemon does not have: its log ends when it serves")
     return detach()
+
+
+def _metrics(config: Config, logs: Logs) -> Statsd | None:
+    if config.statsd is None:
+        return None
+    return Statsd(config.statsd, config.statsd_prefix or "", config.statsd_tags, logs, time.monotonic())
 
 
 def _name(config: Config, part: str) -> None:

@@ -13,6 +13,7 @@ import os
 import select
 import stat
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from ostler.errors import OstlerError
@@ -38,6 +39,11 @@ class Logs:
         self.level = level
         # User and group who must be able to open the files again; None: we.
         self.owner = owner
+        # Who gets the lines of the error log too, or instead of its file: (level, message).
+        self.sinks: list[Callable[[int, str], None]] = []
+        self.access_sinks: list[Callable[[str], None]] = []  # who gets the lines of the access log too
+        self.has_file = True  # whether the file gets them still
+        self.reopeners: list[Callable[[], None]] = []  # of the sinks
         # Descriptor -> path, for those that are files.
         self._paths: dict[int, str] = {}
         self.error_fd = self._open("error_log", error, _STDERR)
@@ -45,7 +51,11 @@ class Logs:
 
     def log(self, level: int, message: str) -> None:
         """Write one line, or several that belong together, if `level` is wanted."""
-        if level >= self.level:
+        if level < self.level:
+            return
+        for sink in self.sinks:
+            sink(level, message)
+        if self.has_file:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S %z")
             name = _NAMES.get(level, str(level))
             line = f"[{stamp}] [{os.getpid()}] [{name}] {message}\n"
@@ -93,6 +103,8 @@ class Logs:
                 continue
             os.dup2(fresh, fd, inheritable=False)
             os.close(fresh)
+        for again in self.reopeners:
+            again()
 
     def capture(self) -> None:
         """Have standard output and standard error go to the error log's file, in this process and its children."""

@@ -124,6 +124,8 @@ class Arbiter:
                 self._wait()
             return self._exit_code
         finally:
+            if self._plan.hooks is not None:
+                self._plan.hooks.tell("on_exit")
             self._end_templates()
             self._control.close()
             self._signals.close()
@@ -159,6 +161,8 @@ class Arbiter:
         if (path := self._touched.take(now)) is not None:
             self._reload(f"{printable(path)} was touched")
         self._notifier.beat(now)
+        if self._plan.metrics is not None:
+            self._plan.metrics.send(now, self._board, self._fleet.size, self._plan.listeners)
         self._control.expire(now)
         self._inquiries.expire(now)
         deadline = self._fleet.deadline()
@@ -173,6 +177,7 @@ class Arbiter:
             self._inquiries.deadline(),
             self._notifier.deadline(),
             self._touched.deadline(),
+            self._plan.metrics.deadline() if self._plan.metrics is not None else None,
         )
         deadline = min((each for each in deadlines if each is not None), default=None)
         return None if deadline is None else max(0, ceil((deadline - time.monotonic()) * 1000))
@@ -235,6 +240,8 @@ class Arbiter:
         self._proven, self._plan = self._plan, plan
         self._proven_template, self._template = self._template, template
         self._touched = Touched(plan.touch_reload, time.monotonic())
+        if plan.hooks is not None:
+            plan.hooks.tell("on_reload")
         self._feed(ev.Reload(reason, plan.size, plan.timing, plan.batch, is_urgent))
 
     def _fail_reload(self, reason: str, problem: str, clients: Sequence[Client]) -> None:
@@ -312,6 +319,8 @@ class Arbiter:
         self._poll.register(channel, select.POLLIN)
 
     def _leave_for_heir(self) -> None:
+        if self._plan.hooks is not None:
+            self._plan.hooks.tell("pre_exec")
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
 
@@ -456,12 +465,12 @@ class Arbiter:
             self._poll.unregister(template.channel)
             template.close()
 
-    def _fork_from_template(self, slot: int, theirs: Channel, dump: Dump) -> int:
+    def _fork_from_template(self, slot: int, age: int, theirs: Channel, dump: Dump) -> int:
         """The pid of a new worker. A template that has died is made anew; until it is there this raises OSError."""
         template = self._template
         if template is None or template.pid not in self._templates:
             template = self._template = self._start_template(self._plan)
-        return template.fork(slot, theirs, dump, lambda word: self._take_word(template, word))
+        return template.fork(slot, age, theirs, dump, lambda word: self._take_word(template, word))
 
     def _end_templates(self) -> None:
         if self._coming is not None:
@@ -482,6 +491,8 @@ class Arbiter:
         channel = self._channels.pop(pid, None)
         if channel is None:
             return  # an orphan that we inherited
+        if self._plan.hooks is not None:
+            self._plan.hooks.ended(pid)
         if channel.is_open:
             self._listen(pid, channel)  # its last words come before its death
         if channel.is_open:  # the app has children that hold the other end
@@ -506,6 +517,8 @@ class Arbiter:
                 continue
             for action in actions:
                 events.extend(self._do(action))
+        if self._plan.hooks is not None:
+            self._plan.hooks.resized(self._fleet.size)
 
     def _do(self, action: Action) -> list[ev.Event]:
         """Perform one action; returns what the fleet must hear about it."""
@@ -522,6 +535,8 @@ class Arbiter:
                     self._logs.info((probes if listener.is_admin else self._plan.welcome).format(url=listener.url))
                 self._notifier.ready(self._serving())
                 self._host.serves()
+                if self._plan.hooks is not None:
+                    self._plan.hooks.tell("when_ready")
             case do.NameCut(slot):
                 self._name_cut(slot)
             case do.Look():
@@ -603,9 +618,11 @@ class Arbiter:
         def main() -> int:
             return self._plan.work(slot, theirs, dump)
 
+        hooks = self._plan.hooks
+        hooked = hooks.forking() if hooks is not None else None
         try:
             if self._plan.template is not None:
-                pid = self._fork_from_template(slot, theirs, dump)
+                pid = self._fork_from_template(slot, hooked.age if hooked else 0, theirs, dump)
             else:
                 pid = fork(prepare, main, HANDLED)
         except OSError as error:  # EAGAIN, ENOMEM
@@ -614,6 +631,8 @@ class Arbiter:
             return ev.SpawnFailed(slot, error.strerror or str(error))
         finally:
             theirs.close()
+        if hooks is not None and hooked is not None:
+            hooks.forked(hooked, pid)
         self._channels[pid] = ours
         self._slots[pid] = slot
         self._dumps[pid] = dump

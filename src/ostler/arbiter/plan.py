@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from ostler.arbiter.metrics import Statsd
 from ostler.arbiter.timing import Timing
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
 from ostler.proc.sockets import Listener
+
+if TYPE_CHECKING:
+    from ostler.hooks import Hooks
 
 __all__ = ["Plan", "Replan", "Work"]
 
@@ -32,6 +36,8 @@ class Plan(NamedTuple):
     batch: int = 1
     template: Callable[[Channel], int] | None = None  # runs in a template, from which workers are forked (preload)
     watch: Callable[[Channel], int] | None = None  # runs in a child that says which file has changed (development)
+    hooks: Hooks | None = None
+    metrics: Statsd | None = None
     touch_reload: Sequence[str] = ()  # files whose change asks for a reload
     commit: Callable[[], None] = _nothing  # this one serves: close and say what the one before it leaves behind
     revert: Callable[[], None] = _nothing  # it does not: back to the one before it

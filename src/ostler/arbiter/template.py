@@ -29,14 +29,14 @@ class Template:
         self.is_ready = False
         self.was_ready = False  # whether it ever was
 
-    def fork(self, slot: int, channel: Channel, dump: Dump, is_ours: Callable[[str], bool]) -> int:
-        """Have it fork the worker of a slot; returns the pid. OSError when it does not.
+    def fork(self, slot: int, age: int, channel: Channel, dump: Dump, is_ours: Callable[[str], bool]) -> int:
+        """Have it fork the worker of a slot, which is the `age`th of all; returns the pid. OSError when it does not.
 
         `is_ours` takes other words that come meanwhile.
         """
         if not self.is_ready or not self.channel.is_open:
             raise OSError("the application is being imported for all workers (preload)")
-        self.channel.send_with(f"fork {slot}", (channel.fileno(), dump.fileno()))
+        self.channel.send_with(f"fork {slot} {age}", (channel.fileno(), dump.fileno()))
         deadline = time.monotonic() + _FORKED_WITHIN
         while (left := deadline - time.monotonic()) > 0:
             select.select([self.channel], [], [], left)

@@ -8,7 +8,7 @@ from ostler.cli.command import report
 from ostler.config import Config, from_arguments, load
 from ostler.errors import AppLoadError, OstlerError
 
-__all__ = ["check"]
+__all__ = ["check", "check_app"]
 
 _VALUE_WIDTH = 34  # a longer value pushes only its own source to the right
 
@@ -23,7 +23,7 @@ def check(arguments: list[str]) -> int:
     config = load(given.assignments)
     for line in _table(config):
         print(line)
-    return _check_app(config)
+    return check_app(config)
 
 
 def _table(config: Config) -> Iterator[str]:
@@ -34,7 +34,7 @@ def _table(config: Config) -> Iterator[str]:
         yield f"{name:<{names}}  {value:<{values}}  {source}"
 
 
-def _check_app(config: Config) -> int:
+def check_app(config: Config) -> int:
     """Import the application in a child, which also survives what it starts, and notes a crash."""
     from ostler.proc.fork import fork
 

@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "main", "report"]
 COMMANDS: Mapping[str, str] = {
     "serve": "serve a web application",
     "daphne": "serve an ASGI application with daphne's command line",
+    "gunicorn": "serve a web application with gunicorn's command line and configuration file",
     "check": "show the configuration and where each value comes from, and whether the application loads",
     "ctl": "ask a running server: status, reload, upgrade, scale, stop, stacks",
     "reload": "have a running server take up new code and configuration",
@@ -63,6 +64,10 @@ def _run(arguments: list[str]) -> int:
         from ostler.cli.daphne import daphne
 
         return daphne(rest)
+    if command == "gunicorn":
+        from ostler.cli.gunicorn import gunicorn
+
+        return gunicorn(rest)
     if command == "check":
         from ostler.cli.check import check
 

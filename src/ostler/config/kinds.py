@@ -15,6 +15,7 @@ from ostler.config.address import (
     UnixAddress,
     parse_address,
 )
+from ostler.config.hook_source import NAMES, HookSource
 from ostler.config.mounts import Mount
 from ostler.config.units import Duration, Mode, Size, digits
 
@@ -23,8 +24,10 @@ __all__ = [
     "AutoOr",
     "Choice",
     "HeaderText",
+    "Hooks",
     "Kind",
     "ListenAddress",
+    "LogConfig",
     "LogFormat",
     "Many",
     "Maybe",
@@ -33,7 +36,9 @@ __all__ = [
     "Path",
     "Permissions",
     "Span",
+    "StatsdAddress",
     "Switch",
+    "SyslogAddress",
     "Text",
     "Trusted",
     "UrlPath",
@@ -530,6 +535,102 @@ class Trusted(Text):
                 except ValueError:
                     raise ValueError(f"{quote(word)} is not an address or a network such as 10.0.0.0/8") from None
         return ",".join(words)
+
+
+class LogConfig(Kind[str | dict[str, object]]):
+    """A configuration for Python's logging: a file, or a table in the form of dictConfig."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("FILE", "an INI or JSON file, or a table in the form of dictConfig")
+
+    def read(self, value: object) -> str | dict[str, object]:
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            import json  # only for a table in one text
+
+            value = json.loads(value)
+        if isinstance(value, Mapping):
+            return dict(value)
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise ValueError
+        return value
+
+    def show(self, value: str | dict[str, object]) -> str:
+        if isinstance(value, str):
+            return value
+        import json
+
+        return json.dumps(value, default=str)
+
+
+class SyslogAddress(Text):
+    """Where syslog is: udp://host:port, tcp://host:port, unix://path."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("ADDRESS", "an address such as udp://localhost:514, tcp://log.example:514 or unix:///dev/log")
+
+    def read(self, value: object) -> str:
+        text = super().read(value).strip()
+        kind, _, rest = text.partition("://")
+        path, _, transport = rest.partition("#")
+        is_path = kind == "unix" and path.startswith("/") and transport in ("", "stream", "dgram")
+        host, _, port = rest.rpartition(":")
+        is_host = kind in ("udp", "tcp") and rest and (not host or port.isdigit())
+        if not is_path and not is_host:
+            raise ValueError
+        return text
+
+
+class StatsdAddress(Text):
+    """Where StatsD is: host:port, or unix://path."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("ADDRESS", "an address such as localhost:8125 or unix:///run/statsd.sock")
+
+    def read(self, value: object) -> str:
+        text = super().read(value).strip()
+        host, _, port = text.rpartition(":")
+        is_path = text.startswith("unix://") and len(text) > len("unix://")
+        if not is_path and not (host and port.isdigit() and int(port) < 65536):
+            raise ValueError
+        return text
+
+
+class Hooks(Kind[HookSource | None]):
+    """Server hooks: a Python file; or, of a script, functions by their names."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("FILE", "a Python file")
+
+    def read(self, value: object) -> HookSource | None:
+        if value in (None, False, "none", "off") or value == {}:
+            return None
+        if isinstance(value, HookSource):
+            return value
+        if isinstance(value, Mapping):
+            unknown = sorted(set(value) - set(NAMES))
+            if unknown:
+                raise ValueError(f'there is no hook "{unknown[0]}": there are {", ".join(NAMES)}')
+            return HookSource(functions=value)
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise ValueError
+        return HookSource(value)
+
+    def show(self, value: HookSource | None) -> str:
+        if value is None:
+            return "none"
+        return value.path or ", ".join(value.functions or ())
+
+    @property
+    def off(self) -> str:
+        return "none"
 
 
 def quote(value: object) -> str:

@@ -1,5 +1,6 @@
 """Write the reference page of all options from the table: python -m ostler.config.reference [--check] [FILE]."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from ostler.config.option import Group, Option
 from ostler.config.settings import GROUPS
 
-__all__ = ["main", "page"]
+__all__ = ["main", "page", "write_or_check"]
 
 _FILE = "docs/settings.md"
 
@@ -83,19 +84,25 @@ def _code(names: list[str]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page, or with --check compare it; 1 when it is not up to date."""
+    return write_or_check(page(), arguments, _FILE, "ostler.config.reference")
+
+
+def write_or_check(text: str, arguments: Sequence[str], usual: str, module: str) -> int:
+    """Write a generated page to the file that is named, or compare it with that one (--check); returns an exit code."""
     is_check = "--check" in arguments
-    path = next((argument for argument in arguments if not argument.startswith("-")), _FILE)
+    path = next((argument for argument in arguments if not argument.startswith("-")), usual)
     if not is_check:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
-            file.write(page())
+            file.write(text)
         return 0
     try:
         with open(path, encoding="utf-8") as file:
-            is_current = file.read() == page()
+            is_current = file.read() == text
     except FileNotFoundError:
         is_current = False
     if not is_current:
-        print(f"{path} is not up to date: run python -m ostler.config.reference {path}", file=sys.stderr)
+        print(f"{path} is not up to date: run python -m {module} {path}", file=sys.stderr)
     return 0 if is_current else 1
 
 

@@ -8,6 +8,7 @@ from ostler.config.groups.binding import Binding
 from ostler.config.groups.development import Development
 from ostler.config.groups.limits import Limits
 from ostler.config.groups.logs import Logs
+from ostler.config.groups.monitoring import Monitoring
 from ostler.config.groups.process import Process
 from ostler.config.groups.timeouts import Timeouts
 from ostler.config.groups.websockets import WebSockets
@@ -18,16 +19,8 @@ from ostler.errors import ConfigError
 __all__ = ["GROUPS", "OPTIONS", "Assignment", "Config"]
 
 GROUPS: tuple[type[Group], ...] = (
-    Application,
-    Binding,
-    Workers,
-    Limits,
-    Timeouts,
-    WebSockets,
-    Logs,
-    Process,
-    Development,
-)
+    Application, Binding, Workers, Limits, Timeouts, WebSockets, Logs, Monitoring, Process, Development,
+)  # fmt: skip
 OPTIONS: Mapping[str, Option[Any]] = {option.name: option for group in GROUPS for option in group.options()}
 
 
@@ -40,7 +33,7 @@ class Assignment(NamedTuple):
     label: str  # starts the line of a complaint: `where`, and the option's name if that does not tell it
 
 
-class Config(Application, Binding, Workers, Limits, Timeouts, WebSockets, Logs, Process, Development):
+class Config(Application, Binding, Workers, Limits, Timeouts, WebSockets, Logs, Monitoring, Process, Development):
     """The whole configuration: `config.workers`, `config.keepalive`, ... with the types of the table.
 
     Made from assignments, later ones before earlier ones; options without one have their default.

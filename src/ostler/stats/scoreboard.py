@@ -14,7 +14,18 @@ import struct
 import time
 from typing import NamedTuple
 
-__all__ = ["BOOTING", "DRAINING", "EMPTY", "LAYOUT", "READY", "STOPPED", "Request", "Scoreboard", "Snapshot"]
+__all__ = [
+    "BOOTING",
+    "DRAINING",
+    "EMPTY",
+    "LATENCY_BUCKETS",
+    "LAYOUT",
+    "READY",
+    "STOPPED",
+    "Request",
+    "Scoreboard",
+    "Snapshot",
+]
 
 EMPTY, BOOTING, READY, DRAINING, STOPPED = range(5)
 

@@ -36,8 +36,9 @@ _IGNORED = (
     signal.SIGTTOU,
 )
 
-# Runs in the worker: (slot, its end of the channel, where its stacks go, the apps), returns the exit code.
-Main = Callable[[int, Channel, Dump, "list[Mounted]"], int]
+# Runs in the worker: (slot, its number among all, its end of the channel, where its stacks go, the apps), returns the
+# exit code.
+Main = Callable[[int, int, Channel, Dump, "list[Mounted]"], int]
 
 
 class Template:
@@ -100,16 +101,16 @@ class Template:
                 return
             if not message:
                 return
-            slot = int(message.partition(" ")[2])
-            self._fork(slot, fds)
+            _, slot, age = message.split()
+            self._fork(int(slot), int(age), fds)
 
-    def _fork(self, slot: int, fds: Sequence[int]) -> None:
+    def _fork(self, slot: int, age: int, fds: Sequence[int]) -> None:
         """Fork twice: the worker's parent ends, so that the arbiter becomes its parent."""
         reader, writer = os.pipe()
         try:
             parent = _fork()
             if parent == 0:
-                self._fork_worker(slot, fds, writer)
+                self._fork_worker(slot, age, fds, writer)
             os.close(writer)
             said = os.read(reader, 32)
             _waitpid(parent, 0)
@@ -122,7 +123,7 @@ class Template:
                 os.close(fd)
         self._channel.send(f"forked {slot} {said.decode()}" if said.isdigit() else f"unforked {said.decode()}")
 
-    def _fork_worker(self, slot: int, fds: Sequence[int], writer: int) -> None:
+    def _fork_worker(self, slot: int, age: int, fds: Sequence[int], writer: int) -> None:
         code = 1
         try:
             try:
@@ -140,7 +141,7 @@ class Template:
             if self._config.driver == "gevent":
                 greenlets.after_fork()
             channel = Channel.of(fds[0])
-            code = self._main(slot, channel, Dump(fds[1]), self._apps)
+            code = self._main(slot, age, channel, Dump(fds[1]), self._apps)
         except BaseException:  # a fault of ours: show it, and never run the template's code
             sys.excepthook(*sys.exc_info())
         finally:

@@ -21,6 +21,7 @@ from ostler.proc.fork import finish, leave
 from ostler.proc.signals import STACKS, SignalQueue
 from ostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from ostler.worker import greenlets
+from ostler.worker.access_relay import AccessRelay
 from ostler.worker.boot import become_user, load
 from ostler.worker.interfaces import Mounted
 from ostler.worker.raw_socket import RawSocket
@@ -31,6 +32,8 @@ from ostler.worker.wear import Wear
 
 if TYPE_CHECKING:
     from ostler.config import Config
+    from ostler.hooks import Hooks
+    from ostler.hooks import Worker as HookedWorker
     from ostler.logs import Logs
     from ostler.native import Core
     from ostler.proc.dump import Dump
@@ -65,6 +68,8 @@ class Worker:
         logs: Logs,
         app: Callable[..., Any] | None = None,
         apps: list[Mounted] | None = None,
+        hooks: Hooks | None = None,
+        age: int = 0,
     ) -> None:
         self._config = config
         self._listeners = listeners
@@ -75,6 +80,10 @@ class Worker:
         self._logs = logs
         self._app = app  # given by a script; None: to be imported
         self._apps = apps  # of the template that we were forked from; None: to be loaded
+        self._relay: AccessRelay | None = None
+        self._hooks = hooks
+        self._age = age  # its number among all workers, where hooks want to know
+        self._hooked: HookedWorker | None = None  # what hooks get of us
         self._threads: set[threading.Thread] = set()
         self._greenlets: greenlets.Greenlets | None = None
         self._event_loop: EventLoop | None = None
@@ -88,10 +97,12 @@ class Worker:
         self._board.begin(self._slot, os.getpid())
         self._prepare_boot()
         try:
+            if self._hooks is not None:
+                self._hooked = self._hooks.begin(self._age)
             if self._apps is None:
                 become_user(self._config)
                 self._apps = load(self._config, self._logs, self._app)
-            apps = self._apps
+            apps = self._with_hooks(self._apps)
             self._take_signals()
             self._core = self._open_core(apps)
             self._start_loop(apps)
@@ -120,11 +131,28 @@ class Worker:
         if not self._channel.is_open:  # it died before we asked
             leave(0)
 
+    def _with_hooks(self, apps: list[Mounted]) -> list[Mounted]:
+        """The applications as they are called: with the request hooks around them, where there are any."""
+        hooks, worker = self._hooks, self._hooked
+        if hooks is None or worker is None:
+            return apps
+        worker.wsgi = apps[0].app
+        hooks.call("post_worker_init", worker)
+        worker.booted = True
+        return [each._replace(app=hooks.wrap(worker, each.app, each.is_asgi)) for each in apps]
+
+    def _call_hook(self, name: str, *before: object) -> None:
+        if self._hooks is not None and self._hooked is not None:
+            self._hooks.call(name, *before, self._hooked)
+
     def _take_signals(self) -> None:
         """Before anything is accepted: from here on TERM drains. What the app's import set is overruled."""
         self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, STACKS, *_IGNORED))
 
     def _open_core(self, apps: list[Mounted]) -> Core:
+        if self._logs.access_sinks:
+            self._relay = AccessRelay(self._logs.access_sinks, self._logs.access_fd)
+            self._logs.access_fd = self._relay.fd
         try:
             from ostler.native import Core
 
@@ -277,6 +305,9 @@ class Worker:
             self._core.trim()
 
     def _retire(self, reason: str) -> None:
+        if self._hooked is not None:
+            self._hooked.aborted = True
+        self._call_hook("worker_abort")
         self._channel.send(f"retire\n{reason}")
 
     def _renew(self, reason: str) -> None:
@@ -301,6 +332,7 @@ class Worker:
         if number == signal.SIGTERM:
             self._drain(self._config.graceful_timeout)
         elif number == signal.SIGQUIT:
+            self._call_hook("worker_int")
             self._cut()
         elif number == signal.SIGUSR1:
             self._logs.reopen()
@@ -345,6 +377,9 @@ class Worker:
         if any(thread.is_alive() for thread in self._threads):
             self._cut()
         self._core.close()
+        if self._relay is not None:
+            self._relay.close(deadline - time.monotonic())
+        self._say_goodbye()
         finish(0)
 
     def _cut(self) -> None:
@@ -352,4 +387,11 @@ class Worker:
         for method, path, client, age, _ in self._core.in_flight():
             self._logs.warning(f"cut {method} {path} from {client or '-'} after {age:.1f}s")
         self._core.flush_logs()
+        if self._relay is not None:
+            self._relay.close(_LAST_MOMENT)
+        self._say_goodbye()
         leave(0)
+
+    def _say_goodbye(self) -> None:
+        if self._hooks is not None:
+            self._call_hook("worker_exit", self._hooks.server)

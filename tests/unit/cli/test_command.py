@@ -24,7 +24,7 @@ def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("serv app", 'unknown command "serv" - did you mean "serve"?'),
         (
             "launch",
-            'unknown command "launch" - there are serve, daphne, check, ctl, reload, upgrade, stacks, help, version',
+            'unknown command "launch" - there are ' + ", ".join(COMMANDS),
         ),
         ("shop.wsgi -w 2", "the command is missing - did you mean: ostler serve shop.wsgi -w 2"),
         ("shop:app", "the command is missing - did you mean: ostler serve shop:app"),

@@ -29,7 +29,7 @@ KEYS = {
     "ws_max_frame_size": int, "ws_max_queue": int, "ws_per_message_deflate": str, "ws_ping_interval": float,
     "ws_ping_timeout": float, "ws_handshake_timeout": float, "ws_lifetime": float,
     "access_log_fd": int, "access_log_format": str, "error_log_fd": int, "log_level": int, "retry_after": int,
-    "max_requests": int,
+    "max_requests": int, "proxy_protocol": str, "proxy_allow_ips": str,
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Options that say which application is served."""
 
-from ostler.config.kinds import Apps, Choice, HeaderText, Many, Maybe, Pairs, Path, Switch, Trusted, UrlPath
+from ostler.config.kinds import Apps, Choice, HeaderText, Hooks, Many, Maybe, Pairs, Path, Switch, Trusted, UrlPath
 from ostler.config.option import Group, Option
 
 __all__ = ["Application"]
@@ -69,12 +69,19 @@ class Application(Group):
         gunicorn="raw_env env",
         uwsgi="env",
     )
+    hooks = Option(
+        Hooks(),
+        "none",
+        "A Python file with functions that are called at certain moments, by the names of gunicorn's server hooks: "
+        "post_fork(server, worker), when_ready(server), child_exit(server, worker), ...",
+    )
     proxy_headers = Option(
         Switch("all", "scheme", "forwarded"),
         "on",
         "What is believed of proxies that `forwarded_allow_ips` trusts. on: X-Forwarded-For (the client) and "
         "X-Forwarded-Proto (the scheme); all: X-Forwarded-Host and X-Forwarded-Port too, only behind a proxy that sets "
-        "or removes them, since clients can send them; scheme: X-Forwarded-Proto alone; forwarded: Forwarded (RFC 7239), and none of the others.",
+        "or removes them, since clients can send them; scheme: X-Forwarded-Proto alone; forwarded: Forwarded "
+        "(RFC 7239), and none of the others.",
         uvicorn="proxy_headers",
     )
     forwarded_allow_ips = Option(

@@ -1,0 +1,115 @@
+"""Numbers for StatsD, sent by the arbiter each second: what has been counted since the last time, by gunicorn's names.
+
+The workers count on the scoreboard anyway; a packet for each request, as gunicorn sends, would cost more than a quick
+request. So the counters come added up, and durations with a sample rate that stands for how many there were.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+
+from ostler.logs import Logs
+from ostler.proc.sockets import Listener
+from ostler.stats.scoreboard import LATENCY_BUCKETS, Scoreboard, Snapshot
+
+__all__ = ["Statsd"]
+
+_EVERY = 1.0
+_PACKET = 1400  # bytes: what passes every network in one piece
+_CLASSES = ("status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_5xx")
+_TCP_INFO_UNACKED = 24  # offset in Linux' struct tcp_info: of a listening socket, how many wait (ss.c)
+
+
+class Statsd:
+    """Sends numbers to `address`; what cannot be sent is lost."""
+
+    def __init__(self, address: str, prefix: str, tags: Sequence[str], logs: Logs, now: float) -> None:
+        self._prefix = f"{prefix.rstrip('.')}." if prefix else ""
+        self._tags = f"|#{','.join(tags)}" if tags else ""
+        self._next = now + _EVERY
+        self._seen: dict[tuple[int, int], Snapshot] = {}  # (slot, pid) -> what had been counted
+        self._logs = logs
+        self._address: str | tuple[str, int]
+        if address.startswith("unix://"):
+            self._address = address.removeprefix("unix://")
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        else:
+            host, _, port = address.rpartition(":")
+            self._address = (host.strip("[]"), int(port))
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._has_failed = False
+
+    def deadline(self) -> float:
+        """When to call `send`."""
+        return self._next
+
+    def send(self, now: float, board: Scoreboard, workers: int, listeners: Sequence[Listener]) -> None:
+        """Send what has happened, if it is time to."""
+        if now < self._next:
+            return
+        self._next = now + _EVERY
+        lines = [
+            f"{self._prefix}gunicorn.{line}{self._tags}"
+            for line in (f"workers:{workers}|g", f"backlog:{_backlog(listeners)}|g", *self._counted(board))
+        ]
+        packet = ""
+        for line in lines:
+            if packet and len(packet) + len(line) >= _PACKET:
+                self._send(packet)
+                packet = ""
+            packet = f"{packet}\n{line}" if packet else line
+        self._send(packet)
+
+    def close(self) -> None:
+        """In a child: let go of the socket."""
+        self._socket.close()
+
+    def _counted(self, board: Scoreboard) -> Iterator[str]:
+        found = {(slot, each.pid): each for slot in range(board.slots) if (each := board.read(slot)).pid}
+        changes = [(each, self._seen.get(key)) for key, each in found.items()]
+        self._seen = found
+        requests = sum(each.requests - (before.requests if before else 0) for each, before in changes)
+        if requests > 0:
+            yield f"requests:{requests}|c"
+        for name in _CLASSES:
+            count = sum(getattr(each, name) - (getattr(before, name) if before else 0) for each, before in changes)
+            if count > 0:
+                yield f"request.status.{name.removeprefix('status_')}:{count}|c"
+        for bucket in range(LATENCY_BUCKETS):
+            count = sum(each.latency[bucket] - (before.latency[bucket] if before else 0) for each, before in changes)
+            if count > 0:
+                rate = f"|@{1 / count:.6g}" if count > 1 else ""
+                yield f"request.duration:{_milliseconds(bucket):.3f}|ms{rate}"
+
+    def _send(self, packet: str) -> None:
+        try:
+            self._socket.sendto(packet.encode("utf-8", "replace"), self._address)
+            self._has_failed = False
+        except OSError as error:
+            if not self._has_failed:  # said once: nobody reads a line a second
+                self._logs.warning(f"statsd {self._address}: {error.strerror or error}; what is counted now is lost")
+            self._has_failed = True
+
+
+def _milliseconds(bucket: int) -> float:
+    """The middle of a bucket of the scoreboard's histogram: two for each power of two of microseconds (score.rs)."""
+    if bucket < 2:
+        return (bucket + 0.5) / 1000
+    power = 2.0 ** (bucket // 2)
+    return power * (1 + bucket % 2 / 2 + 0.25) / 1000
+
+
+def _backlog(listeners: Sequence[Listener]) -> int:
+    """How many connections the kernel keeps for us, over all TCP addresses; 0 where it does not tell."""
+    found = 0
+    for listener in listeners:
+        if not listener.is_unix and hasattr(socket, "TCP_INFO"):
+            try:
+                info = listener.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+                found += int.from_bytes(info[_TCP_INFO_UNACKED : _TCP_INFO_UNACKED + 4], "little")
+            except OSError:
+                continue
+    return found

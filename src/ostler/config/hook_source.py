@@ -1,0 +1,21 @@
+"""Where server hooks come from: a Python file, or functions that a script gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+__all__ = ["NAMES", "HookSource"]
+
+NAMES = (
+    "on_starting", "on_reload", "when_ready", "pre_fork", "post_fork", "post_worker_init", "worker_int", "worker_abort",
+    "pre_exec", "pre_request", "post_request", "child_exit", "worker_exit", "nworkers_changed", "on_exit",
+)  # fmt: skip
+
+
+class HookSource(NamedTuple):
+    """A file that is run when the server starts and reloads, or what has been run already."""
+
+    path: str = ""
+    functions: Mapping[str, Callable[..., Any]] | None = None
+    settings: Mapping[str, Any] | None = None  # what the hooks find in `cfg`, beside our own options

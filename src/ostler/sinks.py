@@ -1,0 +1,158 @@
+"""Logs into Python's logging and into syslog, for those who gather the logs of many servers.
+
+The logging module is the application's; the server loads it only for these. A line that cannot be delivered is lost,
+and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+import logging.handlers
+import socket
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ostler.errors import ConfigError, OstlerError
+
+if TYPE_CHECKING:
+    from ostler.config import Config
+
+__all__ = ["Sinks"]
+
+_SYSLOG_PORT = 514
+# What a configuration may refer to without defining it, as in gunicorn's.
+_USUAL: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "generic": {
+            "class": "logging.Formatter",
+            "format": "%(asctime)s [%(process)d] [%(levelname)s] %(message)s",
+            "datefmt": "[%Y-%m-%d %H:%M:%S %z]",
+        }
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stdout"},
+        "error_console": {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"},
+    },
+}
+
+
+class Sinks:
+    """Where log lines go beside the files. `error` and `access` are empty lists where nobody wants them."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises OstlerError, one line, for what cannot be set up."""
+        self.error: list[Callable[[int, str], None]] = []
+        self.access: list[Callable[[str], None]] = []
+        self.replaces_file = False  # the error log's own file gets nothing any more
+        if config.log_config is not None:
+            _configure(config)
+            self._use_logging()
+        if config.syslog is not None:
+            self._use_syslog(config)
+
+    def reopen(self) -> None:
+        """Open the files of logging's handlers again, after logrotate has moved them."""
+        loggers = [logging.root, *(each for each in logging.root.manager.loggerDict.values())]
+        for logger in loggers:
+            for handler in getattr(logger, "handlers", ()):
+                if isinstance(handler, logging.FileHandler):
+                    handler.acquire()
+                    try:
+                        if handler.stream is not None:
+                            handler.stream.close()
+                            handler.stream = handler._open()
+                    except OSError:  # it opens the file itself at the next line
+                        pass
+                    finally:
+                        handler.release()
+
+    def _use_logging(self) -> None:
+        logger = logging.getLogger(_named("gunicorn.error") or "ostler.error")
+        logger.setLevel(logging.DEBUG)  # our own option decides
+        self.error.append(lambda level, message: logger.log(level, "%s", message))
+        self.replaces_file = True
+        name = _named("ostler.access") or _named("gunicorn.access")
+        if name:
+            access = logging.getLogger(name)
+            self.access.append(lambda line: access.info("%s", line))
+
+    def _use_syslog(self, config: Config) -> None:
+        assert config.syslog is not None
+        names = ["error", *(["access"] if config.syslog_access == "on" else [])]
+        for name in names:
+            handler = _handler(config.syslog, config.syslog_facility, config.complaint)
+            prefix = f"{config.syslog_prefix or 'ostler'}.{name}"
+            handler.setFormatter(logging.Formatter(f"{prefix.replace('%', '%%')}: [%(process)d] %(message)s"))
+            if name == "error":
+                self.error.append(lambda level, message, to=handler: _send(to, level, message))  # type: ignore[misc]
+            else:
+                self.access.append(lambda line, to=handler: _send(to, logging.INFO, line))  # type: ignore[misc]
+
+
+def _named(name: str) -> str:
+    """The logger's name, if the configuration has it."""
+    known = logging.root.manager.loggerDict.get(name)
+    return name if isinstance(known, logging.Logger) and (known.handlers or known.propagate) else ""
+
+
+def _configure(config: Config) -> None:
+    given = config.log_config
+    try:
+        if isinstance(given, str) and not given.endswith(".json"):
+            _configure_by_file(given)
+            return
+        table: dict[str, Any] = _read_json(given) if isinstance(given, str) else dict(given or {})
+        merged = {**_USUAL, **table}
+        for part in ("formatters", "handlers"):
+            merged[part] = {**_USUAL[part], **table.get(part, {})}
+        logging.config.dictConfig(merged)
+    except OSError as error:
+        raise config.complaint("log_config", f'"{given}": {error.strerror}') from None
+    except Exception as error:  # whatever a handler's class may raise
+        reason = str(error.__cause__ or error)
+        raise config.complaint("log_config", f"it is not a configuration for logging: {reason}") from None
+
+
+def _configure_by_file(path: str) -> None:
+    with open(path, encoding="utf-8"):  # fileConfig says only that it is invalid
+        pass
+    logging.config.fileConfig(path, disable_existing_loggers=False)
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    with open(path, encoding="utf-8") as file:
+        table = json.load(file)
+    if not isinstance(table, Mapping):
+        raise ValueError("it holds no object")
+    return dict(table)
+
+
+def _handler(
+    address: str, facility: str, complaint: Callable[[str, str], ConfigError]
+) -> logging.handlers.SysLogHandler:
+    kind, _, rest = address.partition("://")
+    number = logging.handlers.SysLogHandler.facility_names[facility]
+    try:
+        if kind == "unix":
+            path, _, transport = rest.partition("#")
+            types = {"stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM}
+            return logging.handlers.SysLogHandler(path, number, types.get(transport))
+        host, _, port = rest.rpartition(":")
+        where = (host, int(port)) if host else (rest, _SYSLOG_PORT)
+        transport_type = socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM
+        return logging.handlers.SysLogHandler(where, number, transport_type)
+    except OSError as error:
+        raise OstlerError(complaint("syslog", f"{address}: {error.strerror or error}").message) from None
+
+
+def _send(handler: logging.handlers.SysLogHandler, level: int, message: str) -> None:
+    record = logging.LogRecord("ostler", level, "", 0, message, None, None)
+    was, logging.raiseExceptions = logging.raiseExceptions, False  # a line is not worth a traceback on standard error
+    try:
+        handler.handle(record)
+    finally:
+        logging.raiseExceptions = was

@@ -1,0 +1,50 @@
+"""Access log lines on their way to logging or syslog: a thread takes the core's batches out of a pipe."""
+
+from __future__ import annotations
+
+import _thread
+import os
+from collections.abc import Callable, Sequence
+
+__all__ = ["AccessRelay"]
+
+_CHUNK = 65536
+# As they are before gevent has its own in their place: a greenlet that reads a pipe would stop all the others.
+_start_new_thread, _allocate_lock = _thread.start_new_thread, _thread.allocate_lock
+
+
+class AccessRelay:
+    """The core writes to `fd` in place of the access log; what comes there goes to `sinks`, and to `file`."""
+
+    def __init__(self, sinks: Sequence[Callable[[str], None]], file: int) -> None:
+        self._sinks = sinks
+        self._file = file  # -1: no file
+        self._reader, self.fd = os.pipe()
+        self._is_running = _allocate_lock()
+        self._is_running.acquire()
+        _start_new_thread(self._run, ())
+
+    def close(self, seconds: float) -> None:
+        """Pass on what has come; the core writes no more."""
+        os.close(self.fd)
+        self._is_running.acquire(timeout=max(0.0, seconds))
+
+    def _run(self) -> None:
+        try:
+            self._pass_on()
+        finally:
+            os.close(self._reader)
+            self._is_running.release()
+
+    def _pass_on(self) -> None:
+        rest = b""
+        while chunk := os.read(self._reader, _CHUNK):
+            if self._file >= 0:
+                try:
+                    os.write(self._file, chunk)
+                except OSError:  # a full disk, a closed pipe: a log is not worth a request
+                    pass
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                for sink in self._sinks:
+                    sink(line.decode("utf-8", "replace"))

@@ -1,0 +1,294 @@
+"""gunicorn's command line, variable and file in ostler's options."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ostler.cli import main
+from ostler.cli.gunicorn.reading import read
+from ostler.cli.gunicorn.translation import Translated, address, settings_of, translate
+from ostler.config import load
+from ostler.config.address import TcpAddress, UnixAddress
+from ostler.config.settings import Config
+from ostler.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def translated(line: str, **environ: str) -> Translated:
+    return translate(read(shlex.split(line), environ))
+
+
+def config(line: str, **environ: str) -> Config:
+    given = translated(line, **environ)
+    return load(given.assignments, environ, given.defaults)
+
+
+def file(text: str, name: str = "gunicorn.conf.py") -> Path:
+    path = Path(name)
+    path.write_text(text)
+    return path
+
+
+def complaint(line: str, **environ: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        config(line, **environ)
+    return caught.value.message
+
+
+def test_commands_as_typed() -> None:
+    first = config("FasterRunner.wsgi_docker -b 0.0.0.0 -w4 -k gevent")
+    assert (str(first.app[0]), first.bind, first.workers, first.driver) == (
+        "FasterRunner.wsgi_docker", (TcpAddress("0.0.0.0", 8000),), 4, "gevent",
+    )  # fmt: skip
+    second = config("--workers=9 server:app --bind 127.0.0.1:8000")
+    assert (second.workers, second.threads, second.bind) == (9, 1, (TcpAddress("127.0.0.1", 8000),))
+    third = config('--workers=9 --worker-class="meinheld.gmeinheld.MeinheldWorker" server:app --bind 127.0.0.1:8000')
+    assert (third.workers, third.threads, third.driver) == (9, None, "threads")
+
+
+def test_defaults_are_gunicorns_where_they_matter() -> None:
+    plain = config("shop:app")
+    assert [plain.threads, int(plain.request_timeout), int(plain.worker_timeout)] == [1, 30, 30]
+    assert (plain.proxy_headers, plain.access_log, plain.workers) == ("scheme", None, 1)
+    assert int(plain.keepalive) == 75
+
+
+def test_precedence() -> None:
+    file("workers = 2\nthreads = 5\nbind = ':1'\nkeepalive = 7\nwsgi_app = 'file:app'")
+    found = config("-w 4", GUNICORN_CMD_ARGS="--threads 3 -w 3", PORT="9", WEB_CONCURRENCY="8")
+    assert (found.workers, found.threads, found.bind[0], int(found.keepalive)) == (4, 3, TcpAddress("0.0.0.0", 1), 7)
+    assert str(found.app[0]) == "file:app"
+    assert str(config("line:app").app[0]) == "line:app"
+    assert config("a:b", PORT="9", GUNICORN_CMD_ARGS="--bind :2").bind == (TcpAddress("0.0.0.0", 2),)
+
+
+def test_platforms_are_weaker_than_all() -> None:
+    found = config("a:b", PORT="9", WEB_CONCURRENCY="8", FORWARDED_ALLOW_IPS="*")
+    assert (found.bind, found.workers, found.forwarded_allow_ips) == ((TcpAddress("0.0.0.0", 9),), 8, "*")
+
+
+@pytest.mark.parametrize(
+    ("line", "option", "value"),
+    [
+        ("-b :1 -b unix:/tmp/x", "bind", (TcpAddress("0.0.0.0", 1), UnixAddress("/tmp/x"))),
+        ("--bind=[::1]:5", "bind", (TcpAddress("::1", 5),)),
+        ("-t 0", "request_timeout", 0),
+        ("-t90", "request_timeout", 90),
+        ("--threads 4 -t 90", "worker_timeout", 90),
+        ("-k gthread --threads 4", "threads", 4),
+        ("-k uvicorn.workers.UvicornWorker", "interface", "asgi"),
+        ("-k uvicorn.workers.UvicornWorker", "proxy_headers", "on"),
+        ("-k uvicorn_worker.UvicornH11Worker", "loop", "asyncio"),
+        ("-k asgi --asgi-loop uvloop --asgi-lifespan off", "lifespan", "off"),
+        ("-k egg:gunicorn#gevent --worker-connections 50", "max_threads", 50),
+        ("-k gevent --worker-connections 5000", "max_threads", 256),
+        ("--max-requests 1000 --max-requests-jitter 50", "max_requests_jitter", 50),
+        ("--graceful-timeout 5", "graceful_timeout", 5),
+        ("--keep-alive 65", "keepalive", 65),
+        ("--limit-request-line 0", "limit_request_line", 65536),
+        ("--limit-request-field_size 65000", "limit_request_head", 65000),
+        ("--preload", "preload", "on"),
+        ("--reload --reload-extra-file a.html --reload-extra-file b.html", "reload_extra_files", ("a.html", "b.html")),
+        ("-e A=1 -e B=x=y,z", "env", (("A", "1"), ("B", "x=y,z"))),
+        ("-D", "daemon", "on"),
+        ("-n shop", "proc_name", "shop"),
+        ("-m 027", "umask", 0o027),
+        ("--proxy-protocol -w 1", "proxy_protocol", "on"),
+        ("--proxy-protocol v2 --proxy-allow-from 10.0.0.0/8", "proxy_allow_ips", "10.0.0.0/8"),
+        ("--access-logfile - --error-logfile /tmp/e", "error_log", "/tmp/e"),
+        ("--access-logfile -", "access_log", "-"),
+        ("--log-level critical", "log_level", 40),
+        ("--capture-output", "capture_output", "on"),
+        ("--log-syslog", "syslog", "udp://localhost:514"),
+        ("--log-syslog --log-syslog-to unix:///dev/log#dgram", "syslog", "unix:///dev/log#dgram"),
+        ("--log-syslog --disable-redirect-access-to-syslog", "syslog_access", "off"),
+        ("--log-syslog-to udp://x:1", "syslog", None),
+        ("--statsd-host localhost:8125 --statsd-prefix shop --dogstatsd-tags a:1,b", "statsd_tags", ("a:1", "b")),
+        ("--root-path /shop", "root_path", "/shop"),
+        ("--no-control-socket", "control", None),
+        ("--control-socket /run/shop.ctl", "control", "/run/shop.ctl"),
+        ("--reuse-port", "reuse_port", "on"),
+        ("--forwarded-allow-ips=*", "forwarded_allow_ips", "*"),
+        ("--worker-conn 7", "worker_connections", 7),
+        ("-DR", "daemon", "on"),
+    ],
+)  # fmt: skip
+def test_settings(line: str, option: str, value: object) -> None:
+    given = translated(f"{line} shop:app")
+    assert Config([*given.defaults, *given.assignments]).values[option] == value
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "value"),
+    [
+        ("bind = ['127.0.0.1:1', ':2']", "bind", (TcpAddress("127.0.0.1", 1), TcpAddress("0.0.0.0", 2))),
+        ("bind = '127.0.0.1:1,:2'", "bind", (TcpAddress("127.0.0.1", 1), TcpAddress("0.0.0.0", 2))),
+        ("import multiprocessing\nworkers = 2 * 3 + 1", "workers", 7),
+        ("workers = '5'", "workers", 5),
+        ("umask = 0o007", "umask", 0o007),
+        ("daemon = 'true'", "daemon", "on"),
+        ("raw_env = ['A=1']", "env", (("A", "1"),)),
+        ("logconfig_dict = {'version': 1}", "log_config", {"version": 1}),
+        ("logconfig_dict = {}", "log_config", None),
+        ("tmp_upload_dir = '/tmp'", "temp_dir", "/tmp"),
+        ("secure_scheme_headers = {}", "proxy_headers", "off"),
+        ("secure_scheme_headers = {'X-FORWARDED-PROTO': 'https'}", "proxy_headers", "scheme"),
+        ("accesslog = None\nerrorlog = '-'\npidfile = None", "access_log", None),
+        ("forwarded_allow_ips = ['10.0.0.1', '10.0.0.2']", "forwarded_allow_ips", "10.0.0.1,10.0.0.2"),
+        ("_private = 1\nanything = object()\nworkers = 3", "workers", 3),
+        ("from uvicorn_stand_in import UvicornWorker as worker_class", "interface", "asgi"),
+    ],
+)
+def test_files(text: str, option: str, value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = 'class UvicornWorker:\n    pass\n\nUvicornWorker.__module__ = "uvicorn.workers"\n'
+    (tmp_path / "uvicorn_stand_in.py").write_text(stand_in)
+    monkeypatch.syspath_prepend(tmp_path)
+    file(text)
+    assert config("shop:app").values[option] == value
+
+
+def test_file_by_other_names(tmp_path: Path) -> None:
+    file("workers = 3", "live.py")
+    assert config("-c live.py a:b").workers == 3
+    assert config("-c file:live.py a:b").workers == 3
+    file("workers = 4", "settings_of_mine.py")
+    assert config("a:b", GUNICORN_CMD_ARGS="-c python:settings_of_mine").workers == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "the application is missing: ostler gunicorn [options] shop.wsgi:application"),
+        ("a:b c:d", 'unexpected "c:d": the application is "a:b" already'),
+        ("--bogus a:b", 'gunicorn has no option "--bogus"'),
+        ("--worker-clas a:b", "the application is missing: ostler gunicorn [options] shop.wsgi:application"),
+        ("--wrokers 3 a:b", 'gunicorn has no option "--wrokers" - did you mean "--workers"?'),
+        ("--limit-request 3 a:b", ('"--limit-request" may mean --limit-request-field_size, --limit-request-fields, '
+         "--limit-request-line")),
+        ("-Z a:b", 'gunicorn has no option "-Z"'),
+        ("a:b -w", "-w needs a value: processes"),
+        ("a:b -w many", '-w: "many" is not a whole number from 1 to 1000'),
+        ("a:b -w -4", "-w needs a value: processes"),
+        ("a:b --preload=yes", "--preload takes no value"),
+        ("a:b -t soon", "-t: 'soon' is not a whole number >= 0"),
+        ("a:b --certfile x.pem", "--certfile: TLS is a proxy's business: let nginx, Caddy or HAProxy end it"),
+        ("a:b --protocol uwsgi", "--protocol: uwsgi packets are not understood"),
+        ("a:b -k tornado", "-k tornado: Tornado applications are neither WSGI nor ASGI"),
+        ("a:b -k gevnt", '-k: gunicorn has no worker class "gevnt"; there are sync, gthread, gevent, asgi'),
+        ("--paste live.ini", "the application is missing: ostler gunicorn [options] shop.wsgi:application"),
+        ("a:b -c none.py", '-c: there is no file "none.py"'),
+        ("a:b --dirty-workers 2", "--dirty-workers: there are no dirty workers"),
+    ],
+)  # fmt: skip
+def test_what_stops_the_start(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert complaint(line).startswith(said)
+    assert main(["gunicorn", *shlex.split(line)]) == 2
+    assert capsys.readouterr().err.startswith(f"ostler: {said}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("workers = (", "gunicorn.conf.py:1: SyntaxError: '(' was never closed"),
+        ("a = 1\nworkers = cpus()", "gunicorn.conf.py:2: NameError: name 'cpus' is not defined"),
+        (
+            "import nothing_of_the_kind",
+            "gunicorn.conf.py:1: ModuleNotFoundError: No module named 'nothing_of_the_kind'",
+        ),
+        ("import sys\nsys.exit('no')", "gunicorn.conf.py:2: SystemExit: no"),
+        ("workers = 0", "gunicorn.conf.py: workers: 0 is not a whole number from 1 to 1000"),
+        ("bind = 'unix:'", 'gunicorn.conf.py: bind: "unix:" is not an address'),
+        ("daemon = 'perhaps'", "gunicorn.conf.py: daemon: 'perhaps' is neither true nor false"),
+        ("keyfile = 'k'", "gunicorn.conf.py: keyfile: TLS is a proxy's business"),
+        ("post_fork = 3", "gunicorn.conf.py: post_fork is not a function"),
+        ("secure_scheme_headers = {'X-SSL': 'on'}", "the scheme is read from X-Forwarded-Proto alone, not from X-SSL"),
+    ],
+)
+def test_broken_files(text: str, said: str) -> None:
+    from ostler.hooks import Hooks
+    from ostler.logs import Logs
+
+    file(text)
+
+    def start() -> None:
+        found = config("a:b")
+        assert found.hooks is not None
+        Hooks(found.hooks, found.values, Logs())
+
+    with pytest.raises(ConfigError) as caught:
+        start()
+    assert said in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--worker-tmp-dir /dev/shm", "--worker-tmp-dir changes nothing: a heartbeat is a number in shared memory"),
+        ("--no-sendfile", "--no-sendfile changes nothing"),
+        ("-k eventlet", "-k eventlet is not maintained any more: gevent's greenlets run it"),
+        ("-k egg:meinheld#gunicorn_worker", "ostler's own threads run it"),
+        ("-k app.workers.Mine", "app.workers.Mine: its own code does not run here"),
+        ("-k gevent --worker-connections 1000", "256 requests run at once"),
+        ("--logger-class mine.Logger", "its own code does not run"),
+    ],
+)
+def test_what_changes_nothing_is_told_once(line: str, said: str) -> None:
+    [warning] = translated(f"{line} a:b").warnings
+    assert said in warning
+
+
+def test_what_is_as_usual_is_not_told() -> None:
+    assert (
+        translated("a:b --worker-tmp-dir '' --header-map drop --http-protocols h1 --proxy-protocol off").warnings == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "ours"),
+    [
+        ("0.0.0.0", "0.0.0.0:8000"), ("tcp://1.2.3.4:5", "1.2.3.4:5"), ("unix:///run/a.sock", "unix:/run/a.sock"),
+        ("[::]", "[::]:8000"), ("[::1]:80", "[::1]:80"), (":80", ":80"), ("fd://3", "fd://3"), ("80", "80"),
+        ("unix:@name", "unix:@name"), ("localhost", "localhost:8000"),
+    ],
+)  # fmt: skip
+def test_addresses(text: str, ours: str) -> None:
+    assert address(text) == ours
+
+
+def test_settings_for_hooks() -> None:
+    file("threads = '3'\nraw_env = ['A=1', 'B=2']\ndef post_fork(server, worker): pass\nwhen_ready = None\n")
+    given = read(["-w", "4", "a:b"], {})
+    cfg: dict[str, Any] = settings_of(given)
+    assert (cfg["workers"], cfg["threads"], cfg["timeout"], cfg["env"]) == (4, 3, 30, {"A": "1", "B": "2"})
+    assert list(given.hooks) == ["post_fork"]
+
+
+def test_config_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    file("def on_exit(server): pass\n")
+    assert main(["gunicorn", "--print-config", "-w", "4", "a:b"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 120
+    assert any(line.startswith("workers = 4 ") and line.endswith("# workers = 4") for line in lines)
+    assert "on_exit = on_exit" in "\n".join(lines)
+
+
+def test_check_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("shop.py").write_text("def application(environ, start_response): pass")
+    assert main(["gunicorn", "--check-config", "shop"]) == 0
+    assert main(["gunicorn", "--check-config", "nothing"]) == 4
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gunicorn", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "-w, --workers VALUE\n      processes" in text
+    assert main(["gunicorn", "-v"]) == 0
