@@ -113,7 +113,7 @@ def _configure(config: Config) -> None:
     except OSError as error:
         raise config.complaint("log_config", f'"{given}": {error.strerror}') from None
     except Exception as error:  # whatever a handler's class may raise
-        reason = str(error.__cause__ or error)
+        reason = " ".join(str(error.__cause__ or error).split())
         raise config.complaint("log_config", f"it is not a configuration for logging: {reason}") from None
 
 
@@ -139,14 +139,28 @@ def _handler(
     try:
         if kind == "unix":
             path, _, transport = rest.partition("#")
-            types = {"stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM}
-            return logging.handlers.SysLogHandler(path, number, types.get(transport))
+            types = {"stream": [socket.SOCK_STREAM], "dgram": [socket.SOCK_DGRAM]}
+            return logging.handlers.SysLogHandler(path, number, _transport(path, types.get(transport)))
         host, _, port = rest.rpartition(":")
         where = (host, int(port)) if host else (rest, _SYSLOG_PORT)
         transport_type = socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM
         return logging.handlers.SysLogHandler(where, number, transport_type)
     except OSError as error:
         raise OstlerError(complaint("syslog", f"{address}: {error.strerror or error}").message) from None
+
+
+def _transport(path: str, types: list[socket.SocketKind] | None) -> socket.SocketKind:
+    """How the socket at `path` is spoken to; OSError when nobody is there, which the handler itself would pass over."""
+    problem = OSError()
+    for kind in types or (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_UNIX, kind) as sock:
+            try:
+                sock.connect(path)
+            except OSError as error:
+                problem = error
+            else:
+                return kind
+    raise problem
 
 
 def _send(handler: logging.handlers.SysLogHandler, level: int, message: str) -> None:

@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, str] = {
     "serve": "serve a web application",
     "daphne": "serve an ASGI application with daphne's command line",
     "gunicorn": "serve a web application with gunicorn's command line and configuration file",
+    "convert": "write an ostler.toml from a gunicorn command line or configuration file",
     "check": "show the configuration and where each value comes from, and whether the application loads",
     "ctl": "ask a running server: status, reload, upgrade, scale, stop, stacks",
     "reload": "have a running server take up new code and configuration",
@@ -68,6 +69,10 @@ def _run(arguments: list[str]) -> int:
         from ostler.cli.gunicorn import gunicorn
 
         return gunicorn(rest)
+    if command == "convert":
+        from ostler.cli.convert import convert
+
+        return convert(rest)
     if command == "check":
         from ostler.cli.check import check
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ostler.proc.fork import leave
 
-__all__ = ["detach"]
+__all__ = ["detach", "let_go"]
 
 _STANDARD = (0, 1, 2)
 _SERVES = b"+"
@@ -28,10 +28,7 @@ def detach() -> Callable[[], None]:
     os.setsid()
 
     def serves() -> None:
-        null = os.open(os.devnull, os.O_RDWR)
-        for fd in _STANDARD:
-            os.dup2(null, fd)
-        os.close(null)
+        let_go()
         try:
             os.write(writer, _SERVES)
         except OSError:  # whoever started us has not waited
@@ -39,6 +36,14 @@ def detach() -> Callable[[], None]:
         os.close(writer)
 
     return serves
+
+
+def let_go() -> None:
+    """Give the terminal back: nobody reads there what this process writes from now on."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in _STANDARD:
+        os.dup2(null, fd)
+    os.close(null)
 
 
 def _await(pid: int, reader: int) -> None:

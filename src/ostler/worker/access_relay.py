@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 __all__ = ["AccessRelay"]
 
 _CHUNK = 65536
-# As they are before gevent has its own in their place: a greenlet that reads a pipe would stop all the others.
-_start_new_thread, _allocate_lock = _thread.start_new_thread, _thread.allocate_lock
+# As they are before gevent has its own in their place: a greenlet that reads a pipe would stop all the others, and its
+# close() waits for the hub.
+_start_new_thread, _allocate_lock, _close = _thread.start_new_thread, _thread.allocate_lock, os.close
 
 
 class AccessRelay:
@@ -26,14 +27,14 @@ class AccessRelay:
 
     def close(self, seconds: float) -> None:
         """Pass on what has come; the core writes no more."""
-        os.close(self.fd)
+        _close(self.fd)
         self._is_running.acquire(timeout=max(0.0, seconds))
 
     def _run(self) -> None:
         try:
             self._pass_on()
         finally:
-            os.close(self._reader)
+            _close(self._reader)
             self._is_running.release()
 
     def _pass_on(self) -> None:

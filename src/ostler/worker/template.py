@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ostler.errors import AppLoadError, BootError
 from ostler.proc.channel import Channel
+from ostler.proc.daemon import let_go
 from ostler.proc.dump import Dump
 from ostler.proc.fork import finish, leave
 from ostler.worker import greenlets
@@ -68,6 +69,8 @@ class Template:
             return error.exit_code
         self._settle()
         self._channel.die_with_peer(False)
+        if self._config.daemon == "on" and self._config.capture_output == "off":
+            let_go()
         self._channel.send("ready")
         self._serve()
         return finish(0)

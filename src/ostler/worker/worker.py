@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ostler.errors import AppLoadError, BootError
 from ostler.proc.channel import Channel
+from ostler.proc.daemon import let_go
 from ostler.proc.fork import finish, leave
 from ostler.proc.signals import STACKS, SignalQueue
 from ostler.stats.scoreboard import DRAINING, READY, Scoreboard
@@ -70,6 +71,7 @@ class Worker:
         apps: list[Mounted] | None = None,
         hooks: Hooks | None = None,
         age: int = 0,
+        finish: Callable[[int], NoReturn] = finish,
     ) -> None:
         self._config = config
         self._listeners = listeners
@@ -82,6 +84,7 @@ class Worker:
         self._apps = apps  # of the template that we were forked from; None: to be loaded
         self._relay: AccessRelay | None = None
         self._hooks = hooks
+        self._finish = finish  # what ends the process when all is done
         self._age = age  # its number among all workers, where hooks want to know
         self._hooked: HookedWorker | None = None  # what hooks get of us
         self._threads: set[threading.Thread] = set()
@@ -244,6 +247,8 @@ class Worker:
         self._dump.register()
         self._channel.die_with_peer(False)
         self._board.set_state(self._slot, READY)
+        if self._config.daemon == "on" and self._config.capture_output == "off":
+            let_go()
         self._channel.send("ready")
 
     # --- Life ---
@@ -380,7 +385,7 @@ class Worker:
         if self._relay is not None:
             self._relay.close(deadline - time.monotonic())
         self._say_goodbye()
-        finish(0)
+        self._finish(0)
 
     def _cut(self) -> None:
         """End at once, and say what that ends."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ostler.cli import command, main
+from ostler.cli.command import COMMANDS
 from ostler.errors import AppLoadError, BootError, OstlerError
 
 

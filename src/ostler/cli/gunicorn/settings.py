@@ -60,7 +60,7 @@ def _level(value: Any) -> str:
 
 
 def _line(value: Any) -> object:
-    return "64K" if str(value) == "0" else max(64, int(value))
+    return "32K" if str(value) == "0" else min(max(64, int(value)), 32768)
 
 
 def _field(value: Any) -> object:
@@ -177,7 +177,7 @@ SETTINGS: tuple[Setting, ...] = (
         "limit_request_line",
         "--limit-request-line",
         4094,
-        "where it is set; without it 8 KiB; 0: 64 KiB",
+        "where it is set; without it 8 KiB; 0: 32 KiB",
         "limit_request_line",
         _line,
     ),

@@ -26,8 +26,10 @@ class Translated(NamedTuple):
     warnings: list[str]
 
 
-def translate(given: Given) -> Translated:
+def translate(given: Given, needs_app: bool = True) -> Translated:
     """Translate, or raise ConfigError, one line, for the first that cannot be honoured."""
+    if needs_app and "wsgi_app" not in given.values:
+        raise ConfigError("the application is missing: ostler gunicorn [options] shop.wsgi:application")
     return _Translation(given).result()
 
 
@@ -52,8 +54,6 @@ class _Translation:
         self._warnings: list[str] = []
 
     def result(self) -> Translated:
-        if "wsgi_app" not in self._given.values:
-            raise ConfigError("the application is missing: ostler gunicorn [options] shop.wsgi:application")
         for setting in SETTINGS:
             found = self._given.values.get(setting.name)
             if found is None:

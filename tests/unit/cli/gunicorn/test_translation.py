@@ -93,7 +93,7 @@ def test_platforms_are_weaker_than_all() -> None:
         ("--max-requests 1000 --max-requests-jitter 50", "max_requests_jitter", 50),
         ("--graceful-timeout 5", "graceful_timeout", 5),
         ("--keep-alive 65", "keepalive", 65),
-        ("--limit-request-line 0", "limit_request_line", 65536),
+        ("--limit-request-line 0", "limit_request_line", 32768),
         ("--limit-request-field_size 65000", "limit_request_head", 65000),
         ("--preload", "preload", "on"),
         ("--reload --reload-extra-file a.html --reload-extra-file b.html", "reload_extra_files", ("a.html", "b.html")),

@@ -1,0 +1,117 @@
+"""ostler's native core in gunicorn's workers: `gunicorn -k ostler.integrations.gunicorn.Worker shop.wsgi`.
+
+gunicorn's arbiter stays: its configuration, its signals, its reload. What a worker does with connections is ours:
+threads that come while requests wait, slow clients that cost no thread, WSGI and ASGI. `threads` above 1 fixes their
+number.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from gunicorn.workers.base import Worker as Base
+
+from ostler.config import Config
+from ostler.config.settings import Assignment
+from ostler.logs import Logs
+from ostler.proc.channel import Channel
+from ostler.proc.dump import Dump
+from ostler.proc.sockets import Listener
+from ostler.stats.scoreboard import Scoreboard
+
+__all__ = ["Worker"]
+
+# gunicorn's settings that are ours by another name; those that it leaves as they are keep our defaults.
+_OPTIONS = {
+    "worker_connections": "worker_connections", "max_requests": "max_requests", "keepalive": "keepalive",
+    "max_requests_jitter": "max_requests_jitter", "limit_request_fields": "limit_request_fields",
+    "access_log_format": "access_log_format", "root_path": "root_path", "tmp_upload_dir": "temp_dir",
+    "asgi_loop": "loop", "asgi_lifespan": "lifespan",
+}  # fmt: skip
+
+
+class Worker(Base):  # type: ignore[misc]  # gunicorn has no annotations
+    """A worker class for gunicorn."""
+
+    def run(self) -> None:
+        """Serve until gunicorn's arbiter wants an end, or is gone."""
+        from ostler.worker.worker import Worker as Native
+
+        config = Config(self._assignments())
+        logs = Logs(self.cfg.errorlog, self.cfg.accesslog, config.log_level)
+        listeners = [Listener(each.sock, is_ours=False) for each in self.sockets]
+        board = _Board(self)
+        ours, theirs = Channel.pair()
+        app = _Line(theirs, self)
+        native = Native(config, listeners, board, 0, app, Dump(), logs, self.wsgi, finish=_leave)
+        try:
+            code = native.run()
+        finally:
+            ours.close()
+        sys.exit(code)  # it could not start, and has said why
+
+    def _assignments(self) -> Iterator[Assignment]:
+        cfg = self.cfg
+        for theirs, option in _OPTIONS.items():
+            setting = cfg.settings[theirs]
+            value = setting.get()
+            if value != setting.default and value not in (None, ""):
+                yield _assign(option, value)
+        if cfg.threads > 1:
+            yield _assign("threads", cfg.threads)
+        level = str(cfg.loglevel).lower()
+        yield _assign("log_level", {"critical": "error", "warn": "warning"}.get(level, level))
+        yield _assign("graceful_timeout", cfg.graceful_timeout)
+        yield _assign("worker_timeout", cfg.timeout or 30)
+        allowed = cfg.forwarded_allow_ips
+        yield _assign("forwarded_allow_ips", ",".join(map(str, allowed)) if not isinstance(allowed, str) else allowed)
+        yield _assign("proxy_headers", "scheme")
+
+
+class _Board(Scoreboard):
+    """The scoreboard of one worker; its heartbeat is gunicorn's too."""
+
+    def __init__(self, worker: Base) -> None:
+        super().__init__(1)
+        self._worker = worker
+
+    def beat(self, slot: int) -> None:
+        """Say that we are alive; end when nobody is there to hear it."""
+        super().beat(slot)
+        self._worker.notify()
+        if os.getppid() != self._worker.ppid:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Line(Channel):
+    """What our worker would say to our arbiter: it wants to be replaced, or cannot start."""
+
+    def __init__(self, channel: Channel, worker: Base) -> None:
+        super().__init__(channel._sock)
+        self._worker = worker
+
+    def send(self, message: str) -> bool:
+        """Do what follows from a word: gunicorn starts another worker for one that ends."""
+        word, _, text = message.partition("\n")
+        if word in ("retire", "renew"):
+            self._worker.log.info("%s", text)
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif word.startswith("failed"):
+            self._worker.log.error("%s", text)
+        return True
+
+    def die_with_peer(self, wanted: bool) -> None:
+        """Both ends are ours."""
+
+
+def _assign(option: str, value: Any) -> Assignment:
+    return Assignment(option, value, "gunicorn", f"gunicorn: {option}")
+
+
+def _leave(code: int) -> NoReturn:
+    """Back to gunicorn's arbiter code in this process, which calls its hooks and ends it."""
+    raise SystemExit(code)

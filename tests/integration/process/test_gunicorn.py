@@ -1,0 +1,237 @@
+"""`ostler gunicorn` as it is typed, and ostler's worker under gunicorn's own arbiter."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import Serve, Server
+from tests.integration.helpers.apps import HOLD
+from tests.integration.helpers.serve import HELLO
+from tests.integration.process.test_death import GET, HELD, wait_held
+from tests.integration.process.test_reload import APP, answer, reload
+
+GUNICORN = ("-m", "ostler", "gunicorn")
+
+CONF = """
+    import multiprocessing
+    import os
+
+    bind = "127.0.0.1:0"
+    workers = min(2, multiprocessing.cpu_count() * 2 + 1)
+    worker_class = "gthread"
+    threads = 3
+    timeout = 60
+    raw_env = ["GREETING=from the file"]
+    worker_tmp_dir = "/dev/shm"
+
+    def when_ready(server):
+        server.log.info("ready with %d workers, timeout %s", server.cfg.workers, server.cfg.timeout)
+
+    def post_fork(server, worker):
+        server.log.info("Worker spawned (pid: %s)", worker.pid)
+
+    def child_exit(server, worker):
+        server.log.info("child %s is gone", worker.pid)
+"""
+ENV = """
+    import os
+
+    def application(environ, start_response):
+        body = os.environ.get("GREETING", "none").encode()
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "app:application -b 127.0.0.1:0 -w4 -k gevent",
+        "--workers=3 app:application --bind 127.0.0.1:0",
+        "--workers=3 --worker-class=meinheld.gmeinheld.MeinheldWorker app:application --bind 127.0.0.1:0",
+        "-k gthread --threads 4 -t 30 --keep-alive 5 --preload -b 127.0.0.1:0 app",
+    ],
+)
+def test_commands_as_typed(serve: Serve, line: str) -> None:
+    serve.source(HELLO)
+    server = serve(None, *line.split(), bind=[], python=GUNICORN, ready=False)
+    server.wait_ready()
+    with server.connect() as connection:
+        assert connection.request(GET).body == b"hello"
+
+
+def test_uvicorns_worker(serve: Serve) -> None:
+    serve.source(
+        """
+        async def app(scope, receive, send):
+            assert scope["type"] == "http"
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+            await send({"type": "http.response.body", "body": b"ok"})
+        """,
+        "api",
+    )
+    line = "api:app -w 2 -k uvicorn.workers.UvicornWorker -b 127.0.0.1:0"
+    server = serve(None, *line.split(), bind=[], python=GUNICORN, ready=False)
+    server.wait_ready()
+    assert answer(server) == "ok"
+
+
+def test_configuration_file_with_hooks(serve: Serve) -> None:
+    serve.source(ENV)
+    serve.source(CONF, "gunicorn.conf")
+    server = serve(None, "app", bind=[], python=GUNICORN, ready=False)
+    server.wait_ready()
+    assert answer(server) == "from the file"
+    [worker, _] = server.wait_children(2)
+    server.wait_log("ready with 2 workers, timeout 60")
+    server.wait_log(r"Worker spawned \(pid: \d+\)", count=2)
+    server.wait_log("gunicorn.conf.py: worker_tmp_dir changes nothing")
+    os.kill(worker, signal.SIGKILL)
+    server.wait_log(f"child {worker} is gone")
+
+
+def test_file_is_run_again_at_a_reload(serve: Serve) -> None:
+    serve.source(ENV)
+    serve.source(CONF, "gunicorn.conf")
+    server = serve(None, "app", bind=[], python=GUNICORN, ready=False)
+    server.wait_ready()
+    serve.source(CONF.replace("from the file", "anew").replace("min(2,", "min(1,"), "gunicorn.conf")
+    assert reload(server).returncode == 0
+    assert answer(server) == "anew"
+    server.wait_children(1)
+    serve.source("workers = many\n", "gunicorn.conf")
+    done = reload(server)
+    assert done.returncode == 1
+    assert "gunicorn.conf.py:1: NameError: name 'many' is not defined; nothing has changed" in done.stderr
+    assert answer(server) == "anew"
+
+
+def test_variable_and_platform(serve: Serve) -> None:
+    serve.source(ENV)
+    env = {"GUNICORN_CMD_ARGS": "--bind 127.0.0.1:0 -e GREETING=variable", "WEB_CONCURRENCY": "2"}
+    server = serve(None, "app", bind=[], python=GUNICORN, ready=False, env=env)
+    server.wait_ready()
+    assert answer(server) == "variable"
+    server.wait_children(2)
+
+
+def test_broken_file_is_one_line(serve: Serve) -> None:
+    serve.source(HELLO)
+    serve.source("workers = 2\nbind = adress\n", "gunicorn.conf")
+    server = serve(None, "app", bind=[], python=GUNICORN, ready=False)
+    assert server.wait() == 2
+    assert server.log == "ostler: gunicorn.conf.py:2: NameError: name 'adress' is not defined\n"
+
+
+def test_sync_worker_serves_one_after_the_other(serve: Serve) -> None:
+    serve.source(HOLD)
+    server = serve(None, "app", "-b", "127.0.0.1:0", bind=[], python=GUNICORN, ready=False)
+    server.wait_ready()
+    with server.connect() as held, server.connect() as other:
+        held.send(HELD)
+        wait_held(server, serve)
+        other.send(GET)
+        (serve.directory / "go").touch()
+        assert held.response().status == other.response().status == 200
+
+
+# --- The other way round ---
+
+
+class Gunicorn:
+    """gunicorn itself with our worker class."""
+
+    def __init__(self, serve: Serve, *options: str) -> None:
+        self.server = Server(
+            [*options, "-k", "ostler.integrations.gunicorn.Worker", "-b", "127.0.0.1:0", "--no-control-socket", "app"],
+            log_path=serve.directory / "gunicorn.log",
+            cwd=serve.directory,
+            python=("-W", "default", "-m", "gunicorn"),
+            env={"PYTHONWARNINGS": "default"},
+        )
+        self.server.wait_log(r"(?i)listening at: http://(127.0.0.1:\d+)")
+
+    def wait_workers(self, count: int, without: list[int] | None = None) -> list[int]:
+        return self.server.wait_children(count, without=without or [])
+
+
+@pytest.fixture
+def gunicorn(serve: Serve) -> Iterator[type[Gunicorn]]:
+    started: list[Gunicorn] = []
+
+    class Started(Gunicorn):
+        def __init__(self, serve: Serve, *options: str) -> None:
+            super().__init__(serve, *options)
+            started.append(self)
+
+    yield Started
+    for each in started:
+        each.server.end()
+        print(each.server.log)
+
+
+def url(server: Server) -> tuple[str, int]:
+    [said] = server.wait_log(r"Listening at: http://127.0.0.1:\d+")
+    return "127.0.0.1", int(said.rpartition(":")[2])
+
+
+def ask(server: Server) -> str:
+    import http.client
+
+    connection = http.client.HTTPConnection(*url(server), timeout=10)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+def test_under_gunicorns_arbiter(serve: Serve, gunicorn: type[Gunicorn]) -> None:
+    serve.source(APP.format(version="v1", pause=0))
+    server = gunicorn(serve, "-w", "2").server
+    [first, _] = server.wait_children(2)
+    assert ask(server).startswith("v1 ")
+    serve.source(APP.format(version="v2", pause=0))
+    server.kill(signal.SIGHUP)
+    before = server.children()
+    server.wait_for(lambda: ask(server).startswith("v2 ") or None, "the new version")
+    server.wait_children(2, without=before)
+    for worker in server.children():
+        os.kill(worker, signal.SIGKILL)
+    server.wait_for(lambda: (first not in server.children() and len(server.children()) == 2) or None, "new workers")
+    assert ask(server).startswith("v2 ")
+
+
+def test_under_gunicorn_it_beats(serve: Serve, gunicorn: type[Gunicorn]) -> None:
+    serve.source(HELLO)
+    server = gunicorn(serve, "-t", "2", "--max-requests", "3").server
+    [worker] = server.wait_children(1)
+    deadline = time.monotonic() + 4  # twice the timeout
+    while time.monotonic() < deadline:
+        assert server.children() == [worker]
+        time.sleep(0.1)
+    for _ in range(3):
+        assert ask(server) == "hello"
+    server.wait_children(1, without=[worker])
+    assert "it has run its share of requests" in server.log
+
+
+def test_under_gunicorn_an_app_that_does_not_load(serve: Serve) -> None:
+    serve.source("import nowhere")
+    command = [sys.executable, "-m", "gunicorn", "-k", "ostler.integrations.gunicorn.Worker", "-b", "127.0.0.1:0"]
+    env = {**os.environ, "PYTHONWARNINGS": "default"}
+    done = subprocess.run(
+        [*command, "--no-control-socket", "app"],
+        cwd=serve.directory, capture_output=True, text=True, timeout=30, check=False, env=env,
+    )  # fmt: skip
+    assert done.returncode in (3, 4)
+    assert "No module named 'nowhere'" in done.stderr
+    assert not Path(serve.directory / "core").exists()

@@ -1,0 +1,209 @@
+"""Logs and numbers on their way to those who gather them: logging, syslog, StatsD."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import Serve, Server
+from tests.integration.helpers.serve import HELLO
+from tests.integration.process.test_reload import answer, reload
+
+JSON = {
+    "version": 1,
+    "formatters": {"line": {"format": "%(name)s %(levelname)s %(message)s"}},
+    "handlers": {"file": {"class": "logging.FileHandler", "filename": "all.log", "formatter": "line"}},
+    "loggers": {
+        "ostler.error": {"handlers": ["file"], "level": "INFO"},
+        "ostler.access": {"handlers": ["file"], "level": "INFO"},
+        "shop": {"handlers": ["file"], "level": "INFO"},
+    },
+}
+INI = """\
+[loggers]
+keys = root, gunicorn.error
+[handlers]
+keys = file
+[formatters]
+keys = line
+[logger_root]
+handlers = file
+level = INFO
+[logger_gunicorn.error]
+qualname = gunicorn.error
+handlers = file
+propagate = 0
+[handler_file]
+class = FileHandler
+formatter = line
+args = ("all.log",)
+[formatter_line]
+format = %(name)s %(levelname)s %(message)s
+"""
+APP = """
+    import logging
+
+    def application(environ, start_response):
+        logging.getLogger("shop").info("asked for %s", environ["PATH_INFO"])
+        start_response("200 OK", [("Content-Length", "5")])
+        return [b"hello"]
+"""
+
+
+def lines(serve: Serve) -> list[str]:
+    path = serve.directory / "all.log"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def wait_line(server: Server, serve: Serve, start: str) -> None:
+    server.wait_for(lambda: any(line.startswith(start) for line in lines(serve)), start)
+
+
+def ready(serve: Serve, *options: str) -> Server:
+    """A server whose error log goes elsewhere."""
+    port = free_port()
+    server = serve(serve.source(APP), *options, bind=f"127.0.0.1:{port}", ready=False)
+    wait_line(server, serve, "")
+    server.log_path.write_text(f"listening on http://127.0.0.1:{port} \n")
+    return server
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",), ("--driver", "gevent")])
+def test_logging_by_json(serve: Serve, options: tuple[str, ...]) -> None:
+    (serve.directory / "log.json").write_text(json.dumps(JSON))
+    server = ready(serve, "--log-config", "log.json", *options)
+    wait_line(server, serve, "ostler.error INFO ostler 0.1.0 listening on http://")
+    assert answer(server) == "hello"
+    wait_line(server, serve, "shop INFO asked for /")
+    wait_line(server, serve, "ostler.access INFO 127.0.0.1 - - [")
+    (serve.directory / "all.log").rename(serve.directory / "all.log.1")
+    server.kill(signal.SIGUSR1)
+    server.wait_for(lambda: answer(server) and lines(serve), "the new file")
+    server.stop()
+    assert any("ostler.error INFO stopped" in line for line in lines(serve))
+
+
+def test_logging_by_ini(serve: Serve) -> None:
+    (serve.directory / "log.ini").write_text(INI)
+    server = ready(serve, "--log-config", "log.ini", "--access-log", "access.log")
+    wait_line(server, serve, "gunicorn.error INFO ostler 0.1.0 listening on http://")
+    assert answer(server) == "hello"
+    wait_line(server, serve, "shop INFO asked for /")
+    server.wait_for(lambda: "GET / HTTP/1.1" in (serve.directory / "access.log").read_text(), "the access log's file")
+    assert not any("GET / " in line for line in lines(serve))
+
+
+def test_logging_by_a_table_and_a_reload(serve: Serve) -> None:
+    def write(level: str) -> None:
+        table = f'[log_config.loggers."ostler.error"]\nhandlers = ["error_console"]\nlevel = "{level}"\n'
+        (serve.directory / "ostler.toml").write_text(table)
+
+    write("INFO")
+    server = serve(serve.source(HELLO))
+    assert "[INFO] ostler 0.1.0 listening on" in server.log
+    write("NO SUCH LEVEL")
+    done = reload(server)
+    assert done.returncode == 1
+    assert "it is not a configuration for logging" in done.stderr
+    assert answer(server) == "hello"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("none.json", None, 'log_config: "none.json": No such file or directory'),
+        ("log.json", "{", "it is not a configuration for logging: "),
+        ("log.json", '{"handlers": {"x": {"class": "no.Such"}}}', "it is not a configuration for logging: "),
+        ("log.ini", "x", "it is not a configuration for logging: "),
+    ],
+)
+def test_logging_that_is_none(serve: Serve, name: str, text: str | None, said: str) -> None:
+    if text is not None:
+        (serve.directory / name).write_text(text)
+    server = serve(serve.source(HELLO), "--log-config", name, ready=False)
+    assert server.wait() == 2
+    [line] = server.log.splitlines()
+    assert line.startswith("ostler: --log-config: ")
+    assert said.removeprefix("log_config: ") in line
+
+
+class Receiver:
+    """A socket that collects datagrams."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        sock.settimeout(10)
+        self.text = ""
+
+    def wait(self, part: str) -> str:
+        while part not in self.text:
+            self.text += self.sock.recv(65536).decode() + "\n"
+        return self.text
+
+
+@pytest.fixture
+def udp() -> Iterator[Receiver]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield Receiver(sock)
+
+
+def test_syslog(serve: Serve, udp: Receiver) -> None:
+    where = f"udp://127.0.0.1:{udp.sock.getsockname()[1]}"
+    options = ("--syslog", where, "--syslog-prefix", "shop", "--syslog-facility", "local3")
+    server = serve(serve.source(HELLO), *options, "--access-log", "-")
+    text = udp.wait("listening on")
+    assert text.startswith(f"<158>shop.error: [{server.pid}] ostler 0.1.0 listening on")  # 19 * 8 + 6
+    assert answer(server) == "hello"
+    udp.wait("] 127.0.0.1 - - [")
+    udp.wait('"GET / HTTP/1.1" 200 5')
+    server.wait_log('"GET / HTTP/1.1" 200 5')  # the file has it too
+
+
+def test_syslog_by_a_unix_socket_without_the_access_log(serve: Serve, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "log"))
+        receiver = Receiver(sock)
+        options = ("--syslog", f"unix://{tmp_path}/log#dgram", "--no-syslog-access")
+        server = serve(serve.source(HELLO), *options)
+        assert answer(server) == "hello"
+        server.stop()
+        assert "ostler.error: " in receiver.wait("stopped")
+        assert "GET /" not in receiver.text
+
+
+def test_syslog_that_is_not_there(serve: Serve) -> None:
+    server = serve(serve.source(HELLO), "--syslog", "unix:///nowhere/log", ready=False)
+    assert server.wait() == 1
+    assert "ostler: --syslog: unix:///nowhere/log: No such file or directory" in server.log
+
+
+def test_statsd(serve: Serve, udp: Receiver) -> None:
+    where = f"127.0.0.1:{udp.sock.getsockname()[1]}"
+    options = ("--statsd", where, "--statsd-prefix", "shop", "--statsd-tags", "env:test,zone:a", "--workers", "2")
+    server = serve(serve.source(HELLO), *options)
+    for _ in range(5):
+        assert answer(server) == "hello"
+    text = udp.wait("request.duration")
+    assert "shop.gunicorn.workers:2|g|#env:test,zone:a\n" in text
+    assert "shop.gunicorn.backlog:0|g|#env:test,zone:a\n" in text
+    counted = [line for line in text.splitlines() if line.startswith("shop.gunicorn.requests:")]
+    assert sum(int(line.split(":")[1].partition("|")[0]) for line in counted) in range(1, 6)
+    assert "shop.gunicorn.request.status.2xx:" in text
+
+
+def test_statsd_that_is_not_there(serve: Serve) -> None:
+    server = serve(serve.source(HELLO), "--statsd", "unix:///nowhere/statsd")
+    server.wait_log("statsd /nowhere/statsd: No such file or directory; what is counted now is lost")
+    assert answer(server) == "hello"
