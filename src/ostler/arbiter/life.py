@@ -20,7 +20,7 @@ The theory. A worker's slot goes round a circle, one process after another, unti
           other processes ─▶ DRAINING, without ─▶ GONE
     Quit: the same, but straight to DRAINING.  All three ─ Exited ─▶ GONE
 
-* Every death leads to BACKOFF, with a delay of 0 for the first; so there is one way to a new process.
+* Every death leads to BACKOFF, without a delay for the first; so there is one way to a new process.
 * FAILED is a worker whose fate is known while its process still is: nobody counts its end again.
 * Renew leaves a worker READY, and marks it: when there is room the rollout makes it RETIRING, by Outdated.
 * Outdated is a reload's word: RETIRING then, and READY again (Kept) when the new version cannot boot.
@@ -58,6 +58,8 @@ __all__ = ["APP_CODE", "BOOT_CODE", "WORKER", "how_it_ended"]
 BOOT_ATTEMPTS = 5
 # A worker that ends within this many seconds after it was ready has died early (supervisord's startsecs).
 EARLY = 1.0
+# So many early deaths in a row may be accidents: whatever kills workers one after the other finds full strength again.
+ACCIDENTS = 2
 # What a worker gets beyond graceful_timeout, to name the requests that it cuts.
 CUT_GRACE = 1.0
 # From SIGQUIT to SIGKILL: time to flush the logs.
@@ -160,9 +162,12 @@ def _await_restart(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: fl
 
 def _died(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
     worker.streak = worker.streak + 1 if now - worker.ready_at < EARLY else 0
-    wait = delay(worker.streak)
+    wait = delay(worker.streak - ACCIDENTS)
     text = f"{worker} {how_it_ended(event.code)}; a new one starts" + (f" in {wait:g}s" if wait else "")
-    return [do.Log(WARNING, text), *_await_restart(fleet, worker, event, now)]
+    log = do.Log(WARNING, text)
+    worker.pid = 0
+    worker.due = now + wait
+    return [log]
 
 
 def _closed(fleet: Fleet, worker: WorkerHandle, event: ev.Closed, now: float) -> list[Action]:

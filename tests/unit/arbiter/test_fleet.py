@@ -271,7 +271,7 @@ def test_early_deaths_wait_longer_and_longer_and_a_long_life_is_forgiven() -> No
             story.on(ev.Tick(), now)
         pid += 1
         story.on(ev.Ready(pid), now)
-    assert waits == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert waits == [0.0, 0.0, 0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
     story.on(ev.Exited(pid, 1), now + 1.0)
     assert story.fleet.workers[0].streak == 0
     assert story.states() == ["booting"]
@@ -379,9 +379,10 @@ def test_quit_is_quick_and_has_a_deadline() -> None:
 
 def test_stop_ends_what_waits_for_its_next_try() -> None:
     story = Story().serving()
-    story.on(ev.Exited(101, 1), 0.0)
-    story.on(ev.Ready(102), 0.0)
-    story.on(ev.Exited(102, 1), 0.0)
+    for pid in (101, 102, 103):
+        story.on(ev.Exited(pid, 1), 0.0)
+        story.on(ev.Ready(pid + 1), 0.0)
+    story.on(ev.Exited(104, 1), 0.0)
     assert story.states() == ["backoff"]
     assert deeds(story.on(TERM, 0.1)) == [do.RefuseNewcomers(), do.CloseListeners(), do.Exit(0)]
 
@@ -450,3 +451,49 @@ def test_deadline_is_the_earliest() -> None:
 )
 def test_exit_codes_in_words(code: int, words: str) -> None:
     assert module.how_it_ended(code) == words
+
+
+# --- Before the start, and after us somebody else ---
+
+
+@pytest.mark.parametrize("event", [TERM, QUIT])
+def test_stop_before_the_start(event: ev.Event) -> None:
+    """While a template imports the app there are no workers yet."""
+    story = Story(2)
+    assert deeds(story.on(event, 1.0))[-1] == do.Exit(0)
+    assert story.fleet.state is FleetState.ENDED
+
+
+def test_app_that_cannot_be_imported_for_all_ends_the_start() -> None:
+    story = Story(2)
+    actions = story.on(ev.GiveUp(4, "cannot load"), 1.0)
+    assert deeds(actions) == [do.CloseListeners(), do.Exit(4)]
+    assert "cannot load" in logged(actions)
+
+
+def test_more_workers_are_wanted_before_the_start() -> None:
+    story = Story(1)
+    story.fleet = Fleet(1, TIMING, 8)
+    story.on(ev.Resize("TTIN", 1), 0.0)
+    assert deeds(story.on(ev.Start(), 1.0)) == [do.Spawn(0), do.Spawn(1)]
+
+
+def test_where_another_server_takes_over_the_door_stays_open() -> None:
+    story = Story(2, TIMING._replace(notice=10.0)).serving()
+    actions = deeds(story.on(ev.Stop("upgraded", is_succeeded=True), 1.0))
+    assert actions == [do.LeaveListeners()]  # no balancer needs to know
+    assert deeds(story.on(ev.Tick(), 1.1)) == [do.Signal(101, SIGTERM), do.Signal(102, SIGTERM)]
+    assert not story.fleet.is_closed()
+    story.on(ev.Closed(101), 1.2)
+    story.on(ev.Exited(102, 0), 1.2)
+    assert story.fleet.is_closed()
+    assert deeds(story.on(ev.Exited(101, 0), 1.3)) == [do.Exit(0)]
+
+
+def test_whole_is_when_as_many_are_ready_as_shall_be() -> None:
+    story = Story(2)
+    story.on(ev.Start(), 0.0)
+    story.on(ev.Ready(101), 0.0)
+    assert not story.fleet.is_whole()
+    story.on(ev.Ready(102), 0.0)
+    assert story.fleet.is_whole()

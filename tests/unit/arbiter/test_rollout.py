@@ -39,6 +39,20 @@ def test_one_after_the_other_each_when_its_replacement_is_ready() -> None:
     assert slots(story) == {2: "ready", 3: "ready"}
 
 
+def test_an_urgent_one_turns_the_old_version_out() -> None:
+    """Development: requests rather wait than see the old code."""
+    story = Story(2).serving()
+    actions = story.on(hup()._replace(is_urgent=True), 1.0)
+    assert [do.Signal(101, SIGTERM), do.Signal(102, SIGTERM)] == [a for a in actions if isinstance(a, do.Signal)]
+    assert do.Commit() in actions
+    assert story.states() == ["draining", "draining", "booting", "booting"]
+    actions = story.on(hup()._replace(is_urgent=True), 1.1)  # another save, while the first one is imported
+    assert [do.Signal(103, SIGTERM), do.Signal(104, SIGTERM)] == [a for a in actions if isinstance(a, do.Signal)]
+    for pid in (101, 102, 103, 104):
+        story.on(ev.Exited(pid, 0), 1.2)
+    assert story.states() == ["booting", "booting"]
+
+
 def test_a_batch_goes_together() -> None:
     story = Story(3).serving()
     assert deeds(story.on(hup(3, batch=2), 50.0)) == [do.Spawn(3), do.Spawn(4)]
