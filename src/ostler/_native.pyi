@@ -46,6 +46,8 @@ class Core:
         """Requests that timed out and whose threads are still in the app."""
     def give_up(self, number: int) -> None:
         """Answer a request of the event loop, which timed out, in its app's place, and cancel its task."""
+    def set_log_level(self, level: int) -> None:
+        """Write error lines from this level on (10 debug ... 40 error), from now on."""
     def trim(self) -> None:
         """Give freed memory back to the system."""
     def poll_fd(self) -> int:

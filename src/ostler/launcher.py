@@ -215,6 +215,8 @@ class _Service:
             watch if is_development else None,
             hooks,
             metrics,
+            list(config.lines()),
+            int(config.memory_budget),
             watched,
         )
 

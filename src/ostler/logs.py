@@ -21,9 +21,10 @@ from ostler.errors import OstlerError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
-__all__ = ["DEBUG", "ERROR", "INFO", "WARNING", "Logs", "counted", "ensure_standard_streams", "printable"]
+__all__ = ["DEBUG", "ERROR", "INFO", "LEVELS", "WARNING", "Logs", "counted", "ensure_standard_streams", "printable"]
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR}
 _NAMES = {DEBUG: "DEBUG", INFO: "INFO", WARNING: "WARNING", ERROR: "ERROR"}
 _STDOUT, _STDERR = 1, 2
 # How long the reader of a pipe may keep us waiting, in milliseconds: the arbiter has workers to look after.

@@ -13,10 +13,12 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from math import ceil
+from typing import Any
 
 from ostler.arbiter import actions as do
 from ostler.arbiter import events as ev
 from ostler.arbiter.actions import Action
+from ostler.arbiter.budget import Budget
 from ostler.arbiter.diagnosis import can_answer, explain
 from ostler.arbiter.fleet import Fleet, FleetState, ImpossibleEvent
 from ostler.arbiter.host import Host
@@ -29,7 +31,7 @@ from ostler.arbiter.template import Template
 from ostler.arbiter.touched import Touched
 from ostler.control.server import Client, ControlServer, Question
 from ostler.errors import OstlerError
-from ostler.logs import Logs, counted, printable
+from ostler.logs import LEVELS, Logs, counted, printable
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
 from ostler.proc.fork import fork
@@ -98,6 +100,7 @@ class Arbiter:
         self._watcher: Channel | None = None  # to the child that watches files
         self._notifier = self._host.notifier or Notifier({})
         self._touched = Touched(plan.touch_reload, time.monotonic())
+        self._budget = Budget(plan.memory_budget, time.monotonic())
         self._started_ns = time.monotonic_ns()
         self._patience = 0.0  # what is left of _STACKS_WITHIN in this turn
         self._poll = select.poll()
@@ -160,6 +163,9 @@ class Arbiter:
         now = time.monotonic()
         if (path := self._touched.take(now)) is not None:
             self._reload(f"{printable(path)} was touched")
+        serving = [pid for pid in self._slots if self._fleet.is_ready(pid)]
+        if (found := self._budget.look(now, serving, self._templates)) is not None:
+            self._feed(ev.Renew(*found))
         self._notifier.beat(now)
         if self._plan.metrics is not None:
             self._plan.metrics.send(now, self._board, self._fleet.size, self._plan.listeners)
@@ -177,6 +183,7 @@ class Arbiter:
             self._inquiries.deadline(),
             self._notifier.deadline(),
             self._touched.deadline(),
+            self._budget.deadline(),
             self._plan.metrics.deadline() if self._plan.metrics is not None else None,
         )
         deadline = min((each for each in deadlines if each is not None), default=None)
@@ -240,6 +247,7 @@ class Arbiter:
         self._proven, self._plan = self._plan, plan
         self._proven_template, self._template = self._template, template
         self._touched = Touched(plan.touch_reload, time.monotonic())
+        self._budget = Budget(plan.memory_budget, time.monotonic())
         if plan.hooks is not None:
             plan.hooks.tell("on_reload")
         self._feed(ev.Reload(reason, plan.size, plan.timing, plan.batch, is_urgent))
@@ -673,6 +681,12 @@ class Arbiter:
         if words == ["status"]:
             self._control.answer(client, self._status())
             return
+        if words == ["config"]:
+            self._control.answer(client, self._plan.shown)
+            return
+        if words[:1] == ["log-level"] and len(words) == 2:
+            self._set_log_level(client, words[1])
+            return
         if words[:1] == ["scale"] and len(words) == 2 and words[1].isdecimal():
             self._scale(client, int(words[1]))
             return
@@ -690,11 +704,18 @@ class Arbiter:
         for pid in living.values():
             os.kill(pid, STACKS)
 
-    def _status(self) -> str:
-        import json  # for those who ask
+    def _status(self) -> dict[str, Any]:
+        return status(self._fleet, self._board, self._plan, self._started_ns, time.monotonic_ns())
 
-        known = status(self._fleet, self._board, self._plan, self._started_ns, time.monotonic_ns())
-        return json.dumps(known) + "\n"
+    def _set_log_level(self, client: Client, word: str) -> None:
+        level = LEVELS.get(word)
+        if level is None:
+            self._control.answer(client, f"there are the levels {', '.join(LEVELS)}", is_error=True)
+            return
+        self._logs.level = level
+        self._board.log_level = level
+        self._feed(ev.Reopen())  # with the word that everybody looks at once
+        self._control.answer(client, f"lines from {word} on are written\n")
 
     def _scale(self, client: Client, size: int) -> None:
         before = self._fleet.size

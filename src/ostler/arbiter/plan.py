@@ -38,6 +38,8 @@ class Plan(NamedTuple):
     watch: Callable[[Channel], int] | None = None  # runs in a child that says which file has changed (development)
     hooks: Hooks | None = None
     metrics: Statsd | None = None
+    shown: Sequence[tuple[str, str, str]] = ()  # every option: name, value, where it came from
+    memory_budget: int = 0  # bytes of all processes; 0: no limit
     touch_reload: Sequence[str] = ()  # files whose change asks for a reload
     commit: Callable[[], None] = _nothing  # this one serves: close and say what the one before it leaves behind
     revert: Callable[[], None] = _nothing  # it does not: back to the one before it

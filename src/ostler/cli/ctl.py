@@ -24,11 +24,14 @@ Ask a running server, or tell it what to do.
   upgrade          start the same command anew on the same sockets, and end when it serves; waits for it
   scale N          have N workers, until the next reload or restart
   stop             end when the running requests have ended, at most after graceful_timeout; waits for the end
+  config           every option with its value, and where it came from
+  log-level LEVEL  write lines from this level on (debug, info, warning, error), until the next reload
   stacks [WORKER]  where the threads of its workers are (ostler stacks)
 
 {OPTIONS}"""
 
-_VERBS = ("status", "reload", "upgrade", "scale", "stop", "stacks")
+_VERBS = ("status", "reload", "upgrade", "scale", "stop", "config", "log-level", "stacks")
+LEVELS = ("debug", "info", "warning", "error")
 _COLUMNS = (
     ("worker", "worker"), ("pid", "pid"), ("state", "state"), ("age", "age"), ("requests", "requests"),
     ("5xx", "errors"), ("running", "in_flight"), ("queued", "queued"), ("connections", "connections"),
@@ -54,21 +57,27 @@ def ctl(arguments: list[str]) -> int:
     if path is None:
         print(USAGE, end="")
         return 0
-    wanted = 1 if verb == "scale" else 0
+    wanted = 1 if verb in ("scale", "log-level") else 0
     if len(words) > wanted:
         raise ConfigError(f'unexpected "{words[wanted]}": see ostler ctl --help')
+    if verb == "log-level" and (not words or words[0] not in LEVELS):
+        raise ConfigError(f"log-level needs one of {', '.join(LEVELS)}: ostler ctl log-level debug")
     if verb == "scale":
         if not words or not words[0].isdecimal() or int(words[0]) < 1:
             raise ConfigError("scale needs the number of workers: ostler ctl scale 4")
-        print(ask(path, f"scale {words[0]}"), end="")
+        print(ask(path, "scale", words[0]), end="")
     elif verb == "upgrade":
         print(ask(path, "upgrade", patient=True), end="")
     elif verb == "stop":
         ask(path, "stop", patient=True, until_end=True)
         print("stopped")
+    elif verb == "log-level":
+        print(ask(path, "log-level", words[0]), end="")
+    elif verb == "config":
+        print("\n".join(f"{name:<28} {value:<34} {source}" for name, value, source in ask(path, "config")))
     else:
         answer = ask(path, "status")
-        print(answer if is_json else _table(json.loads(answer)), end="")
+        print(json.dumps(answer) + "\n" if is_json else _table(answer), end="")
     return 0
 
 

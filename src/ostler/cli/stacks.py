@@ -23,5 +23,5 @@ def stacks(arguments: list[str]) -> int:
         return 0
     if words and (len(words) > 1 or not words[0].isdecimal()):
         raise ConfigError(f'unexpected "{words[-1]}": see ostler stacks --help')
-    print(ask(path, " ".join(["stacks", *words])), end="")
+    print(ask(path, "stacks", *words), end="")
     return 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import struct
+from typing import Any
 
-from ostler.control.paths import candidates
+from ostler.control.paths import candidates, chosen_name, owner_of, shown
 from ostler.errors import OstlerError
 from ostler.proc.owners import Owner
 
@@ -17,7 +20,7 @@ _WITHIN = 15.0
 def find(path: str | None, pid: int | None) -> str:
     """The socket of the server that is meant: that of a path, of a process, or the only one there is."""
     if path is not None:
-        return path
+        return chosen_name(path) if path.startswith("@") else path
     found = {number: each for number, each in candidates().items() if _lives(each)}
     if pid is not None:
         if pid not in found:
@@ -30,8 +33,8 @@ def find(path: str | None, pid: int | None) -> str:
     return next(iter(found.values()))
 
 
-def ask(path: str, question: str, *, patient: bool = False, until_end: bool = False) -> str:
-    """The answer's text; OstlerError when there is none, or when it is a complaint.
+def ask(path: str, *words: str, patient: bool = False, until_end: bool = False) -> Any:
+    """The answer, a text or an object; OstlerError when there is none, or when it is a complaint.
 
     `patient`: it may take for ever. `until_end`: the server's end is an answer too.
     """
@@ -39,20 +42,36 @@ def ask(path: str, question: str, *, patient: bool = False, until_end: bool = Fa
         sock.settimeout(_WITHIN)
         try:
             sock.connect(path)
-            sock.sendall(question.encode() + b"\n")
+            _check_peer(sock, path)
+            sock.sendall(json.dumps({"ask": words}).encode() + b"\n")
             if patient:
                 sock.settimeout(None)
             answer = b"".join(iter(lambda: sock.recv(65536), b""))
         except TimeoutError:
-            raise OstlerError(f"the server at {path} does not answer: is its arbiter stopped?") from None
+            raise OstlerError(f"the server at {shown(path)} does not answer: is its arbiter stopped?") from None
         except OSError as error:
-            raise OstlerError(f"the server at {path} cannot be asked: {error.strerror or error}") from None
-    head, _, text = answer.decode("utf-8", "replace").partition("\n")
-    if head == "ok":
-        return text
+            raise OstlerError(f"the server at {shown(path)} cannot be asked: {error.strerror or error}") from None
     if until_end and not answer:
         return ""
-    raise OstlerError(text or f"the server at {path} closed the connection: does it run as another user?")
+    try:
+        said = json.loads(answer)
+        if said["ok"]:
+            return said["answer"]
+        problem = str(said["error"])
+    except (ValueError, KeyError, TypeError):
+        where = shown(path)
+        problem = f"the server at {where} closed the connection: does it run as another user, or another version?"
+    raise OstlerError(problem)
+
+
+def _check_peer(sock: socket.socket, path: str) -> None:
+    """An abstract name can be taken by anybody: who answers must be the user that it names."""
+    wanted = owner_of(path)
+    if wanted is None or not hasattr(socket, "SO_PEERCRED"):
+        return
+    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if uid not in (0, wanted):
+        raise OstlerError(f"the control socket {shown(path)} belongs to user {uid}: it is not that server")
 
 
 def _lives(path: str) -> bool:

@@ -1,17 +1,75 @@
-"""Where control sockets are: one for each server, named after its process."""
+"""Where control sockets are: one for each server, named after its process.
+
+Linux has names for unix sockets that are no files: nothing that a cleaner could delete, that a read-only container
+could refuse, or that a killed server could leave behind. `ostler/<user id>/<process id>` is one of these; elsewhere it
+is a file.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
+import sys
 
-__all__ = ["candidates", "directories", "own_path"]
+__all__ = ["abstract_names", "candidates", "directories", "own_name", "shown"]
 
 _LONGEST = 107  # bytes of sun_path, without its NUL
+_PREFIX = "ostler/"
+HAS_ABSTRACT = sys.platform == "linux"
+
+
+def own_name(pid: int) -> str:
+    """The socket's name for this process: abstract (with a NUL in front), or a path whose directory is made.
+
+    OSError when no directory can be used.
+    """
+    if HAS_ABSTRACT:
+        return f"\0{_PREFIX}{os.geteuid()}/{pid}"
+    return _own_path(pid)
+
+
+def chosen_name(option: str) -> str:
+    """The name that a user has chosen: @NAME is abstract, anything else a path."""
+    name = f"\0{option[1:]}" if option.startswith("@") else os.path.abspath(option)
+    if len(os.fsencode(name)) > _LONGEST:
+        raise OSError(f"the path is longer than the {_LONGEST} bytes that a unix socket may have")
+    return name
+
+
+def shown(name: str) -> str:
+    """For people: @NAME, or the path."""
+    return f"@{name[1:]}" if name.startswith("\0") else name
+
+
+def candidates() -> dict[int, str]:
+    """The servers that may be asked, by process: our user's; everybody's for root. Files may be stale."""
+    return {**_files(), **abstract_names()}
+
+
+def abstract_names() -> dict[int, str]:
+    """The abstract names of servers, by process (proc_net_unix(5))."""
+    found: dict[int, str] = {}
+    try:
+        with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
+            rows = [line.split() for line in file]
+    except OSError:
+        return found
+    for row in rows:
+        prefix, _, rest = (row[7] if len(row) > 7 else "").partition(f"@{_PREFIX}")
+        uid, _, pid = rest.partition("/")
+        if not prefix and uid.isdigit() and pid.isdigit() and os.geteuid() in (0, int(uid)):
+            found[int(pid)] = f"\0{_PREFIX}{uid}/{pid}"
+    return found
+
+
+def owner_of(name: str) -> int | None:
+    """The user that an abstract name of ours says it is; None: it says nothing."""
+    uid = name.removeprefix(f"\0{_PREFIX}").partition("/")[0]
+    return int(uid) if name.startswith(f"\0{_PREFIX}") and uid.isdigit() else None
 
 
 def directories() -> list[str]:
-    """Where `control = "auto"` puts sockets, the best place first."""
+    """Where sockets are that are files, the best place first."""
     found = []
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and os.path.isdir(runtime):
@@ -22,29 +80,21 @@ def directories() -> list[str]:
     return found
 
 
-def own_path(pid: int) -> str:
-    """The socket's path for this process; makes the directory. OSError when none of them can be used."""
+def _own_path(pid: int) -> str:
     problem: OSError | None = None
     for directory in directories():
         path = os.path.join(directory, f"{pid}.sock")
         try:
             _make(directory)
-            return check_length(path)
+            return chosen_name(path)
         except OSError as error:
             problem = error
     assert problem is not None
     raise problem
 
 
-def check_length(path: str) -> str:
-    """The path, or an OSError when no socket can have it."""
-    if len(os.fsencode(path)) > _LONGEST:
-        raise OSError(f"the path is longer than the {_LONGEST} bytes that a unix socket may have")
-    return path
-
-
-def candidates() -> dict[int, str]:
-    """The sockets in these directories by the process they are named after; they may be stale."""
+def _files() -> dict[int, str]:
+    """The sockets in these directories by the process they are named after."""
     found: dict[int, str] = {}
     for directory in directories():
         try:

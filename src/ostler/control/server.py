@@ -1,8 +1,8 @@
 """The arbiter's end: takes one line from each client, and gives one answer.
 
 Nothing here waits: what a client does or fails to do costs it its own connection, after `PATIENCE`.
-A question is a line of words, at most `LINE` bytes: "stacks 1", "reload", "scale 4". The answer is "ok" or "error" on a
-line, then the text, then the end.
+Question and answer are a line of JSON each; a question has at most `LINE` bytes: {"ask": ["scale", "4"]}. The answer is
+{"ok": true, "answer": ...}, a text or an object, or {"ok": false, "error": "..."}; then the connection is closed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from math import inf
 from typing import NamedTuple
 
-from ostler.control.paths import candidates, check_length, own_path
+from ostler.control.paths import candidates, chosen_name, own_name, shown
 from ostler.errors import BindError
 from ostler.logs import Logs
 from ostler.proc.owners import unix_owner
@@ -26,6 +26,8 @@ __all__ = ["Client", "ControlServer", "Question"]
 LINE = 1024
 # How long a client may take for its question, and for taking its answer, in seconds.
 PATIENCE = 10.0
+# From one look at the socket's file to the next.
+_LOOK_EVERY = 0.9
 # At once; who comes beyond them is turned away.
 MOST = 16
 
@@ -57,24 +59,27 @@ class ControlServer:
         self._inode: tuple[int, int] | None = None
         self._socket: socket.socket | None = None
         self._clients: dict[int, Client] = {}
+        self._look_at = 0.0  # when to look whether the file is there still
 
     def open(self, poll: select.poll) -> None:
-        """Listen. A path that was chosen and cannot be had is a BindError; without a choice it is a warning."""
+        """Listen. A name that another server has is a BindError; whatever else is in the way is a warning."""
+        self._poll = poll
         if self._option is None:
             return
-        self._poll = poll
         try:
             if self._option == "auto":
                 _remove_stale()
-                self._path = own_path(os.getpid())
+                self._path = own_name(os.getpid())
             else:
-                self._path = check_length(os.path.abspath(self._option))
+                self._path = chosen_name(self._option)
             self._listen()
         except OSError as error:
             reason = error.strerror or str(error)
-            if self._option != "auto":
-                raise BindError(f"control {self._option}: {reason}") from None
-            self._logs.warning(f"no control socket, so `ostler stacks` cannot ask this server: {reason}")
+            self._logs.warning(f"no control socket ({self._option}), so nobody can ask this server: {reason}")
+
+    @property
+    def _is_abstract(self) -> bool:
+        return self._path.startswith("\0")
 
     @property
     def has_own_name(self) -> bool:
@@ -83,15 +88,16 @@ class ControlServer:
 
     def heal(self) -> None:
         """Make the socket again when its file is gone: cleaners of /tmp delete what is old."""
-        if self._socket is None or _inode(self._path) == self._inode:
+        self._look_at = time.monotonic() + _LOOK_EVERY
+        if self._socket is None or self._is_abstract or _inode(self._path) == self._inode:
             return
         self._forget_socket()
         try:
             if self._option == "auto":
-                self._path = own_path(os.getpid())
+                self._path = own_name(os.getpid())
             self._listen()
             self._logs.info(f"the control socket {self._path} was deleted: it is there again")
-        except OSError as error:
+        except (OSError, BindError) as error:
             self._logs.warning(f"the control socket {self._path} was deleted and cannot be made: {error}")
 
     def take(self, ready: set[int]) -> list[Question]:
@@ -101,12 +107,14 @@ class ControlServer:
         found = [self._read_or_write(client) for fd, client in list(self._clients.items()) if fd in ready]
         return [question for question in found if question]
 
-    def answer(self, client: Client, text: str, is_error: bool = False) -> None:
-        """Answer a question, as fast as the client takes it."""
+    def answer(self, client: Client, answer: object, is_error: bool = False) -> None:
+        """Answer a question, with a text or what JSON can say, as fast as the client takes it."""
         if self._clients.get(client.sock.fileno()) is not client:
             return  # it did not wait for us
-        head = "error" if is_error else "ok"
-        client.answer = memoryview(f"{head}\n{text}".encode("utf-8", "replace"))
+        import json  # for those who ask
+
+        said = {"ok": False, "error": answer} if is_error else {"ok": True, "answer": answer}
+        client.answer = memoryview(json.dumps(said).encode() + b"\n")
         client.due = time.monotonic() + PATIENCE
         self._poll.modify(client.sock, select.POLLOUT)
 
@@ -116,10 +124,15 @@ class ControlServer:
 
     def deadline(self) -> float | None:
         """When `expire` has to be called."""
-        return min((client.due for client in self._clients.values() if client.due < inf), default=None)
+        dues = [client.due for client in self._clients.values() if client.due < inf]
+        if self._socket is not None and not self._is_abstract:
+            dues.append(self._look_at)
+        return min(dues, default=None)
 
     def expire(self, now: float) -> None:
-        """Close the connections of clients that take too long."""
+        """Close the connections of clients that take too long, and look after the socket's file."""
+        if self._socket is not None and not self._is_abstract and now >= self._look_at:
+            self.heal()
         for client in [client for client in self._clients.values() if client.due <= now]:
             self._drop(client)
 
@@ -150,7 +163,7 @@ class ControlServer:
         sock = socket.socket(socket.AF_UNIX)
         try:
             sock.setblocking(False)
-            mask = os.umask(0o177)  # nobody may connect before the mode is set
+            mask = os.umask(0o177)  # nobody may connect before the mode is set; who asks is looked at, too
             try:
                 self._bind(sock)
             finally:
@@ -160,7 +173,8 @@ class ControlServer:
             sock.close()
             raise
         self._socket = sock
-        self._inode = _inode(self._path)
+        self._inode = None if self._is_abstract else _inode(self._path)
+        self._look_at = time.monotonic() + _LOOK_EVERY
         self._poll.register(sock, select.POLLIN)
 
     def _bind(self, sock: socket.socket) -> None:
@@ -169,9 +183,9 @@ class ControlServer:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            if _answers(self._path):
-                owner = unix_owner(self._path)
-                raise OSError(f"{owner or 'another process'} listens there already") from None
+            if self._is_abstract or _answers(self._path):
+                owner = unix_owner(self._path) or "another process"
+                raise BindError(f"control {shown(self._path)}: {owner} listens there already") from None
             _unlink(self._path)  # of a server that was killed
             sock.bind(self._path)
 
@@ -214,12 +228,28 @@ class ControlServer:
         if not end:
             return None
         self._poll.modify(client.sock, 0)
-        return Question(client, line.decode("utf-8", "replace").split())
+        words = _words(line)
+        if words is None:
+            self.answer(client, 'not a question: {"ask": ["status"]} is one', is_error=True)
+            return None
+        return Question(client, words)
 
     def _drop(self, client: Client) -> None:
         del self._clients[client.sock.fileno()]
         self._poll.unregister(client.sock)
         client.sock.close()
+
+
+def _words(line: bytes) -> list[str] | None:
+    """What is asked; None when it cannot be read."""
+    import json
+
+    try:
+        words = json.loads(line)["ask"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    is_list = isinstance(words, list) and words and all(isinstance(word, str) for word in words)
+    return words if is_list else None
 
 
 def _uid(sock: socket.socket) -> int:
@@ -241,9 +271,9 @@ def _answers(path: str) -> bool:
 
 
 def _remove_stale() -> None:
-    """Remove the sockets of servers that were killed."""
+    """Remove the sockets of servers that were killed, where they are files."""
     for pid, path in candidates().items():
-        if pid != os.getpid() and not _answers(path):
+        if pid != os.getpid() and not path.startswith("\0") and not _answers(path):
             _unlink(path)
 
 

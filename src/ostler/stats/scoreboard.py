@@ -33,6 +33,7 @@ _MAGIC = 0x4F53544C45523031  # "OSTLER01"
 _VERSION = 1
 _HEADER = struct.Struct("<QIII")  # magic, version, slots, slot_size
 _LEAVING_AT = 20  # 1: /readyz says that the server is about to stop
+_LOG_LEVEL_AT = 24  # the level that was asked for while the server runs; 0: that of the configuration
 _HEADER_SIZE = 64
 
 LATENCY_BUCKETS = 64
@@ -123,6 +124,16 @@ class Scoreboard:
     def leave(self) -> None:
         """Have every worker's /readyz say that the server is about to stop."""
         struct.pack_into("<I", self.mapping, _LEAVING_AT, 1)
+
+    @property
+    def log_level(self) -> int:
+        """The error log's level that was asked for while the server runs; 0: none was."""
+        value: int = struct.unpack_from("<I", self.mapping, _LOG_LEVEL_AT)[0]
+        return value
+
+    @log_level.setter
+    def log_level(self, level: int) -> None:
+        struct.pack_into("<I", self.mapping, _LOG_LEVEL_AT, level)
 
     def begin(self, slot: int, pid: int) -> None:
         """Clear a slot for a worker that boots."""

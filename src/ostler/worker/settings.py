@@ -17,7 +17,7 @@ __all__ = ["core_settings"]
 _SAME = (
     "workers", "worker_connections", "queue_size", "retry_after",
     "limit_request_line", "limit_request_head", "limit_request_fields", "limit_request_body",
-    "body_memory", "response_buffer", "min_rate", "log_level",
+    "body_memory", "response_buffer", "min_rate",
     "ws_max_size", "ws_max_frame_size", "ws_max_queue",
 )  # fmt: skip
 _SECONDS = (
@@ -58,6 +58,7 @@ def core_settings(config: Config, logs: Logs, apps: Sequence[Mounted]) -> dict[s
     settings["access_log_fd"] = logs.access_fd
     settings["access_log_format"] = config.access_log_format
     settings["error_log_fd"] = logs.error_fd
+    settings["log_level"] = logs.level  # which may have been changed since the start
     return settings
 
 

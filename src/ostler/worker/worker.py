@@ -341,6 +341,9 @@ class Worker:
             self._cut()
         elif number == signal.SIGUSR1:
             self._logs.reopen()
+            if level := self._board.log_level:
+                self._logs.level = level
+                self._core.set_log_level(level)
         elif number == STACKS:
             frames = self._greenlets.frames() if self._greenlets else None
             self._channel.send(f"stacks\n{render(self._core.in_flight(), frames, self._stack_of)}")

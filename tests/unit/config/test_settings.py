@@ -72,6 +72,7 @@ def test_defaults() -> None:
         "max_rss": 0,
         "max_pss": 0,
         "max_lifetime": 0.0,
+        "memory_budget": 0,
         "drain_delay": 0.0,
         "admin_bind": (),
         "health_path": None,

@@ -4,6 +4,7 @@ use super::stamp::offset;
 use crate::sys;
 use std::fmt::Arguments;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 pub const DEBUG: u8 = 10;
@@ -17,7 +18,7 @@ const MOST_PER_SECOND: u32 = 100;
 /// Writes `[date] [pid] [LEVEL] message` lines to a descriptor.
 pub struct ErrorLog {
     fd: RawFd,
-    level: u8,
+    level: AtomicU8,
     /// Invariant: `written <= MOST_PER_SECOND`.
     window: Mutex<Window>,
 }
@@ -33,9 +34,14 @@ impl ErrorLog {
     pub fn new(fd: RawFd, level: u8) -> Self {
         Self {
             fd,
-            level,
+            level: AtomicU8::new(level),
             window: Mutex::default(),
         }
+    }
+
+    /// Writes lines from this level on, from now on.
+    pub fn set_level(&self, level: u8) {
+        self.level.store(level, Relaxed);
     }
 
     pub fn debug(&self, message: Arguments<'_>) {
@@ -51,7 +57,7 @@ impl ErrorLog {
     }
 
     fn line(&self, level: u8, name: &str, message: Arguments<'_>) {
-        if level < self.level || self.fd < 0 {
+        if level < self.level.load(Relaxed) || self.fd < 0 {
             return;
         }
         let now = sys::realtime_seconds();

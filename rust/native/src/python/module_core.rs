@@ -388,6 +388,11 @@ impl Core {
         self.core.give_up(number);
     }
 
+    /// Writes error lines from this level on, from now on.
+    fn set_log_level(&self, level: u8) {
+        self.core.errors.set_level(level);
+    }
+
     /// Gives freed memory back to the system.
     fn trim(&self, py: Python<'_>) {
         py.detach(sys::trim_memory);

@@ -70,8 +70,10 @@ class Process(Group):
         uwsgi="pidfile pidfile2",
     )
     control = Option(
-        Maybe(Path("FILE", "a file"), word="off"),
+        Maybe(Path("NAME", "a path, or @name"), word="off"),
         "auto",
-        "The unix socket that `ostler stacks` talks to. auto: <pid>.sock in $XDG_RUNTIME_DIR/ostler, in /run/ostler "
-        "for root, or else in /tmp/ostler-<uid>. It is made again when somebody has deleted it.",
+        "The unix socket that `ostler ctl` talks to; only the same user and root may. auto: an abstract name, which is "
+        "no file (elsewhere than on Linux <pid>.sock in $XDG_RUNTIME_DIR/ostler, /run/ostler or /tmp/ostler-<uid>). A "
+        "path is a file with mode 0600, made again within a second when somebody deletes it; @NAME is an abstract name. "
+        "The server runs without it when it cannot be made, but not when another one has it.",
     )

@@ -76,6 +76,12 @@ class Workers(Group):
         "10 seconds. 0: no limit.",
         uwsgi="reload_on_pss",
     )
+    memory_budget = Option(
+        Volume("0"),
+        0,
+        "How much memory all processes of the server may have together; looked at every 10 seconds. Above it the "
+        "largest worker is replaced, at most one a minute. 0: no limit.",
+    )
     max_lifetime = Option(
         Span("0", "365d"),
         "0",
