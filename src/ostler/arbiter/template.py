@@ -10,6 +10,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable
+from math import ceil
 
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
@@ -28,27 +29,28 @@ class Template:
         self.channel = channel
         self.is_ready = False
         self.was_ready = False  # whether it ever was
+        self.has_failed = False  # it has said why it cannot have the app
 
-    def fork(self, slot: int, age: int, channel: Channel, dump: Dump, is_ours: Callable[[str], bool]) -> int:
+    def fork(self, slot: int, age: int, channel: Channel, dump: Dump, keep: Callable[[str], None]) -> int:
         """Have it fork the worker of a slot, which is the `age`th of all; returns the pid. OSError when it does not.
 
-        `is_ours` takes other words that come meanwhile.
+        `keep` takes other words that come meanwhile.
         """
         if not self.is_ready or not self.channel.is_open:
             raise OSError("the application is being imported for all workers (preload)")
         self.channel.send_with(f"fork {slot} {age}", (channel.fileno(), dump.fileno()))
+        poll = select.poll()
+        poll.register(self.channel, select.POLLIN)
         deadline = time.monotonic() + _FORKED_WITHIN
-        while (left := deadline - time.monotonic()) > 0:
-            select.select([self.channel], [], [], left)
+        while (left := deadline - time.monotonic()) > 0 and self._is_there():
+            poll.poll(ceil(left * 1000))
             for message in self.channel.receive():
                 word, _, text = message.partition(" ")
                 if word == "forked" and text.startswith(f"{slot} "):
                     return int(text.partition(" ")[2])
                 if word == "unforked":
                     raise OSError(text)
-                is_ours(message)
-            if not self._is_there():
-                break
+                keep(message)
         raise OSError("the process that has the application (preload) does not answer")
 
     def close(self) -> None:

@@ -6,7 +6,6 @@ says "ready" when it serves; what the other end then does is its own business. T
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
@@ -60,6 +59,8 @@ def _become(
     prepare: Callable[[], None],
 ) -> None:
     """In the child: never returns. What goes wrong is told on the line."""
+    import json  # half a megabyte, for those alone who upgrade
+
     try:
         prepare()
         for fd in (theirs.fileno(), *(each["fd"] for each in sockets)):
@@ -78,6 +79,8 @@ def inherit(environ: MutableMapping[str, str]) -> Inheritance | None:
     text = environ.pop(_VARIABLE, "")
     if not text:
         return None
+    import json
+
     try:
         passed = json.loads(text)
         line, pid, sockets = int(passed["line"]), int(passed["pid"]), list(passed["sockets"])

@@ -52,8 +52,10 @@ def test_requests_wait_for_the_new_code(serve: Serve, env: dict[str, str]) -> No
     server = serve(version(serve, "one"), "--reload", "--workers", "2", env=env)
     assert ask(server) == (200, "one")
     for number, name in enumerate(("two", "three"), 1):
+        old = server.children()
         version(serve, name)
         server.wait_log("has changed: starting anew", count=number)
+        server.wait_for(lambda old=old: len(set(old) & set(server.children())) == 1 or None, "their end")  # the watcher
         assert ask(server) == (200, name)  # never the old one, never an error
 
 

@@ -102,7 +102,7 @@ def test_template_that_dies_is_made_anew(serve: Serve) -> None:
     server = serve(source(serve), "--preload")
     [first, worker] = sorted(server.wait_children(2))
     os.kill(first, signal.SIGKILL)
-    server.wait_log("has the application .preload. was killed by SIGKILL")
+    server.wait_log("imports the application for all workers was killed by SIGKILL")
     assert answer(server).startswith("v1 ")
     os.kill(worker, signal.SIGKILL)
     server.wait_log("the application is imported again")

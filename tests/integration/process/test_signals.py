@@ -6,8 +6,6 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.integration.helpers import Serve
 from tests.integration.process.test_death import GET
 
@@ -55,12 +53,10 @@ def _asked(ask: object, access: Path) -> bool:
     return "/two" in access.read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR2])
-def test_verbs_of_others_are_ignored_and_said(serve: Serve, number: signal.Signals) -> None:
+def test_a_terminal_that_changes_its_size_changes_nothing(serve: Serve) -> None:
     server = serve(serve.source(APP))
     [worker] = server.children()
-    os.killpg(server.pid, number)
-    server.wait_log(f"{number.name} ignored")
+    os.killpg(server.pid, signal.SIGWINCH)
     with server.connect() as connection:
         assert connection.request(GET).status == 200
     assert server.children() == [worker]

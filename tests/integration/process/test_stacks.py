@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
@@ -150,17 +151,52 @@ def test_the_socket_of_a_killed_server_is_no_hindrance(start: Callable[..., Serv
     assert stacks("--control", str(tmp_path / "control.sock")).returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("path", "complaint"), [("taken.sock", "listens there already"), ("x" * 120, "longer than the 107 bytes")]
-)
-def test_a_socket_that_cannot_be_had_stops_the_start(serve: Serve, tmp_path: Path, path: str, complaint: str) -> None:
-    target = serve.source(APP)
-    with socket.socket(socket.AF_UNIX) as taken:
-        taken.bind(str(tmp_path / "taken.sock"))
-        taken.listen()
-        server = serve(target, "--control", path, ready=False)
-        server.wait_for(lambda: server.process.poll() == 1, "exit code 1")
-    assert complaint in server.log
+@pytest.mark.parametrize("name", ["taken.sock", "@ostler-test-PID"])
+def test_a_name_that_another_server_has_stops_the_start(serve: Serve, name: str) -> None:
+    name = name.replace("PID", str(os.getpid()))
+    first = serve(serve.source(APP), "--control", name)
+    second = serve(serve.source(APP), "--control", name, ready=False)
+    assert second.wait() == 1
+    assert f"(pid {first.pid}) listens there already" in second.log
+    control = name if name.startswith("@") else str(serve.directory / name)
+    assert stacks("--control", control).returncode == 0
+
+
+@pytest.mark.parametrize("path", ["x" * 120, "no/such/directory/control.sock", "/proc/control.sock"])
+def test_a_socket_that_cannot_be_had_is_a_warning(serve: Serve, path: str) -> None:
+    server = serve(serve.source(APP), "--control", path)
+    server.wait_log(r"WARNING\] no control socket .*, so nobody can ask this server: ")
+    with server.connect() as connection:
+        assert connection.request(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").status == 200
+
+
+def test_by_default_there_is_no_file(serve: Serve, tmp_path: Path) -> None:
+    env = {"XDG_RUNTIME_DIR": str(tmp_path / "run"), "TMPDIR": str(tmp_path / "run")}
+    (tmp_path / "run").mkdir()
+    server = serve(serve.source(APP), env=env)
+    assert f"@ostler/{os.geteuid()}/{server.pid}" in Path("/proc/net/unix").read_text()
+    assert stacks("--pid", str(server.pid)).returncode == 0
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_file_that_is_deleted_is_there_again_within_a_second(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    server = serve(serve.source(APP), "--control", str(path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.unlink()
+    server.wait_for(path.exists, "the socket", within=1.5)
+    assert stacks("--control", str(path)).returncode == 0
+
+
+@pytest.mark.parametrize("line", [b"stacks\n", b"{}\n", b'{"ask": []}\n', b'{"ask": [1]}\n', b'{"ask": "status"}\n'])
+def test_what_is_no_question(serve: Serve, tmp_path: Path, line: bytes) -> None:
+    serve(serve.source(APP), "--control", str(tmp_path / "control.sock"))
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(str(tmp_path / "control.sock"))
+        sock.sendall(line)
+        answer = b"".join(iter(lambda: sock.recv(4096), b""))
+    assert json.loads(answer) == {"ok": False, "error": 'not a question: {"ask": ["status"]} is one'}
 
 
 def test_without_a_place_for_it_the_server_serves_all_the_same(serve: Serve, tmp_path: Path) -> None:

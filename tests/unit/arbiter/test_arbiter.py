@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ostler.arbiter import arbiter as module
+from ostler.arbiter import processes as module
 from ostler.arbiter.arbiter import Arbiter
 from ostler.arbiter.fleet import Fleet
 from ostler.arbiter.plan import Plan
@@ -149,12 +150,12 @@ def test_stacks_of_many_workers_share_the_time(monkeypatch: pytest.MonkeyPatch, 
 
     logs = Logs(str(tmp_path / "log"))
     board = Scoreboard(8)
-    arbiter = Arbiter(Fleet(4, Timing()), Plan(4, Timing(), lambda slot, channel, dump: 0), board, logs)
+    processes = module.Processes(board, logs, select.poll())
     monkeypatch.setattr(module, "threads_of", lambda pid: [])
-    arbiter._patience = module._STACKS_WITHIN
+    processes.begin_turn()
     for pid in range(6):
-        arbiter._dumps[pid] = Slow()  # type: ignore[assignment]
-        arbiter._diagnose(pid, pid, 30.0)
+        processes._dumps[pid] = Slow()  # type: ignore[assignment]
+        processes.diagnose(pid, pid, 30.0)
     assert waits[0] == module._STACKS_WITHIN
     assert waits == sorted(waits, reverse=True)
     assert min(waits) == module._STACKS_MINIMUM

@@ -74,6 +74,6 @@ class Process(Group):
         "auto",
         "The unix socket that `ostler ctl` talks to; only the same user and root may. auto: an abstract name, which is "
         "no file (elsewhere than on Linux <pid>.sock in $XDG_RUNTIME_DIR/ostler, /run/ostler or /tmp/ostler-<uid>). A "
-        "path is a file with mode 0600, made again within a second when somebody deletes it; @NAME is an abstract name. "
+        "path is a file of mode 0600, made again within a second when somebody deletes it; @NAME is an abstract name. "
         "The server runs without it when it cannot be made, but not when another one has it.",
     )

@@ -1,0 +1,130 @@
+"""The template processes: started for a plan that wants one (preload), heard, made anew when they die."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from ostler.arbiter.life import how_it_ended
+from ostler.arbiter.plan import Plan
+from ostler.arbiter.template import Template
+from ostler.proc.channel import Channel
+from ostler.proc.dump import Dump
+from ostler.proc.fork import fork
+from ostler.proc.reap import adopt_orphans
+
+if TYPE_CHECKING:
+    from ostler.arbiter.arbiter import Arbiter
+
+__all__ = ["News", "Templates"]
+
+
+class News(NamedTuple):
+    """A template has the app, or cannot have it."""
+
+    template: Template
+    problem: str = ""
+    is_app: bool = False  # whether the problem is the app's
+
+
+class Templates:
+    """Those that have not been reaped."""
+
+    def __init__(self, arbiter: Arbiter) -> None:
+        self._arbiter = arbiter
+        self._living: dict[int, Template] = {}
+        self._news: list[News] = []  # that came while a worker was forked
+
+    @property
+    def channels(self) -> list[Channel]:
+        """Our ends of the lines to them."""
+        return [template.channel for template in self._living.values()]
+
+    @property
+    def pids(self) -> list[int]:
+        """Their processes."""
+        return list(self._living)
+
+    def start(self, plan: Plan) -> Template:
+        """Fork the process that imports the application for the workers of a plan; OSError when it cannot be."""
+        assert plan.template is not None
+        run = plan.template
+        adopt_orphans()
+        ours, theirs = Channel.pair()
+        try:
+            pid = fork(lambda: self._arbiter.leave(ours), lambda: run(theirs), self._arbiter.handled)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        template = self._living[pid] = Template(pid, ours)
+        self._arbiter.poll.register(ours, select.POLLIN)
+        return template
+
+    def is_alive(self, template: Template) -> bool:
+        """Whether its process has not been reaped."""
+        return template.pid in self._living
+
+    def fork(self, template: Template, slot: int, age: int, theirs: Channel, dump: Dump) -> int:
+        """Have it fork a worker; returns the pid, or raises OSError."""
+
+        def keep(message: str) -> None:
+            self._news += self._understood(template, message)
+
+        return template.fork(slot, age, theirs, dump, keep)
+
+    def hear(self, ready: set[int]) -> Iterator[News]:
+        """What they say on these descriptors."""
+        news, self._news = self._news, []
+        yield from news
+        for template in list(self._living.values()):
+            if template.channel.is_open and template.channel.fileno() in ready:
+                yield from self._receive(template)
+
+    def bury(self, pid: int, code: int) -> Iterator[News]:
+        """A process has ended; nothing is yielded when it was none of these, or had been told to end."""
+        template = self._living.pop(pid)
+        was_wanted = template.channel.fileno() >= 0
+        if template.channel.is_open:
+            yield from self._receive(template)  # its last words
+        self.end(template)
+        template.is_ready = False
+        if was_wanted and not template.has_failed:
+            yield News(template, f"the process that imports the application for all workers {how_it_ended(code)}")
+
+    def end(self, template: Template) -> None:
+        """Let go of it: it ends then."""
+        if template.channel.fileno() >= 0:
+            if template.channel.is_open:
+                self._arbiter.poll.unregister(template.channel)
+            template.close()
+
+    def end_all(self) -> None:
+        """Let go of all."""
+        for template in self._living.values():
+            self.end(template)
+
+    def reopen_logs(self) -> None:
+        """Have the workers to come write to the new files."""
+        for pid in self._living:
+            os.kill(pid, signal.SIGUSR1)
+
+    def _receive(self, template: Template) -> Iterator[News]:
+        messages = template.channel.receive()
+        if not template.channel.is_open:
+            self._arbiter.poll.unregister(template.channel)
+        for message in messages:  # whoever hears one may let go of the template
+            yield from self._understood(template, message)
+
+    def _understood(self, template: Template, message: str) -> Iterator[News]:
+        word, _, text = message.partition("\n")
+        if word == "ready":
+            template.is_ready = template.was_ready = True
+            yield News(template)
+        elif word in ("failed app", "failed boot"):
+            template.has_failed = True
+            yield News(template, text, word == "failed app")
