@@ -45,6 +45,7 @@ class Logs:
         self.access_sinks: list[Callable[[str], None]] = []  # who gets the lines of the access log too
         self.has_file = True  # whether the file gets them still
         self.reopeners: list[Callable[[], None]] = []  # of the sinks
+        self._lost = 0  # lines that could not be written, in a row
         # Descriptor -> path, for those that are files.
         self._paths: dict[int, str] = {}
         self.error_fd = self._open("error_log", error, _STDERR)
@@ -60,7 +61,24 @@ class Logs:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S %z")
             name = _NAMES.get(level, str(level))
             line = f"[{stamp}] [{os.getpid()}] [{name}] {message}\n"
-            _write(self.error_fd, line.encode("utf-8", "backslashreplace"))
+            self._write_line(line, f"[{stamp}] [{os.getpid()}]")
+
+    def _write_line(self, line: str, stamp: str) -> None:
+        """Write to the error log's file, or say elsewhere that it cannot be; when it can again, how much is lost."""
+        if self._lost:
+            lost = f"{stamp} [WARNING] {counted(self._lost, 'line')} of the error log could not be written\n"
+            if _write(self.error_fd, lost.encode()) is not None:
+                self._lost += 1
+                return
+            self._lost = 0
+        problem = _write(self.error_fd, line.encode("utf-8", "backslashreplace"))
+        if problem is None:
+            return
+        self._lost = 1
+        if self.error_fd != _STDERR:
+            path = self._paths.get(self.error_fd, "-")
+            text = f"ostler: error_log {path}: {problem.strerror}; its lines are lost until it can be written\n"
+            _write(_STDERR, text.encode("utf-8", "backslashreplace"))
 
     def debug(self, message: str) -> None:
         """Log what only helps to find a fault of the server."""
@@ -180,15 +198,19 @@ def printable(text: str) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
-def _write(fd: int, data: Buffer) -> None:
-    """One write() to a file. To anything that may have a reader: no more at once than the kernel keeps whole anyway."""
+def _write(fd: int, data: Buffer) -> OSError | None:
+    """One write() to a file. To anything that may have a reader: no more at once than the kernel keeps whole anyway.
+
+    A log is not worth a request: what is in the way is returned, and nothing else happens.
+    """
     rest = memoryview(data)
     try:
         step = len(rest) if stat.S_ISREG(os.fstat(fd).st_mode) else select.PIPE_BUF
         while rest and _takes(fd):
             rest = rest[os.write(fd, rest[:step]) :]
-    except OSError:  # ENOSPC, EPIPE, EBADF, EAGAIN: a log is not worth a request
-        pass
+    except OSError as error:  # ENOSPC, EPIPE, EBADF, EAGAIN
+        return error
+    return None
 
 
 def _takes(fd: int) -> bool:

@@ -215,3 +215,28 @@ def test_closed_standard_streams_are_filled() -> None:
 def test_printable() -> None:
     assert printable("GET /é x") == "GET /é x"
     assert printable("a\r\nb\x1b") == "a\\r\\nb\\x1b"
+
+
+def test_full_disk_is_told_elsewhere_and_what_is_lost_when_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "error.log"
+    logs = Logs(str(path))
+    write = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        if fd == logs.error_fd:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", full)
+    for _ in range(3):
+        logs.warning("lost")
+    said = f"ostler: error_log {path}: No space left on device; its lines are lost until it can be written\n"
+    assert capfd.readouterr().err == said
+    monkeypatch.undo()
+    logs.warning("here")
+    first, second = path.read_text().splitlines()
+    assert first.endswith("[WARNING] 3 lines of the error log could not be written")
+    assert second.endswith("[WARNING] here")
+    logs.close()

@@ -524,12 +524,12 @@ class Trusted(Text):
         super().__init__("LIST", "addresses and networks such as 127.0.0.1,10.0.0.0/8, or *")
 
     def read(self, value: object) -> str:
-        import ipaddress  # half a megabyte, so only where it was set
-
         items = value if isinstance(value, list) else str(value).split(",")
         words = [str(item).strip() for item in items if str(item).strip()]
         for word in words:
-            if word != "*":
+            if word not in ("*", "127.0.0.1", "::1"):
+                import ipaddress  # half a megabyte, so only where one was chosen
+
                 try:
                     ipaddress.ip_network(word, strict=False)
                 except ValueError:

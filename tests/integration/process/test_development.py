@@ -44,8 +44,9 @@ def ask(server: Server) -> tuple[int, str]:
         return response.status, response.body.decode()
 
 
-def changes(server: Server) -> int:
-    return server.log.count("has changed: starting anew")
+def wait_gone(server: Server, old: list[int]) -> None:
+    """Until of these only the watcher is left."""
+    server.wait_for(lambda: len(set(old) & set(server.children())) == 1, "the old workers' end")
 
 
 def test_requests_wait_for_the_new_code(serve: Serve, env: dict[str, str]) -> None:
@@ -55,7 +56,7 @@ def test_requests_wait_for_the_new_code(serve: Serve, env: dict[str, str]) -> No
         old = server.children()
         version(serve, name)
         server.wait_log("has changed: starting anew", count=number)
-        server.wait_for(lambda old=old: len(set(old) & set(server.children())) == 1 or None, "their end")  # the watcher
+        wait_gone(server, old)
         assert ask(server) == (200, name)  # never the old one, never an error
 
 
