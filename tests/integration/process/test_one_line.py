@@ -21,7 +21,7 @@ IMPORT_ALL = """import grp, importlib, ipaddress, os, pkgutil, pwd, sys, ostler.
 for each in pkgutil.walk_packages(ostler.__path__, "ostler."):
     if "__main__" not in each.name and "integrations" not in each.name:
         importlib.import_module(each.name)
-"localhost".encode("idna")
+"localhost".encode("idna"), open(os.devnull, encoding="ascii").close()
 """
 
 
@@ -110,7 +110,7 @@ def test_directory_that_is_deleted_while_it_serves(serve: Serve) -> None:
     ("options", "line"),
     [
         (("--bind", "127.0.0.1:81"), "ostler: bind 127.0.0.1:81: ports below 1024 need root or CAP_NET_BIND_SERVICE"),
-        (("--bind", "unix:/proc/app.sock"), "ostler: bind unix:/proc/app.sock: this user may not create it"),
+        (("--bind", "unix:/usr/app.sock"), "ostler: bind unix:/usr/app.sock: this user may not create it"),
         (("--error-log", "/proc/error.log"), "ostler: error_log /proc/error.log: "),
         (("--pidfile", "/proc/pid"), "ostler: pidfile /proc/pid: "),
         (("--user", "root"), "ostler: --user: only root can run workers as somebody else: leave it out, or start the "),
