@@ -1,5 +1,5 @@
 //! The PROXY protocol, versions 1 and 2: what a TCP proxy says of its client before the first byte of the connection
-//! (HAProxy's specification, "The PROXY protocol", 2020/03/05).
+//! (`HAProxy`'s specification, "The PROXY protocol", 2020/03/05).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -109,14 +109,14 @@ fn read_binary(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
 mod tests {
     use super::*;
 
-    fn source(text: &str, port: u16) -> Option<(IpAddr, u16)> {
-        Some((text.parse().expect("an address"), port))
+    fn source(text: &str, port: u16) -> (IpAddr, u16) {
+        (text.parse().expect("an address"), port)
     }
 
     fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let mut bytes = SIGNATURE.to_vec();
         bytes.extend([command, family]);
-        bytes.extend((rest.len() as u16).to_be_bytes());
+        bytes.extend(u16::try_from(rest.len()).expect("short").to_be_bytes());
         bytes.extend(rest);
         bytes
     }
@@ -126,9 +126,12 @@ mod tests {
         for (line, expected) in [
             (
                 "PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n",
-                source("192.0.2.1", 56324),
+                Some(source("192.0.2.1", 56324)),
             ),
-            ("PROXY TCP6 2001:db8::1 2001:db8::2 1 443\r\n", source("2001:db8::1", 1)),
+            (
+                "PROXY TCP6 2001:db8::1 2001:db8::2 1 443\r\n",
+                Some(source("2001:db8::1", 1)),
+            ),
             ("PROXY UNKNOWN\r\n", None),
             ("PROXY UNKNOWN ff:: ff:: 1 2\r\n", None),
         ] {
@@ -153,7 +156,7 @@ mod tests {
             found,
             Ok(Some(Header {
                 len: 31,
-                source: source("192.0.2.1", 8080)
+                source: Some(source("192.0.2.1", 8080))
             }))
         );
         let mut six = [0; 36];
@@ -162,7 +165,7 @@ mod tests {
         let found = read(&binary(0x21, 0x21, &six), Versions::Both);
         assert_eq!(
             found.map(|header| header.map(|header| header.source)),
-            Ok(Some(source("::1", 7)))
+            Ok(Some(Some(source("::1", 7))))
         );
         for (command, family) in [(0x20, 0x11), (0x20, 0), (0x21, 0), (0x21, 0x31)] {
             let found = read(&binary(command, family, &[0; 216]), Versions::Both);
