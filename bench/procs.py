@@ -121,6 +121,11 @@ class Server:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """The first process."""
+        return self._process.pid
+
     def ended(self) -> int | None:
         """The exit code, once the first process has ended."""
         return self._process.poll()

@@ -26,7 +26,7 @@ async def upgrade(pid: int) -> tuple[int, str]:
 
 
 async def run(serve: Serve, server: Server, upgrades: int, pids: list[int]) -> int:
-    load = Load(server)
+    load = Load(server.port)
     clients = [asyncio.create_task(load.kept()) for _ in range(KEPT)]
     clients.append(asyncio.create_task(load.newcomers()))
     await asyncio.sleep(STEADY)

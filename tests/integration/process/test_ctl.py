@@ -85,3 +85,32 @@ def test_wrong_words_are_one_line(serve: Serve, words: list[str], said: str) -> 
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert said in done.stderr
     assert server.children()
+
+
+def test_configuration_with_its_sources(serve: Serve) -> None:
+    (serve.directory / "ostler.toml").write_text("keepalive = 9\n")
+    server = serve(version(serve, "v"), "--workers", "2")
+    lines = [line.split() for line in ctl(server, "config").stdout.splitlines()]
+    assert ["workers", "2", "--workers"] in lines
+    assert ["keepalive", "9s", "ostler.toml:1"] in lines
+    assert ["preload", "off", "default"] in lines
+
+
+def test_log_level_everywhere(serve: Serve) -> None:
+    server = serve(version(serve, "v"))
+    [worker] = server.children()
+
+    def refuse() -> None:
+        with server.connect() as connection:
+            connection.request(b"nonsense\r\n\r\n")
+
+    refuse()
+    server.wait_log(rf"\[{worker}\] \[WARNING\] 400 to 127.0.0.1")
+    assert ctl(server, "log-level", "error").stdout == "lines from error on are written\n"
+    before = server.log.count("400 to 127.0.0.1")
+    server.wait_for(lambda: refuse() or server.log.count("400 to 127.0.0.1") == before or None, "silence")
+    assert ctl(server, "log-level", "debug").returncode == 0
+    server.wait_for(lambda: refuse() or server.log.count("400 to 127.0.0.1") > before, "lines again")
+    done = ctl(server, "log-level", "loud")
+    assert done.returncode == 2
+    assert done.stderr == "ostler: log-level needs one of debug, info, warning, error: ostler ctl log-level debug\n"

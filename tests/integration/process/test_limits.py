@@ -207,3 +207,19 @@ def test_an_answer_that_promised_to_go_on_does_not_keep_a_server(serve: Serve) -
         started = time.monotonic()
         assert server.wait() == 0
         assert time.monotonic() - started < 0.9
+
+
+@pytest.mark.timeout(90)
+def test_memory_budget_of_the_whole(serve: Serve) -> None:
+    """Looked at every ten seconds; the largest goes, when its replacement is ready."""
+    server = serve(serve.source(LEAK), "--workers", "2", "--memory-budget", "60M")
+    for _ in range(80):
+        answer(server)
+    before = server.wait_children(2)
+    found = server.wait_log(
+        r"worker \d \(pid (\d+)\) is replaced: all processes have \d+M of memory \(memory_budget 60M\)"
+    )
+    gone = int(found[0].partition("pid ")[2].partition(")")[0])
+    assert gone in before
+    server.wait_children(2, without=[gone])
+    assert answer(server).startswith("v ")
