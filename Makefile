@@ -135,6 +135,7 @@ fuzz: ## Fuzz each target for SECONDS_EACH seconds (default 600)
 	fuzz/run http1 $(SECONDS_EACH)
 	fuzz/run connection $(SECONDS_EACH)
 	fuzz/run websocket $(SECONDS_EACH)
+	fuzz/run proxy_protocol $(SECONDS_EACH)
 
 .PHONY: soak
 soak: setup ## A million hand-overs, 100 reloads and 40 upgrades under load, 300 killed workers, then mixed and malicious load for SECONDS_EACH seconds; memory stays where it is

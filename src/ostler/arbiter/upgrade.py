@@ -137,11 +137,11 @@ class Upgrade:
         if heir.is_ready:
             self._forget(heir)
             arbiter.control.leave()
+            arbiter.notifier.succeeded(heir.pid)  # before the new one speaks to systemd
             heir.channel.send(_YOURS)
             heir.channel.close()
             text = f"upgraded: the server with pid {heir.pid} has taken over"
             self._leaving = heir.clients, text
-            arbiter.notifier.succeeded(heir.pid)
             arbiter.feed(ev.Stop(text, is_succeeded=True))
         elif not heir.channel.is_open:
             arbiter.poll.unregister(heir.channel)  # its end follows
