@@ -1,4 +1,4 @@
-"""What reloads, limits and preloading cost beside the other servers: `bench/lifecycle [--reloads N] [--seconds N]`.
+"""What reloads, limits and preloading cost beside the other servers: `python -m bench.lifecycle [TABLE …]`.
 
 Three tables, in bench/results: failed requests and response times while workers are replaced (by a reload, by a limit
 of 1000 requests), under the load of tests.soak.reloads; memory of a Django project with four workers after traffic;
@@ -30,6 +30,7 @@ STEADY = 5.0  # seconds of load before anything is replaced
 SETTLED = 6.0  # from one reload to the next: two imports of a second, one after the other, and what drains
 WITHIN = 30.0
 MEGABYTE = 1 << 20
+LOAD = "64 keep-alive connections and a new one each 5 ms; Django, an import of 1 s, 2 workers"
 
 
 class Lifecycle(NamedTuple):
@@ -187,22 +188,22 @@ def _replaced(place: Place, peer: Lifecycle, reloads: int, seconds: float) -> Ou
 
 MEMORY: dict[str, Callable[[Place, int], list[str]]] = {
     "ostler --preload": lambda place, port: [
-        *place.ostler, "serve", "pages.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "4", "--preload",
+        *place.ostler, "serve", "pages.wsgi:app", "--bind", f"127.0.0.1:{port}", "--workers", "4", "--preload",
     ],
     "gunicorn --preload": lambda place, port: [
         _tool(place, "gunicorn"), "-b", f"127.0.0.1:{port}", "-w", "4", "-k", "gthread", "--threads", "4", "--preload",
-        "--no-control-socket", "pages.wsgi",
+        "--no-control-socket", "pages.wsgi:app",
     ],
     "uWSGI": lambda place, port: [
         _tool(place, "uwsgi"), "--http11-socket", f"127.0.0.1:{port}", "--master", "--die-on-term", "--processes", "4",
-        "--threads", "4", "--module", "pages.wsgi", "--home", str(place.bin.parent), "--disable-logging",
+        "--threads", "4", "--module", "pages.wsgi:app", "--home", str(place.bin.parent), "--disable-logging",
     ],
     "granian": lambda place, port: [
         _tool(place, "granian"), "--interface", "wsgi", "--port", str(port), "--workers", "4", "--log-level",
-        "warning", "pages.wsgi:application",
+        "warning", "pages.wsgi:app",
     ],
     "ostler": lambda place, port: [
-        *place.ostler, "serve", "pages.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "4",
+        *place.ostler, "serve", "pages.wsgi:app", "--bind", f"127.0.0.1:{port}", "--workers", "4",
     ],
 }  # fmt: skip
 
@@ -230,50 +231,76 @@ def _row(name: str, outcome: Outcome) -> str:
     return f"| {name} | {outcome.answered} | {failed} | {share:.2f}× |"
 
 
-def main() -> int:
-    """Measure, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reloads", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=60.0, help="with the limit of 1000 requests")
-    parser.add_argument("--no-build", action="store_true")
-    options = parser.parse_args()
-    place = prepare(build=not options.no_build, ostler=())
-    about = (
-        f"64 keep-alive connections and a new one each 5 ms; Django, an import of 1 s, 2 workers; {options.reloads} "
-        "reloads. p99 is that of the response times meanwhile, against the same server before."
-    )
+def reloads(place: Place, times: int) -> list[str]:
+    """Reloads under load."""
     lines = [
-        "# Lifecycle",
+        "# Reloads under load",
         "",
-        about,
+        f"{LOAD}; {times} reloads. p99 is that of the response times meanwhile, against the same server before.",
         "",
         "| server | answered | failed | p99 |",
         "| --- | ---: | ---: | ---: |",
     ]
     for peer in PEERS:
-        lines.append(_row(peer.name, _replaced(place, peer, options.reloads, 1.0)))
+        lines.append(_row(peer.name, _replaced(place, peer, times, 1.0)))
         say(lines[-1])
-    lines += [
+    return lines
+
+
+def limit(place: Place, seconds: float) -> list[str]:
+    """Workers that are replaced because they have run their share."""
+    lines = [
+        "# Workers replaced after 1000 requests",
         "",
-        f"Workers replaced after 1000 requests, for {options.seconds:.0f} s:",
+        f"{LOAD}; {seconds:.0f} s. p99 as for reloads.",
         "",
         "| server | answered | failed | p99 |",
         "| --- | ---: | ---: | ---: |",
     ]
     for peer in PEERS:
         if peer.limit:
-            lines.append(_row(peer.name, _replaced(place, peer, 0, options.seconds)))
+            lines.append(_row(peer.name, _replaced(place, peer, 0, seconds)))
             say(lines[-1])
-    lines += ["", "Memory of a Django project with 4 workers after 8 s of requests on 32 connections (PSS):", ""]
-    lines += ["| server | MB, all | ostler --preload = 1 | MB, arbiter |", "| --- | ---: | ---: | ---: |"]
+    return lines
+
+
+def memory(place: Place) -> list[str]:
+    """Memory after traffic."""
+    lines = [
+        "# Memory of a Django project with 4 workers",
+        "",
+        "PSS after 8 s of requests on 32 connections; the arbiter's alone beside it.",
+        "",
+        "| server | MB, all | ostler, this = 1 | MB, arbiter |",
+        "| --- | ---: | ---: | ---: |",
+    ]
     ours = 0
     for name, command in MEMORY.items():
         port = _free_port()
-        memory, arbiter = _memory(place, command(place, port), port)
-        ours = ours or memory.pss
-        lines.append(f"| {name} | {memory.pss / MEGABYTE:.0f} | {memory.pss / ours:.2f}× | {arbiter / MEGABYTE:.1f} |")
+        found, arbiter = _memory(place, command(place, port), port)
+        ours = ours or found.pss
+        lines.append(f"| {name} | {found.pss / MEGABYTE:.0f} | {ours / found.pss:.2f}× | {arbiter / MEGABYTE:.1f} |")
         say(lines[-1])
-    (ROOT / "bench" / "results" / "0.1.0-lifecycle.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return lines
+
+
+def main() -> int:
+    """Measure, and write a page for each table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tables", nargs="*", default=["reloads", "limit", "memory"])
+    parser.add_argument("--reloads", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=45.0, help="with the limit of 1000 requests")
+    parser.add_argument("--no-build", action="store_true")
+    options = parser.parse_args()
+    place = prepare(build=not options.no_build, ostler=())
+    make: dict[str, Callable[[], list[str]]] = {
+        "reloads": lambda: reloads(place, options.reloads),
+        "limit": lambda: limit(place, options.seconds),
+        "memory": lambda: memory(place),
+    }
+    for name in options.tables:
+        path = ROOT / "bench" / "results" / f"0.1.0-lifecycle-{name}.md"
+        path.write_text("\n".join(make[name]()) + "\n", encoding="utf-8")
     return 0
 
 

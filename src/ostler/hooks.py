@@ -140,10 +140,22 @@ class Worker:
         return f"<Worker {self.pid}>"
 
 
+class _Shared:
+    """What stays over all reloads."""
+
+    def __init__(self) -> None:
+        self.workers: dict[int, Worker] = {}
+        self.age = 0
+        self.size: int | None = None
+
+
 class Hooks:
     """The hooks that are set, and what they get."""
 
-    def __init__(self, source: HookSource, settings: Mapping[str, Any], logs: Logs) -> None:
+    def __init__(
+        self, source: HookSource, settings: Mapping[str, Any], logs: Logs, before: Hooks | None = None
+    ) -> None:
+        """`before`: those of the configuration until now; its workers are these hooks' own."""
         functions: Mapping[str, Any] = source.functions if source.functions is not None else execute(source.path)
         self.functions: dict[str, Callable[..., Any]] = {name: functions[name] for name in NAMES if name in functions}
         for name, function in self.functions.items():
@@ -155,7 +167,9 @@ class Hooks:
         self._logs = logs
         self._cfg = Settings({**settings, **(source.settings or {})})
         self.server = Server(self._log, self._cfg)
-        self._size: int | None = None  # what nworkers_changed was told last
+        # Of all configurations: the workers that live, how many there have been, what nworkers_changed was told last.
+        self._shared: _Shared = before._shared if before is not None else _Shared()
+        self.server.WORKERS = self._shared.workers
         self._next: Worker | None = None  # about to be forked
 
     def starting(self) -> None:
@@ -186,8 +200,9 @@ class Hooks:
 
     def forking(self) -> Worker:
         """A worker is about to be forked."""
-        self.server.worker_age += 1
-        worker = Worker(self.server.worker_age, self._log, self._cfg)
+        self._shared.age += 1
+        self.server.worker_age = self._shared.age
+        worker = Worker(self._shared.age, self._log, self._cfg)
         self.call("pre_fork", self.server, worker)
         self._next = worker
         return worker
@@ -205,7 +220,7 @@ class Hooks:
 
     def resized(self, size: int) -> None:
         """So many workers are wanted now."""
-        before, self._size = self._size, size
+        before, self._shared.size = self._shared.size, size
         if before != size:
             self.server.num_workers = size
             self.call("nworkers_changed", self.server, size, before)

@@ -47,7 +47,9 @@ _HANDSHAKES = 0.1
 _ROOM = 4
 _LEAST_ROOM = 128
 # What is settled when the server starts.
-_FIXED = ("control", "daemon", "pidfile", "proc_name", "reuse_port", "umask", "unix_mode")
+_FIXED = (
+    "control", "daemon", "pidfile", "proc_name", "reload", "reload_extra_files", "reuse_port", "umask", "unix_mode",
+)  # fmt: skip
 
 
 def run(config: Config, app: Callable[..., Any] | None = None, reread: Callable[[], Config] | None = None) -> int:
@@ -99,6 +101,9 @@ class _Service:
         self._reread = reread
         self._home = home  # where relative paths begin
         self._logs = logs
+        self._board: Scoreboard | None = None  # from the first plan on
+        self._last_hooks: Hooks | None = None  # who knows the workers, and what was told already
+        self._last_metrics: Statsd | None = None
         self._open: Sequence[Listener] = ()
         self._is_guest = False  # while the sockets are those of a server that we take over from
 
@@ -116,7 +121,7 @@ class _Service:
             plan.hooks.server.address = [listener.url for listener in plan.listeners]
             plan.hooks.starting()
         fleet = Fleet(plan.size, plan.timing, max(_ROOM * plan.size, _LEAST_ROOM))
-        self._board = Scoreboard(fleet.slots)
+        board = self._board = Scoreboard(fleet.slots)
         notifier = Notifier(os.environ)
 
         def own() -> None:
@@ -140,7 +145,7 @@ class _Service:
             before=before,
             own=own,
         )
-        return Arbiter(fleet, plan, self._board, self._logs, host._replace(serves=serves) if serves else host).run()
+        return Arbiter(fleet, plan, board, self._logs, host._replace(serves=serves) if serves else host).run()
 
     def close(self) -> None:
         """Close what is open in this process; what another server has open too stays as it is."""
@@ -152,7 +157,7 @@ class _Service:
     def _plan(self, config: Config) -> Plan:
         self._use_sinks(config)
         hooks = self._hooks(config)
-        metrics = _metrics(config, self._logs)
+        metrics = self._metrics(config)
         opened = self.listeners.open(
             config.bind,
             backlog=config.backlog,
@@ -176,14 +181,16 @@ class _Service:
 
             self._settle(config, opened)
             _name(config, f"worker {slot}")
-            return Worker(config, opened, self._board, slot, channel, dump, self._logs, self._app, hooks=hooks).run()
+            return Worker(
+                config, opened, self._on_board(), slot, channel, dump, self._logs, self._app, hooks=hooks
+            ).run()
 
         def work_preloaded(slot: int, age: int, channel: Channel, dump: Dump, apps: list[Mounted]) -> int:
             from ostler.worker.worker import Worker
 
             _name(config, f"worker {slot}")
-            logs = self._logs
-            return Worker(config, opened, self._board, slot, channel, dump, logs, apps=apps, hooks=hooks, age=age).run()
+            board, logs = self._on_board(), self._logs
+            return Worker(config, opened, board, slot, channel, dump, logs, apps=apps, hooks=hooks, age=age).run()
 
         def template(channel: Channel) -> int:
             from ostler.worker.template import Template
@@ -220,6 +227,10 @@ class _Service:
             watched,
         )
 
+    def _on_board(self) -> Scoreboard:
+        assert self._board is not None  # made before the first fork
+        return self._board
+
     def _use_sinks(self, config: Config) -> None:
         """Have log lines go to logging and syslog, where the configuration says so."""
         logs = self._logs
@@ -232,12 +243,23 @@ class _Service:
         logs.sinks, logs.access_sinks, logs.reopeners = sinks.error, sinks.access, [sinks.reopen]
         logs.has_file = not sinks.replaces_file
 
+    def _metrics(self, config: Config) -> Statsd | None:
+        if config.statsd is None:
+            self._last_metrics = None
+            return None
+        prefix, now = config.statsd_prefix or "", time.monotonic()
+        before, board = self._last_metrics, self._board
+        metrics = Statsd(config.statsd, prefix, config.statsd_tags, self._logs, now, before, board)
+        self._last_metrics = metrics
+        return metrics
+
     def _hooks(self, config: Config) -> Hooks | None:
         if config.hooks is None:
             return None
         from ostler.hooks import Hooks  # for those alone who have some
 
-        return Hooks(config.hooks, config.values, self._logs)
+        self._last_hooks = Hooks(config.hooks, config.values, self._logs, self._last_hooks)
+        return self._last_hooks
 
     def _settle(self, config: Config, opened: Sequence[Listener]) -> None:
         """In a child that is to run the application: let go of what is not its own, and give it what is."""
@@ -313,12 +335,6 @@ def _detach(config: Config, logs: Logs) -> Callable[[], None]:
     if config.error_log == "-":
         logs.warning("daemon: error_log is standard error, which a daemon does not have: its log ends when it serves")
     return detach()
-
-
-def _metrics(config: Config, logs: Logs) -> Statsd | None:
-    if config.statsd is None:
-        return None
-    return Statsd(config.statsd, config.statsd_prefix or "", config.statsd_tags, logs, time.monotonic())
 
 
 def _name(config: Config, part: str) -> None:

@@ -45,6 +45,7 @@ class Logs:
         self.access_sinks: list[Callable[[str], None]] = []  # who gets the lines of the access log too
         self.has_file = True  # whether the file gets them still
         self.reopeners: list[Callable[[], None]] = []  # of the sinks
+        self.core_error_fd = -1  # where the core and applications write in place of the error log; -1: there
         self._lost = 0  # lines that could not be written, in a row
         # Descriptor -> path, for those that are files.
         self._paths: dict[int, str] = {}
@@ -106,7 +107,7 @@ class Logs:
     def errors_stream(self) -> TextIO:
         """A text stream into the error log, for `wsgi.errors`."""
         return io.TextIOWrapper(
-            _Descriptor(self.error_fd),
+            _Descriptor(self.error_fd if self.core_error_fd < 0 else self.core_error_fd),
             encoding="utf-8",
             errors="backslashreplace",
             line_buffering=True,  # what ends with a newline goes out at once, and in one piece
@@ -120,7 +121,7 @@ class Logs:
             except OSError as error:
                 self.error(f"cannot reopen {path}: {error.strerror}; the old file is used on")
                 continue
-            os.dup2(fresh, fd, inheritable=False)
+            os.dup2(fresh, fd, inheritable=fd <= _STDERR)  # what the app starts has the standard streams
             os.close(fresh)
         for again in self.reopeners:
             again()

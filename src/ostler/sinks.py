@@ -63,9 +63,10 @@ class Sinks:
                     handler.acquire()
                     try:
                         if handler.stream is not None:
+                            fresh = handler._open()
                             handler.stream.close()
-                            handler.stream = handler._open()
-                    except OSError:  # it opens the file itself at the next line
+                            handler.stream = fresh
+                    except OSError:  # the old file is used on
                         pass
                     finally:
                         handler.release()

@@ -97,3 +97,14 @@ def test_silence_after_the_proxy_header_is_timed_out(serve: Serve) -> None:
     for sent in (V1[:12], V1, V1 + REQUEST[:5]):
         with server.connect() as connection:
             assert connection.request(sent).status == 408
+
+
+def test_the_proxy_of_the_proxy_protocol_is_believed_for_the_scheme(serve: Serve) -> None:
+    """Who has connected is trusted or not; whom it speaks for is the client."""
+    server = serve(serve.source(APP), "--proxy-protocol", "on")
+    fields = b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: https\r\n\r\n"
+    with server.connect() as connection:
+        assert connection.request(V1 + fields).body.decode().split()[:2] == ["192.0.2.7", "https"]
+    distrusting = serve(serve.source(APP), "--proxy-protocol", "on", "--forwarded-allow-ips", "192.0.2.7")
+    with distrusting.connect() as connection:
+        assert connection.request(V1 + fields).body.decode().split()[:2] == ["192.0.2.7", "http"]

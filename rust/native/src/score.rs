@@ -16,6 +16,9 @@ const PATH: usize = 96;
 pub const HEADER_SIZE: usize = 64;
 /// Where the header says that the server is about to stop.
 const LEAVING_AT: usize = 20;
+/// Where the header counts workers that were followed by another one, by reason: see core/metrics.rs.
+const RESTARTS_AT: usize = 32;
+pub const RESTARTS: usize = 4;
 
 /// One request in flight. `seq` is odd while the record is being written.
 #[repr(C)]
@@ -91,6 +94,11 @@ impl Slot {
         }
         add(&self.busy_ns, duration);
         add(&self.latency[bucket(duration)], 1);
+    }
+
+    /// The histogram of durations.
+    pub fn latency(&self) -> [u64; LATENCY_BUCKETS] {
+        std::array::from_fn(|bucket| self.latency[bucket].load(Relaxed))
     }
 
     pub fn record(&self, thread: usize) -> &Record {
@@ -191,8 +199,8 @@ pub fn layout() -> Vec<(&'static str, usize, usize)> {
     fields
 }
 
-/// The worker's own slot inside the shared mapping, and the header's word of all workers.
-pub struct Score(*const Slot, *const AtomicU32);
+/// The worker's own slot inside the shared mapping, the mapping itself, and how many slots it has.
+pub struct Score(*const Slot, *const u8, usize);
 
 // SAFETY: the slot lives in a mapping that stays for the life of the process and holds only atomics.
 unsafe impl Send for Score {}
@@ -207,23 +215,41 @@ impl Score {
     pub unsafe fn in_mapping(base: *const u8, length: usize, index: usize) -> Option<Self> {
         let offset = HEADER_SIZE + index * size_of::<Slot>();
         // SAFETY: the caller vouches for the mapping, and the slot lies inside it.
-        (offset + size_of::<Slot>() <= length)
-            .then(|| unsafe { Self(base.add(offset).cast(), base.add(LEAVING_AT).cast()) })
+        (offset + size_of::<Slot>() <= length).then(|| unsafe {
+            Self(
+                base.add(offset).cast(),
+                base,
+                (length - HEADER_SIZE) / size_of::<Slot>(),
+            )
+        })
     }
 
     /// Whether the server is about to stop.
     pub fn is_leaving(&self) -> bool {
-        // SAFETY: see `in_mapping`: valid for the life of the process, 4-byte aligned.
-        unsafe { &*self.1 }.load(Relaxed) != 0
+        // SAFETY: see `in_mapping`: the header is valid for the life of the process, and 4-byte aligned there.
+        unsafe { &*self.1.add(LEAVING_AT).cast::<AtomicU32>() }.load(Relaxed) != 0
     }
 
-    /// A slot of its own, for tests and fuzzing.
+    /// How many workers were followed by another one, by reason.
+    pub fn restarts(&self) -> [u64; RESTARTS] {
+        // SAFETY: as above, 8-byte aligned.
+        let counters = unsafe { &*self.1.add(RESTARTS_AT).cast::<[AtomicU64; RESTARTS]>() };
+        std::array::from_fn(|reason| counters[reason].load(Relaxed))
+    }
+
+    /// The slots of all workers.
+    pub fn all(&self) -> impl Iterator<Item = &Slot> {
+        // SAFETY: `in_mapping` has counted as many slots behind the header as the mapping holds.
+        (0..self.2).map(|index| unsafe { &*self.1.add(HEADER_SIZE + index * size_of::<Slot>()).cast::<Slot>() })
+    }
+
+    /// A scoreboard with one slot, for tests and fuzzing.
     pub fn private() -> Self {
+        let words = (HEADER_SIZE + size_of::<Slot>()) / size_of::<u64>();
+        let board: &'static [u64] = Box::leak(vec![0u64; words].into_boxed_slice());
+        let base: *const u8 = board.as_ptr().cast();
         // SAFETY: all zeros is a valid slot; it is leaked on purpose, so it stays valid.
-        Self(
-            Box::leak(Box::new(unsafe { std::mem::zeroed::<Slot>() })),
-            Box::leak(Box::default()),
-        )
+        Self(unsafe { base.add(HEADER_SIZE).cast() }, base, 1)
     }
 }
 

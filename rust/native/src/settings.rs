@@ -48,6 +48,8 @@ pub struct Settings {
     pub request_timeout: u64,
     /// Where probes are answered on listeners of the app: before "/livez" and "/readyz".
     pub health_path: Option<String>,
+    /// Where listeners for probes tell the numbers.
+    pub metrics_path: Option<String>,
     /// Nanoseconds without progress after which a response is given up.
     pub write_timeout: u64,
     /// Connections at once.

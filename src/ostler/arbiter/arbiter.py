@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from math import ceil
+from types import FrameType
 
 from ostler.arbiter import actions as do
 from ostler.arbiter import events as ev
@@ -123,6 +124,7 @@ class Arbiter:
             if self.plan.hooks is not None:
                 self.plan.hooks.tell("on_exit")
             self._end_helpers()
+            self._templates.kill_all()
             self.control.close()
             self._signals.close()
 
@@ -151,7 +153,7 @@ class Arbiter:
                 self._on_signal(number)
         for question in self.control.take(ready):
             self._questions.take(question)
-        if self._next is not None and self._proven is None and self._coming is None:
+        if self._next is not None and self._proven is None and self._guest is None:
             (reason, clients), self._next = self._next, None
             self.reload(reason, clients)
         self._look_around(time.monotonic())
@@ -163,6 +165,8 @@ class Arbiter:
         serving = [pid for pid in self.processes.slots if self.fleet.is_ready(pid)]
         if (found := self._budget.look(now, serving, self._templates.pids)) is not None:
             self.feed(ev.Renew(*found))
+        for news in self._templates.expire(now):
+            self._on_news(news)
         self.notifier.beat(now)
         if self.plan.metrics is not None:
             self.plan.metrics.send(now, self.board, self.fleet.size, self.plan.listeners)
@@ -179,6 +183,7 @@ class Arbiter:
             self.control.deadline(),
             self._questions.inquiries.deadline(),
             self.notifier.deadline(),
+            self._templates.deadline(),
             self._touched.deadline(),
             self._budget.deadline(),
             self.plan.metrics.deadline() if self.plan.metrics is not None else None,
@@ -249,10 +254,11 @@ class Arbiter:
         `clients` are told how it went. While nobody knows yet whether the last reload can serve, this one waits, unless
         nobody serves at all.
         """
-        if (self._proven is not None and self.fleet.is_serving()) or self._coming is not None:
+        if (self._proven is not None and self.fleet.is_serving()) or self._guest is not None:
             self._next = (reason, [*(self._next[1] if self._next else ()), *clients])
             return
         self._restore()
+        clients = [*clients, *self._drop_coming()]  # a newer version may mend what hangs in the last one
         try:
             if self.fleet.state is FleetState.NEW:
                 raise OstlerError("the server is starting")
@@ -275,6 +281,15 @@ class Arbiter:
             plan.revert()
             self._fail_reload(reason, f"no process for the application: {error.strerror}", clients)
 
+    def _drop_coming(self) -> list[Client]:
+        """Give up a reload whose template imports the app still; returns who waits for it."""
+        if self._coming is None:
+            return []
+        coming, self._coming = self._coming, None
+        self._templates.end(coming.template)
+        coming.plan.revert()
+        return coming.clients
+
     def tell(self, clients: Sequence[Client], is_done: bool, text: str) -> None:
         """Answer those who wait for the end of a reload or an upgrade."""
         for client in clients:
@@ -287,11 +302,16 @@ class Arbiter:
         self._waiting += clients  # those of a reload that is not through yet learn how this one went
         self._proven, self.plan = self.plan, plan
         self._proven_template, self._template = self._template, template
-        self._touched = Touched(plan.touch_reload, time.monotonic())
-        self._budget = Budget(plan.memory_budget, time.monotonic())
+        self._take_up(plan)
         if plan.hooks is not None:
             plan.hooks.tell("on_reload")
         self.feed(ev.Reload(reason, plan.size, plan.timing, plan.batch, is_urgent))
+
+    def _take_up(self, plan: Plan) -> None:
+        """What of a plan is the arbiter's own."""
+        self._touched = Touched(plan.touch_reload, time.monotonic())
+        self._budget = Budget(plan.memory_budget, time.monotonic())
+        self.board.log_level = 0  # what was asked for while the last plan was in force
 
     def _fail_reload(self, reason: str, problem: str, clients: Sequence[Client]) -> None:
         text = f"not reloaded: {problem}; nothing has changed"
@@ -303,6 +323,7 @@ class Arbiter:
         if self._proven is not None:
             self.plan.revert()
             self.plan, self._proven = self._proven, None
+            self._take_up(self.plan)
             if self._template is not None:
                 self._templates.end(self._template)
             self._template, self._proven_template = self._proven_template, None
@@ -323,10 +344,13 @@ class Arbiter:
             code = APP_CODE if news.is_app else BOOT_CODE
             self.feed(ev.GiveUp(code, news.problem) if news.problem else ev.Start())
         elif self.fleet.is_up() and template in (self._template, self._proven_template):
-            if news.problem:
-                self.logs.warning(f"{news.problem}; it is made anew when a worker is needed")
-            else:
+            if not news.problem:
                 self.logs.info("the application is imported again for all workers (preload)")
+                self.feed(ev.Importable())
+                return
+            self.logs.warning(news.problem)
+            if template is self._template and template.was_ready:
+                self._renew_template()
 
     # --- What the fleet wants ---
 
@@ -344,6 +368,7 @@ class Arbiter:
                 continue
             for action in actions:
                 events.extend(self._do(action))
+        self.board.count_restarts(tuple(self.fleet.restarts.values()))
         if self.plan.hooks is not None:
             self.plan.hooks.resized(self.fleet.size)
 
@@ -365,9 +390,11 @@ class Arbiter:
             case do.Diagnose(slot, pid, silence):
                 self.processes.diagnose(slot, pid, silence)
             case do.Withdraw():
+                self.upgrade.cancel()
                 self.board.leave()
                 self.notifier.stopping()
             case do.RefuseNewcomers():
+                self.upgrade.cancel()
                 self.notifier.stopping()
                 self.board.leave()
                 for listener in self._all_listeners() if self._guest is None else ():
@@ -421,6 +448,7 @@ class Arbiter:
     def _close_listeners(self, is_last: bool) -> None:
         """Close ours, and let go of who would have needed them; `is_last`: nobody else listens there."""
         listeners = self._all_listeners()
+        self.upgrade.cancel()
         self._end_helpers()
         for listener in listeners:
             if is_last:
@@ -430,10 +458,7 @@ class Arbiter:
 
     def _end_helpers(self) -> None:
         """No more workers will be forked, nobody has to know of changes."""
-        if self._coming is not None:
-            coming, self._coming = self._coming, None
-            coming.plan.revert()
-            self.tell(coming.clients, False, "the server is stopping")
+        self.tell(self._drop_coming(), False, "the server is stopping")
         self._templates.end_all()
         self._watcher.end()
 
@@ -460,14 +485,25 @@ class Arbiter:
             template = self._template = self._templates.start(self.plan)
         return self._templates.fork(template, slot, age, theirs, dump)
 
+    def _renew_template(self) -> None:
+        """One that had the app has died: have another one import it before a worker is needed."""
+        try:
+            self._template = self._templates.start(self.plan)
+        except OSError as error:  # the next worker's fork tries again
+            self.logs.error(f"no process for the application: {error.strerror}")
+
     def leave(self, ours: Channel) -> None:
         """In a child: close what is the arbiter's, so that its end is seen by all, and take its handlers off."""
         self._signals.abandon()
         self.control.abandon()
-        for number in HANDLED:
-            signal.signal(number, signal.SIG_DFL)
+        for number in HANDLED:  # USR1 may come before the child has its own handler, and means no end
+            signal.signal(number, _pass_over if number == signal.SIGUSR1 else signal.SIG_DFL)
         lines = (self.upgrade.channel, self._guest.channel if self._guest is not None else None, self._watcher.channel)
         for channel in (ours, *self._templates.channels, *lines):
             if channel is not None:
                 channel.close()
         self.processes.abandon()
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """A signal that a new process has no use for yet."""

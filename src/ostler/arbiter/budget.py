@@ -28,9 +28,11 @@ class Budget:
 
     def look(self, now: float, workers: Collection[int], others: Collection[int] = ()) -> tuple[int, str] | None:
         """The pid of the largest worker, and why it should go; None: it is not time to look, or all is well."""
-        if not self._limit or now < self._next or not workers:
+        if not self._limit or now < self._next:
             return None
         self._next = now + _EVERY
+        if not workers:
+            return None
         sizes = {pid: self._measure(pid) for pid in workers}
         total = sum(sizes.values()) + sum(map(self._measure, others)) + self._measure(os.getpid())
         if total <= self._limit:

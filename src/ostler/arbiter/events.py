@@ -8,9 +8,9 @@ from typing import NamedTuple
 from ostler.arbiter.timing import Timing
 
 __all__ = [
-    "Beats", "BootFailed", "Closed", "Due", "Event", "Exited", "GiveUp", "Kept", "Left", "Look", "Opened", "Outdated",
-    "Quit", "Ready", "Relieved", "Reload", "ReloadFailed", "Renew", "Reopen", "Resize", "Retire", "Silent",
-    "SpawnFailed", "Start", "Started", "Stop", "Surplus", "Tick", "WorkerEvent",
+    "Beats", "BootFailed", "Closed", "Due", "Event", "Exited", "GiveUp", "Importable", "Kept", "Left", "Look",
+    "Opened", "Outdated", "Quit", "Ready", "Relieved", "Reload", "ReloadFailed", "Renew", "Reopen", "Resize", "Retire",
+    "Silent", "SpawnFailed", "Start", "Started", "Stop", "Surplus", "Tick", "WorkerEvent",
 ]  # fmt: skip
 
 
@@ -111,6 +111,10 @@ class Tick(NamedTuple):
     """The deadline that `Fleet.deadline` named has passed."""
 
 
+class Importable(NamedTuple):
+    """What workers are forked from is there again: those that wait for their next try need not."""
+
+
 class Look(NamedTuple):
     """What the action of the same name has read."""
 
@@ -171,7 +175,7 @@ class ReloadFailed(NamedTuple):
 
 Event = (
     Start | Started | SpawnFailed | Ready | BootFailed | Retire | Renew | Closed | Exited | Look | Reload | Resize
-    | Stop | Quit | Reopen | Tick | GiveUp
+    | Stop | Quit | Reopen | Tick | GiveUp | Importable
 )  # fmt: skip
 WorkerEvent = (
     Started | SpawnFailed | Ready | BootFailed | Retire | Renew | Closed | Exited | Stop | Quit | Due | Silent | Beats

@@ -93,6 +93,8 @@ class Fleet:
         self.exit_code = 0
         self.boot_failures = 0  # in a row, over all slots: a worker that gets ready ends the row
         self.last_failure = ""  # what the latest of them said
+        # Workers that were followed by another one, by reason; the order is the scoreboard's.
+        self.restarts = {"died": 0, "limit": 0, "reload": 0, "timeout": 0}
         self.hasty = 0  # workers in a row that wanted to retire right after they were ready
         self.look_at = 0.0  # when to look at the heartbeats next, while we serve
         self.stopping_since = 0.0
@@ -281,6 +283,13 @@ def _look(fleet: Fleet, event: ev.Look, now: float) -> list[Action]:
     return actions
 
 
+def _hurry(fleet: Fleet, event: ev.Importable, now: float) -> list[Action]:
+    for worker in fleet.workers:
+        if worker.state is WorkerState.BACKOFF:
+            worker.due, worker.streak = now, 0
+    return []
+
+
 def _reopen(fleet: Fleet, event: ev.Reopen, now: float) -> list[Action]:
     pids = [worker.pid for worker in fleet.workers if worker.pid]
     return [do.ReopenLogs(), *(do.Signal(pid, SIGUSR1) for pid in pids)]
@@ -376,5 +385,6 @@ for _state in (_F.STOPPING, _F.QUITTING):
     FLEET[_state, ev.Reload] = (_state, _too_late)
     FLEET[_state, ev.Resize] = (_state, _nothing)
 for _state in (_F.NEW, _F.STARTING, _F.SERVING, _F.LEAVING, _F.STOPPING, _F.QUITTING):
+    FLEET[_state, ev.Importable] = (_state, _hurry)
     FLEET[_state, ev.Tick] = (_state, _nothing)  # what is due runs after every event
     FLEET[_state, ev.Reopen] = (_state, _reopen)

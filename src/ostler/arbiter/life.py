@@ -165,6 +165,7 @@ def _died(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> l
     wait = delay(worker.streak - ACCIDENTS)
     text = f"{worker} {how_it_ended(event.code)}; a new one starts" + (f" in {wait:g}s" if wait else "")
     log = do.Log(WARNING, text)
+    fleet.restarts["died"] += 1
     worker.pid = 0
     worker.due = now + wait
     return [log]
@@ -192,11 +193,13 @@ def _retire_anyway(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: fl
 
 def _retire(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: float) -> list[Action]:
     _note_haste(fleet, worker, now)
+    fleet.restarts["timeout"] += 1
     return [do.Log(WARNING, f"{worker} is replaced: {event.reason}")]
 
 
 def _wear_out(fleet: Fleet, worker: WorkerHandle, event: ev.Renew, now: float) -> list[Action]:
     _note_haste(fleet, worker, now)
+    fleet.restarts["limit"] += 1
     worker.is_worn = True
     return [do.Log(INFO, f"{worker} is replaced: {event.reason}")]
 
@@ -208,6 +211,7 @@ def _note_haste(fleet: Fleet, worker: WorkerHandle, now: float) -> None:
 
 def _fall_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Silent, now: float) -> list[Action]:
     worker.due = now + fleet.timing.silence
+    fleet.restarts["timeout"] += 1
     return [do.Diagnose(worker.slot, worker.pid, fleet.timing.silence)]
 
 
@@ -226,6 +230,7 @@ def _end_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Relieved | ev.Due,
 
 
 def _died_leaving(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
+    fleet.restarts["died"] += 1
     text = f"{worker} {how_it_ended(event.code)} before it was replaced"
     return [do.Log(WARNING, text), *_forget(fleet, worker, event, now)]
 
@@ -233,6 +238,12 @@ def _died_leaving(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: flo
 def _close(fleet: Fleet, worker: WorkerHandle, event: ev.Stop, now: float) -> list[Action]:
     worker.due = now + fleet.timing.handshakes
     return []
+
+
+def _relieve(fleet: Fleet, worker: WorkerHandle, event: ev.Relieved, now: float) -> list[Action]:
+    if worker.is_outdated and not worker.is_worn:
+        fleet.restarts["reload"] += 1
+    return _drain(fleet, worker, event, now)
 
 
 def _drain(fleet: Fleet, worker: WorkerHandle, event: Any, now: float) -> list[Action]:
@@ -308,7 +319,7 @@ WORKER: dict[tuple[WorkerState, type], tuple[WorkerState, Callable[..., list[Act
     (_S.RETIRING, ev.Retire): (_S.RETIRING, _retire_anyway),
     (_S.RETIRING, ev.Kept): (_S.READY, _keep),
     (_S.RETIRING, ev.Silent): (_S.SILENT, _fall_silent),
-    (_S.RETIRING, ev.Relieved): (_S.DRAINING, _drain),
+    (_S.RETIRING, ev.Relieved): (_S.DRAINING, _relieve),
     (_S.RETIRING, ev.Exited): (_S.GONE, _died_leaving),
     (_S.RETIRING, ev.Stop): (_S.CLOSING, _close),
     (_S.RETIRING, ev.Quit): (_S.DRAINING, _quit),

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+from ostler.errors import OstlerError
 from ostler.logs import Logs
 from ostler.proc.sockets import Listener
 from ostler.stats.scoreboard import LATENCY_BUCKETS, Scoreboard, Snapshot
@@ -24,23 +26,40 @@ _TCP_INFO_UNACKED = 24  # offset in Linux' struct tcp_info: of a listening socke
 class Statsd:
     """Sends numbers to `address`; what cannot be sent is lost."""
 
-    def __init__(self, address: str, prefix: str, tags: Sequence[str], logs: Logs, now: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        prefix: str,
+        tags: Sequence[str],
+        logs: Logs,
+        now: float,
+        before: Statsd | None = None,
+        board: Scoreboard | None = None,
+    ) -> None:
+        """What `before` has sent, or stands on `board` already, is not sent again. The name is looked up here, once."""
         self._prefix = f"{prefix.rstrip('.')}." if prefix else ""
         self._tags = f"|#{','.join(tags)}" if tags else ""
         self._next = now + _EVERY
         self._seen: dict[tuple[int, int], Snapshot] = {}  # (slot, pid) -> what had been counted
+        if before is not None:
+            self._seen = before._seen
+        elif board is not None:
+            self._seen = _read(board)
         self._logs = logs
-        self._address: str | tuple[str, int]
+        self._has_failed = False
+        self._address: Any
         if address.startswith("unix://"):
             self._address = address.removeprefix("unix://")
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         else:
             host, _, port = address.rpartition(":")
-            self._address = (host.strip("[]"), int(port))
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._socket = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
+            except (OSError, UnicodeError) as error:
+                raise OstlerError(f"statsd {address}: the host is not known ({error})") from None
+            self._address = found[4]
+            self._socket = socket.socket(found[0], socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        self._has_failed = False
 
     def deadline(self) -> float:
         """When to call `send`."""
@@ -68,7 +87,7 @@ class Statsd:
         self._socket.close()
 
     def _counted(self, board: Scoreboard) -> Iterator[str]:
-        found = {(slot, each.pid): each for slot in range(board.slots) if (each := board.read(slot)).pid}
+        found = _read(board)
         changes = [(each, self._seen.get(key)) for key, each in found.items()]
         self._seen = found
         requests = sum(each.requests - (before.requests if before else 0) for each, before in changes)
@@ -92,6 +111,10 @@ class Statsd:
             if not self._has_failed:  # said once: nobody reads a line a second
                 self._logs.warning(f"statsd {self._address}: {error.strerror or error}; what is counted now is lost")
             self._has_failed = True
+
+
+def _read(board: Scoreboard) -> dict[tuple[int, int], Snapshot]:
+    return {(slot, each.pid): each for slot in range(board.slots) if (each := board.read(slot)).pid}
 
 
 def _milliseconds(bucket: int) -> float:

@@ -24,11 +24,13 @@ _FORKED_WITHIN = 10.0
 class Template:
     """One template process. `is_ready`: it has the app."""
 
-    def __init__(self, pid: int, channel: Channel) -> None:
+    def __init__(self, pid: int, channel: Channel, due: float | None = None) -> None:
         self.pid = pid
         self.channel = channel
         self.is_ready = False
         self.was_ready = False  # whether it ever was
+        self.due = due  # when it must have the app, on the monotonic clock; None: never
+        self._serial = 0  # of the latest fork: an answer that comes too late is none to the next
         self.has_failed = False  # it has said why it cannot have the app
 
     def fork(self, slot: int, age: int, channel: Channel, dump: Dump, keep: Callable[[str], None]) -> int:
@@ -38,19 +40,22 @@ class Template:
         """
         if not self.is_ready or not self.channel.is_open:
             raise OSError("the application is being imported for all workers (preload)")
-        self.channel.send_with(f"fork {slot} {age}", (channel.fileno(), dump.fileno()))
+        self._serial += 1
+        self.channel.send_with(f"fork {self._serial} {slot} {age}", (channel.fileno(), dump.fileno()))
         poll = select.poll()
         poll.register(self.channel, select.POLLIN)
         deadline = time.monotonic() + _FORKED_WITHIN
         while (left := deadline - time.monotonic()) > 0 and self._is_there():
             poll.poll(ceil(left * 1000))
             for message in self.channel.receive():
-                word, _, text = message.partition(" ")
-                if word == "forked" and text.startswith(f"{slot} "):
-                    return int(text.partition(" ")[2])
-                if word == "unforked":
+                word, _, rest = message.partition(" ")
+                serial, _, text = rest.partition(" ")
+                if word not in ("forked", "unforked"):
+                    keep(message)
+                elif serial == str(self._serial):
+                    if word == "forked":
+                        return int(text)
                     raise OSError(text)
-                keep(message)
         raise OSError("the process that has the application (preload) does not answer")
 
     def close(self) -> None:

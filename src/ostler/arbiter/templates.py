@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -61,7 +62,8 @@ class Templates:
             raise
         finally:
             theirs.close()
-        template = self._living[pid] = Template(pid, ours)
+        due = time.monotonic() + plan.timing.boot if plan.timing.boot else None
+        template = self._living[pid] = Template(pid, ours, due)
         self._arbiter.poll.register(ours, select.POLLIN)
         return template
 
@@ -96,6 +98,25 @@ class Templates:
         if was_wanted and not template.has_failed:
             yield News(template, f"the process that imports the application for all workers {how_it_ended(code)}")
 
+    def deadline(self) -> float | None:
+        """When to call `expire`."""
+        dues = [each.due for each in self._living.values() if each.due is not None and not each.was_ready]
+        return min(dues, default=None)
+
+    def expire(self, now: float) -> Iterator[News]:
+        """Kill those that do not get the app in time (boot_timeout)."""
+        for template in list(self._living.values()):
+            if template.due is not None and template.due <= now and not template.was_ready:
+                template.due = None
+                template.has_failed = True
+                os.kill(template.pid, signal.SIGKILL)
+                yield News(template, "the application was not imported within boot_timeout (preload): killed")
+
+    def kill_all(self) -> None:
+        """At the arbiter's end: none may outlive it, whatever it is busy with."""
+        for pid in self._living:
+            os.kill(pid, signal.SIGKILL)
+
     def end(self, template: Template) -> None:
         """Let go of it: it ends then."""
         if template.channel.fileno() >= 0:
@@ -110,8 +131,9 @@ class Templates:
 
     def reopen_logs(self) -> None:
         """Have the workers to come write to the new files."""
-        for pid in self._living:
-            os.kill(pid, signal.SIGUSR1)
+        for pid, template in self._living.items():
+            if template.is_ready:  # the others do so when they are
+                os.kill(pid, signal.SIGUSR1)
 
     def _receive(self, template: Template) -> Iterator[News]:
         messages = template.channel.receive()

@@ -8,7 +8,7 @@
 
 * Until "ready" the new one is a guest: whatever becomes of it, it closes its descriptors and touches nothing else.
 * The new one's end before that is a failed upgrade: the old one has never stopped serving.
-* The old one's end is as good as "yours".
+* The old one's end is as good as "yours"; but when it is told to stop it says "off", and both end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Guest", "Upgrade"]
 
-_READY, _YOURS = "ready", "yours"
+_READY, _YOURS, _OFF = "ready", "yours", "off"
 
 
 class Heir:
@@ -93,6 +93,17 @@ class Upgrade:
         if self._leaving is not None and self._arbiter.fleet.is_closed():
             (clients, text), self._leaving = self._leaving, None
             self._arbiter.tell(clients, True, text)
+
+    def cancel(self) -> None:
+        """The server ends, and its successor with it: nobody wanted a server any more."""
+        heir = self._heir
+        if heir is None:
+            return
+        self._forget(heir)
+        heir.channel.send(_OFF)
+        heir.channel.close()
+        os.kill(heir.pid, signal.SIGTERM)  # it may not listen to us yet; it is our child until we have reaped it
+        self._arbiter.tell(heir.clients, False, "not upgraded: the server is stopping")
 
     def on_exit(self, pid: int, code: int) -> bool:
         """Whether this was the successor's end."""
@@ -168,9 +179,14 @@ class Guest:
         if arbiter.fleet.is_whole() and not self._has_said:
             self._has_said = True
             self.channel.send(_READY)
-        if self.channel.fileno() not in ready:
+        if self.channel.fileno() < 0 or self.channel.fileno() not in ready:
             return False
         words = self.channel.receive()
+        if _OFF in words:  # the other server is stopped, and so are we, as the guest that we are
+            arbiter.poll.unregister(self.channel)
+            self.channel.close()
+            arbiter.feed(ev.Stop("the server before this one is stopping"))
+            return False
         if _YOURS not in words and self.channel.is_open:
             return False
         arbiter.poll.unregister(self.channel)

@@ -58,7 +58,7 @@ def ask(path: str, *words: str, patient: bool = False, until_end: bool = False) 
         if said["ok"]:
             return said["answer"]
         problem = str(said["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         where = shown(path)
         problem = f"the server at {where} closed the connection: does it run as another user, or another version?"
     raise OstlerError(problem)
@@ -79,7 +79,8 @@ def _lives(path: str) -> bool:
         sock.settimeout(_WITHIN)
         try:
             sock.connect(path)
-        except OSError:
+            _check_peer(sock, path)
+        except (OSError, OstlerError):  # nobody, or somebody else under its name
             return False
         return True
 

@@ -185,7 +185,10 @@ class ControlServer:
                 raise
             if self._is_abstract or _answers(self._path):
                 owner = unix_owner(self._path) or "another process"
-                raise BindError(f"control {shown(self._path)}: {owner} listens there already") from None
+                problem = f"{owner} listens there already"
+                if self._option == "auto":  # our own process id is in the name: that is no second instance
+                    raise OSError(f"{shown(self._path)}: {problem}") from None
+                raise BindError(f"control {shown(self._path)}: {problem}") from None
             _unlink(self._path)  # of a server that was killed
             sock.bind(self._path)
 
@@ -246,7 +249,7 @@ def _words(line: bytes) -> list[str] | None:
 
     try:
         words = json.loads(line)["ask"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     is_list = isinstance(words, list) and words and all(isinstance(word, str) for word in words)
     return words if is_list else None

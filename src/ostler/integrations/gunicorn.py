@@ -16,7 +16,9 @@ from typing import Any, NoReturn
 from gunicorn.workers.base import Worker as Base
 
 from ostler.config import Config
+from ostler.config.hook_source import HookSource
 from ostler.config.settings import Assignment
+from ostler.errors import BootError
 from ostler.logs import Logs
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
@@ -41,18 +43,31 @@ class Worker(Base):  # type: ignore[misc]  # gunicorn has no annotations
         """Serve until gunicorn's arbiter wants an end, or is gone."""
         from ostler.worker.worker import Worker as Native
 
+        if self.cfg.is_ssl:
+            self.log.error("ostler.integrations.gunicorn.Worker has no TLS: let a proxy end it (certfile, keyfile)")
+            sys.exit(BootError.exit_code)  # 3, at which gunicorn halts
         config = Config(self._assignments())
         logs = Logs(self.cfg.errorlog, self.cfg.accesslog, config.log_level)
         listeners = [Listener(each.sock, is_ours=False) for each in self.sockets]
         board = _Board(self)
         ours, theirs = Channel.pair()
         app = _Line(theirs, self)
-        native = Native(config, listeners, board, 0, app, Dump(), logs, self.wsgi, finish=_leave)
+        native = Native(config, listeners, board, 0, app, Dump(), logs, self._hooked(logs), finish=_leave)
         try:
             code = native.run()
         finally:
             ours.close()
         sys.exit(code)  # it could not start, and has said why
+
+    def _hooked(self, logs: Logs) -> Any:
+        """The application, with the request hooks around it that are set."""
+        from ostler.hooks import Hooks
+        from ostler.worker.interfaces import is_asgi
+
+        settings = {name: self.cfg.settings[name] for name in ("pre_request", "post_request")}
+        functions = {name: each.get() for name, each in settings.items() if each.get() is not each.default}
+        hooks = Hooks(HookSource(functions=functions), {}, logs)
+        return hooks.wrap(self, self.wsgi, is_asgi(self.wsgi))
 
     def _assignments(self) -> Iterator[Assignment]:
         cfg = self.cfg
@@ -69,7 +84,14 @@ class Worker(Base):  # type: ignore[misc]  # gunicorn has no annotations
         yield _assign("worker_timeout", cfg.timeout or 30)
         allowed = cfg.forwarded_allow_ips
         yield _assign("forwarded_allow_ips", ",".join(map(str, allowed)) if not isinstance(allowed, str) else allowed)
-        yield _assign("proxy_headers", "scheme")
+        yield _assign("proxy_headers", "scheme" if cfg.secure_scheme_headers else "off")
+        if cfg.proxy_protocol != "off":
+            yield _assign("proxy_protocol", {"auto": "on"}.get(cfg.proxy_protocol, cfg.proxy_protocol))
+            allowed = cfg.proxy_allow_ips
+            yield _assign("proxy_allow_ips", allowed if isinstance(allowed, str) else ",".join(map(str, allowed)))
+        if cfg.limit_request_line != cfg.settings["limit_request_line"].default:
+            most = cfg.limit_request_line or 32768
+            yield _assign("limit_request_line", min(max(most, 64), 32768))
 
 
 class _Board(Scoreboard):

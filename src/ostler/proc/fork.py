@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from ostler.proc import signals
 
-__all__ = ["finish", "fork"]
+__all__ = ["finish", "flush", "fork", "leave"]
 
 
 def fork(prepare: Callable[[], None], main: Callable[[], int], held: Collection[int]) -> int:
@@ -19,7 +19,7 @@ def fork(prepare: Callable[[], None], main: Callable[[], int], held: Collection[
     The signals `held` are held back until `prepare` has set the child's own handlers: none is lost, and
     none runs a handler of the parent in the child.
     """
-    _flush()  # else both would write what is still in the buffers
+    flush()  # else both would write what is still in the buffers
     mask = signals.block(held)
     try:
         pid = os.fork()
@@ -47,7 +47,7 @@ def finish(code: int) -> NoReturn:
 def leave(code: int) -> NoReturn:
     """End this process at once, whatever its threads do."""
     try:
-        _flush()
+        flush()
     finally:
         os._exit(code)
 
@@ -64,7 +64,8 @@ def _child(prepare: Callable[[], None], main: Callable[[], int], mask: set[int])
         leave(code)
 
 
-def _flush() -> None:
+def flush() -> None:
+    """Write what is in the buffers of the standard streams."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

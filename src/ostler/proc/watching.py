@@ -17,7 +17,7 @@ _IGNORED = frozenset(("__pycache__", "node_modules", "site-packages", ".git", ".
 
 def watch(folders: Sequence[str], patterns: Sequence[str], report: Callable[[str], object]) -> None:
     """Report a path each time that Python files below `folders`, or files like `patterns`, have changed; for ever."""
-    folders = [os.path.abspath(folder) for folder in folders]
+    folders = [os.path.abspath(folder) for folder in folders if os.path.isdir(folder)]
     patterns = [os.path.abspath(pattern) for pattern in patterns]
     try:
         import watchfiles
@@ -29,7 +29,7 @@ def watch(folders: Sequence[str], patterns: Sequence[str], report: Callable[[str
             path
             for batch in watchfiles.watch(
                 *dict.fromkeys(wanted),
-                watch_filter=lambda change, path: _counts(path, patterns),
+                watch_filter=lambda change, path: _counts(path, folders, patterns),
                 raise_interrupt=False,
             )
             for path in sorted(path for _, path in batch)[:1]
@@ -38,11 +38,12 @@ def watch(folders: Sequence[str], patterns: Sequence[str], report: Callable[[str
         report(os.path.relpath(path))
 
 
-def _counts(path: str, patterns: Sequence[str]) -> bool:
+def _counts(path: str, folders: Sequence[str], patterns: Sequence[str]) -> bool:
     """Whether a change of this file is one of the code."""
     if any(fnmatch.fnmatch(path, pattern) for pattern in patterns):
         return True
-    return path.endswith(".py") and not _IGNORED.intersection(path.split(os.sep))
+    below = [os.path.relpath(path, folder) for folder in folders if path.startswith(folder + os.sep)]
+    return path.endswith(".py") and any(not _IGNORED.intersection(part.split(os.sep)) for part in below)
 
 
 def _fixed_part(pattern: str) -> str:

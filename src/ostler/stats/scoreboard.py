@@ -12,6 +12,7 @@ from __future__ import annotations
 import mmap
 import struct
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 __all__ = [
@@ -34,6 +35,8 @@ _VERSION = 1
 _HEADER = struct.Struct("<QIII")  # magic, version, slots, slot_size
 _LEAVING_AT = 20  # 1: /readyz says that the server is about to stop
 _LOG_LEVEL_AT = 24  # the level that was asked for while the server runs; 0: that of the configuration
+_RESTARTS = struct.Struct("<4Q")  # workers that were followed by another one, by reason
+_RESTARTS_AT = 32
 _HEADER_SIZE = 64
 
 LATENCY_BUCKETS = 64
@@ -134,6 +137,10 @@ class Scoreboard:
     @log_level.setter
     def log_level(self, level: int) -> None:
         struct.pack_into("<I", self.mapping, _LOG_LEVEL_AT, level)
+
+    def count_restarts(self, counts: Sequence[int]) -> None:
+        """Write how many workers were followed by another one, by reason: died, limit, reload, timeout."""
+        _RESTARTS.pack_into(self.mapping, _RESTARTS_AT, *counts)
 
     def begin(self, slot: int, pid: int) -> None:
         """Clear a slot for a worker that boots."""

@@ -53,11 +53,12 @@ def core_settings(config: Config, logs: Logs, apps: Sequence[Mounted]) -> dict[s
     settings["max_requests"] = share(config.max_requests, config.max_requests_jitter)
     settings["cpus"] = parallel_threads()
     settings["health_path"] = config.health_path
+    settings["metrics_path"] = config.metrics_path
     settings["temp_dir"] = config.temp_dir
     settings["server_header"] = config.server_header or ""
     settings["access_log_fd"] = logs.access_fd
     settings["access_log_format"] = config.access_log_format
-    settings["error_log_fd"] = logs.error_fd
+    settings["error_log_fd"] = logs.error_fd if logs.core_error_fd < 0 else logs.core_error_fd
     settings["log_level"] = logs.level  # which may have been changed since the start
     return settings
 

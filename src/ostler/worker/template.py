@@ -15,8 +15,8 @@ from ostler.errors import AppLoadError, BootError
 from ostler.proc.channel import Channel
 from ostler.proc.daemon import let_go
 from ostler.proc.dump import Dump
-from ostler.proc.fork import finish, leave
-from ostler.worker import greenlets
+from ostler.proc.fork import flush, leave
+from ostler.worker import greenlets, relay
 from ostler.worker.boot import become_user, load
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ostler.worker.interfaces import Mounted
 
 __all__ = ["Template"]
+
+# Imported before gevent puts its own in the place of what it uses, and shared by all workers.
+_ = relay
 
 # They reach whole process groups; but this process ends when the arbiter lets go of it.
 _IGNORED = (
@@ -53,6 +56,7 @@ class Template:
 
     def run(self) -> int:
         """Import the app, say so, and fork until nobody asks any more. Returns an exit code when there is no app."""
+        signal.signal(signal.SIGUSR1, self._on_signal)
         for number in _IGNORED:
             signal.signal(number, lambda number, frame: None)
         self._channel.die_with_peer(True)
@@ -73,7 +77,7 @@ class Template:
             let_go()
         self._channel.send("ready")
         self._serve()
-        return finish(0)
+        return leave(0)  # what the app has started or registered is the workers' to end
 
     def _settle(self) -> None:
         """Leave nothing behind that a worker must not share, or would change by only looking at it."""
@@ -88,6 +92,8 @@ class Template:
         if database is not None:
             database.connections.close_all()  # a socket that two processes read is of no use to either
         import ostler.native  # noqa: F401 - its memory is shared then
+
+        self._logs.reopen()  # they may have been moved meanwhile
 
         gc.collect()
         gc.freeze()  # the collector writes into every object that it looks at, which would unshare it
@@ -104,11 +110,13 @@ class Template:
                 return
             if not message:
                 return
-            _, slot, age = message.split()
-            self._fork(int(slot), int(age), fds)
+            _, serial, slot, age = message.split()
+            said = self._fork(int(slot), int(age), fds)
+            self._channel.send(f"{'forked' if said.isdigit() else 'unforked'} {serial} {said}")
 
-    def _fork(self, slot: int, age: int, fds: Sequence[int]) -> None:
-        """Fork twice: the worker's parent ends, so that the arbiter becomes its parent."""
+    def _fork(self, slot: int, age: int, fds: Sequence[int]) -> str:
+        """Fork twice: the worker's parent ends, so that the arbiter becomes its parent. The pid, or what went wrong."""
+        flush()  # else each of them would write what is still in the buffers
         reader, writer = os.pipe()
         try:
             parent = _fork()
@@ -118,13 +126,12 @@ class Template:
             said = os.read(reader, 32)
             _waitpid(parent, 0)
         except OSError as error:
-            self._channel.send(f"unforked {error.strerror}")
-            return
+            return error.strerror or "fork failed"
         finally:
             os.close(reader)
             for fd in fds:
                 os.close(fd)
-        self._channel.send(f"forked {slot} {said.decode()}" if said.isdigit() else f"unforked {said.decode()}")
+        return said.decode()
 
     def _fork_worker(self, slot: int, age: int, fds: Sequence[int], writer: int) -> None:
         code = 1
@@ -133,13 +140,13 @@ class Template:
                 pid = _fork()
             except OSError as error:
                 os.write(writer, (error.strerror or "fork failed").encode()[:32])
-                leave(0)
+                os._exit(0)
             if pid:
                 os.write(writer, str(pid).encode())
-                leave(0)
+                os._exit(0)
             os.close(writer)
             self._channel.close()
-            for number in (*_IGNORED, signal.SIGUSR1):
+            for number in _IGNORED:
                 signal.signal(number, signal.SIG_DFL)
             if self._config.driver == "gevent":
                 greenlets.after_fork()

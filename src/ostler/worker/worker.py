@@ -22,10 +22,10 @@ from ostler.proc.fork import finish, leave
 from ostler.proc.signals import STACKS, SignalQueue
 from ostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from ostler.worker import greenlets
-from ostler.worker.access_relay import AccessRelay
 from ostler.worker.boot import become_user, load
 from ostler.worker.interfaces import Mounted
 from ostler.worker.raw_socket import RawSocket
+from ostler.worker.relay import Relay, error_sink
 from ostler.worker.settings import core_settings
 from ostler.worker.stacks import render, stack_of_thread
 from ostler.worker.watchdog import Watchdog
@@ -82,7 +82,7 @@ class Worker:
         self._logs = logs
         self._app = app  # given by a script; None: to be imported
         self._apps = apps  # of the template that we were forked from; None: to be loaded
-        self._relay: AccessRelay | None = None
+        self._relays: list[Relay] = []  # of the core's lines, where logging or syslog wants them
         self._hooks = hooks
         self._finish = finish  # what ends the process when all is done
         self._age = age  # its number among all workers, where hooks want to know
@@ -153,9 +153,7 @@ class Worker:
         self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, STACKS, *_IGNORED))
 
     def _open_core(self, apps: list[Mounted]) -> Core:
-        if self._logs.access_sinks:
-            self._relay = AccessRelay(self._logs.access_sinks, self._logs.access_fd)
-            self._logs.access_fd = self._relay.fd
+        self._start_relays()
         try:
             from ostler.native import Core
 
@@ -172,6 +170,18 @@ class Worker:
             )
         except Exception as error:  # whatever a native module may raise: it is not the app's fault
             raise BootError(f"the native core does not start: {error!r}") from error
+
+    def _start_relays(self) -> None:
+        """Where logging or syslog gets the logs, the core's lines go there by a pipe."""
+        logs = self._logs
+        if logs.access_sinks:
+            relay = Relay(logs.access_sinks, logs.access_fd)
+            logs.access_fd = relay.fd
+            self._relays.append(relay)
+        if logs.sinks:
+            relay = Relay([error_sink(logs.sinks)], logs.error_fd if logs.has_file else -1)
+            logs.core_error_fd = relay.fd
+            self._relays.append(relay)
 
     def _start(self) -> None:
         try:
@@ -385,8 +395,8 @@ class Worker:
         if any(thread.is_alive() for thread in self._threads):
             self._cut()
         self._core.close()
-        if self._relay is not None:
-            self._relay.close(deadline - time.monotonic())
+        for relay in self._relays:
+            relay.close(deadline - time.monotonic())
         self._say_goodbye()
         self._finish(0)
 
@@ -395,8 +405,8 @@ class Worker:
         for method, path, client, age, _ in self._core.in_flight():
             self._logs.warning(f"cut {method} {path} from {client or '-'} after {age:.1f}s")
         self._core.flush_logs()
-        if self._relay is not None:
-            self._relay.close(_LAST_MOMENT)
+        for relay in self._relays:
+            relay.close(_LAST_MOMENT)
         self._say_goodbye()
         leave(0)
 

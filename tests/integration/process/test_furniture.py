@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,34 @@ def test_environment_of_the_workers(serve: Serve) -> None:
     assert reload(server).returncode == 0
     assert answer(server) == "three UTC"
     assert "GREETING" not in Path(f"/proc/{server.pid}/environ").read_text()
+
+
+def test_captured_output_after_a_rotation(serve: Serve, tmp_path: Path) -> None:
+    """Programs that the app starts have the standard streams still."""
+    app = """
+        import subprocess, sys
+
+        def application(environ, start_response):
+            subprocess.run([sys.executable, "-c", "print('by a program')"], check=True)
+            start_response("200 OK", [("Content-Length", "2")])
+            return [b"ok"]
+    """
+    log = tmp_path / "error.log"
+    server = serve(serve.source(app), "--capture-output", "--error-log", str(log), bind="unix:app.sock", ready=False)
+    server.wait_for(lambda: log.exists() and "listening on" in log.read_text(), "the error log")
+    log.rename(tmp_path / "error.log.1")
+    server.kill(signal.SIGUSR1)
+    server.wait_for(log.exists, "the new file")
+
+    def ask() -> str:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(10)
+            sock.connect(str(serve.directory / "app.sock"))
+            sock.sendall(GET)
+            sock.recv(100)
+        return log.read_text()
+
+    server.wait_for(lambda: "by a program" in ask(), "the program's line")
 
 
 @pytest.mark.parametrize("options", [(), ("--preload",)])

@@ -235,3 +235,26 @@ def test_under_gunicorn_an_app_that_does_not_load(serve: Serve) -> None:
     assert done.returncode in (3, 4)
     assert "No module named 'nowhere'" in done.stderr
     assert not Path(serve.directory / "core").exists()
+
+
+def test_under_gunicorn_request_hooks_are_called(serve: Serve, gunicorn: type[Gunicorn]) -> None:
+    serve.source(HELLO)
+    hooks = "def pre_request(worker, req):\n    worker.log.info('asked for %s', req.path)\n"
+    (serve.directory / "gunicorn.conf.py").write_text(hooks)
+    server = gunicorn(serve).server
+    assert ask(server) == "hello"
+    server.wait_log("asked for /")
+
+
+def test_under_gunicorn_tls_is_refused(serve: Serve) -> None:
+    serve.source(HELLO)
+    for name in ("key.pem", "cert.pem"):
+        (serve.directory / name).touch()
+    command = [sys.executable, "-m", "gunicorn", "-k", "ostler.integrations.gunicorn.Worker", "-b", "127.0.0.1:0"]
+    done = subprocess.run(
+        [*command, "--no-control-socket", "--certfile", "cert.pem", "--keyfile", "key.pem", "app"],
+        cwd=serve.directory, capture_output=True, text=True, timeout=30, check=False,
+        env={**os.environ, "PYTHONWARNINGS": "default"},
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "has no TLS: let a proxy end it" in done.stderr

@@ -239,3 +239,15 @@ def test_prometheus_recipe(serve: Serve, tmp_path: Path) -> None:
     [worker] = server.children()
     os.kill(worker, signal.SIGKILL)
     server.wait_for((serve.directory / f"dead-{worker}").exists, "the hook")
+
+
+def test_workers_of_the_version_before_are_told_of_too(serve: Serve) -> None:
+    server = start(serve)
+    [old] = server.children()
+    assert reload(server).returncode == 0
+    server.wait_children(1, without=[old])
+    wait_said(server, serve, "child_exit True True")
+    assert [line.split()[2] for line in said(serve, "pre_fork")] == ["1", "2"]  # each age once
+    server.kill(signal.SIGTTIN)
+    wait_said(server, serve, "nworkers_changed 2 1")
+    assert len(said(serve, "nworkers_changed")) == 2

@@ -64,10 +64,10 @@ def wait_line(server: Server, serve: Serve, start: str) -> None:
     server.wait_for(lambda: any(line.startswith(start) for line in lines(serve)), start)
 
 
-def ready(serve: Serve, *options: str) -> Server:
+def ready(serve: Serve, *options: str, app: str = APP) -> Server:
     """A server whose error log goes elsewhere."""
     port = free_port()
-    server = serve(serve.source(APP), *options, bind=f"127.0.0.1:{port}", ready=False)
+    server = serve(serve.source(app), *options, bind=f"127.0.0.1:{port}", ready=False)
     wait_line(server, serve, "")
     server.log_path.write_text(f"listening on http://127.0.0.1:{port} \n")
     return server
@@ -201,6 +201,42 @@ def test_statsd(serve: Serve, udp: Receiver) -> None:
     counted = [line for line in text.splitlines() if line.startswith("shop.gunicorn.requests:")]
     assert sum(int(line.split(":")[1].partition("|")[0]) for line in counted) in range(1, 6)
     assert "shop.gunicorn.request.status.2xx:" in text
+
+
+def test_statsd_counts_nothing_twice_over_a_reload(serve: Serve, udp: Receiver) -> None:
+    server = serve(serve.source(HELLO), "--statsd", f"127.0.0.1:{udp.sock.getsockname()[1]}")
+    for _ in range(5):
+        answer(server)
+    server.wait_for(lambda: "requests:" in udp.wait("gunicorn.requests:"), "the count")
+    assert reload(server).returncode == 0
+    udp.text = udp.text.replace("gunicorn.workers:", "")
+    for _ in range(3):  # three packets more
+        udp.wait("gunicorn.workers:")
+        udp.text = udp.text.replace("gunicorn.workers:", "", 1)
+    counted = [int(part.partition("|")[0]) for part in udp.text.split("gunicorn.requests:")[1:]]
+    assert sum(counted) == 5
+
+
+def test_statsd_whose_host_is_not_known(serve: Serve) -> None:
+    server = serve(serve.source(HELLO), "--statsd", "no.such.host.invalid:8125", ready=False)
+    assert server.wait() == 1
+    assert "ostler: statsd no.such.host.invalid:8125: the host is not known" in server.log
+
+
+def test_lines_of_the_core_and_of_wsgi_errors_go_to_logging_too(serve: Serve) -> None:
+    (serve.directory / "log.json").write_text(json.dumps(JSON))
+    app = """
+        def application(environ, start_response):
+            print("said to wsgi.errors", file=environ["wsgi.errors"])
+            start_response("200 OK", [("Content-Length", "5")])
+            return [b"hello"]
+    """
+    server = ready(serve, "--log-config", "log.json", app=app)
+    with server.connect() as connection:
+        assert connection.request(b"nonsense\r\n\r\n").status == 400
+    wait_line(server, serve, "ostler.error WARNING 400 to 127.0.0.1")
+    assert answer(server) == "hello"
+    wait_line(server, serve, "ostler.error ERROR said to wsgi.errors")
 
 
 def test_statsd_that_is_not_there(serve: Serve) -> None:

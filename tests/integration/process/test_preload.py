@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -151,3 +154,71 @@ def test_gevent(serve: Serve) -> None:
     server = serve(source(serve), "--preload", "--driver", "gevent", "--workers", "2")
     assert answer(server).startswith("v1 ")
     assert imports(serve) == 1
+
+
+def test_logs_are_reopened_while_it_imports(serve: Serve) -> None:
+    """USR1 is no end, however early it comes."""
+    text = "import time, os\nopen('held', 'w').close()\nwhile not os.path.exists('go'):\n    time.sleep(0.01)\n"
+    server = serve(serve.source(text + textwrap.dedent(APP.format(version="v1"))), "--preload", ready=False)
+    server.wait_for((serve.directory / "held").exists, "the import")
+    server.kill(signal.SIGUSR1)
+    (serve.directory / "go").touch()
+    server.wait_ready()
+    assert answer(server).startswith("v1 ")
+
+
+def test_import_that_hangs_is_ended(serve: Serve) -> None:
+    server = serve(source(serve), "--preload", "--boot-timeout", "1s")
+    serve.source("import time\ntime.sleep(600)\n")
+    done = reload(server)
+    assert "not imported within boot_timeout" in done.stderr
+    assert answer(server).startswith("v1 ")
+
+
+def test_a_newer_reload_takes_the_place_of_one_that_hangs(serve: Serve) -> None:
+    server = serve(source(serve), "--preload")
+    serve.source("import time\nopen('held', 'w').close()\ntime.sleep(600)\n")
+    server.kill(signal.SIGHUP)
+    server.wait_for((serve.directory / "held").exists, "the import")
+    source(serve, "v2")
+    assert reload(server).returncode == 0
+    assert answer(server).startswith("v2 ")
+
+
+def test_threads_of_the_app_keep_no_template(serve: Serve) -> None:
+    text = "import threading, time\nthreading.Thread(target=lambda: time.sleep(600)).start()\n"
+    server = serve(serve.source(text + textwrap.dedent(APP.format(version="v1"))), "--preload")
+    server.wait_log(r"the app has started threads while it was imported")
+    old = template(server)
+    assert reload(server).returncode == 0
+    server.wait_children(2, without=[old])
+    server.stop()
+    server.wait_gone()
+
+
+def test_what_was_printed_is_printed_once(serve: Serve) -> None:
+    text = "print('printed at import')\n" + textwrap.dedent(APP.format(version="v1"))
+    server = serve(serve.source(text), "--preload", "--workers", "3", env={"PYTHONUNBUFFERED": ""})
+    server.wait_children(4)
+    server.stop()
+    assert server.log.count("printed at import") == 1
+
+
+def test_gevent_with_logging(serve: Serve) -> None:
+    loggers = {name: {"handlers": ["file"], "level": "INFO"} for name in ("ostler.error", "ostler.access")}
+    table = {"handlers": {"file": {"class": "logging.FileHandler", "filename": "all.log"}}, "loggers": loggers}
+    (serve.directory / "log.json").write_text(json.dumps(table))
+    options = ("--driver", "gevent", "--log-config", "log.json")
+    server = serve(source(serve), "--preload", *options, bind="unix:app.sock", ready=False)
+    server.wait_for(lambda: "listening on" in _text(serve.directory / "all.log"), "the log")
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(10)
+            sock.connect(str(serve.directory / "app.sock"))
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert sock.recv(100).startswith(b"HTTP/1.1 200 OK")
+    server.wait_for(lambda: "GET / HTTP/1.1" in _text(serve.directory / "all.log"), "the access log")
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""

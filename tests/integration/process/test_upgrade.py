@@ -131,3 +131,19 @@ def test_old_server_killed_meanwhile(serve: Serve) -> None:
     while not answer(server).startswith("v1 "):  # the workers of the old one serve for a moment still
         assert time.monotonic() < deadline
     end(server, pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_stop_meanwhile_stops_both(serve: Serve, tmp_path: Path, number: signal.Signals) -> None:
+    """Nobody is left who holds the port and answers nobody."""
+    server = serve(version(serve, "v0"), bind=["127.0.0.1:0", f"unix:{tmp_path}/app.sock"])
+    port = server.port
+    version(serve, "v1", pause=2.0)
+    server.kill(signal.SIGUSR2)
+    [said] = server.wait_log(r"a new server starts \(pid \d+\)")
+    pid = int(said.split()[-1].rstrip(")"))
+    server.wait_for(lambda: processes.children(pid) or None, "the new worker")
+    assert server.stop(number) == 0
+    server.wait_gone()
+    assert "taken over" not in server.log
+    serve(version(serve, "v2"), bind=f"127.0.0.1:{port}")

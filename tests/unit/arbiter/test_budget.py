@@ -31,7 +31,8 @@ def test_looks_seldom_and_after_a_replacement_later_still() -> None:
     assert looked.deadline() == 70.0
     assert looked.look(69.0, [7]) is None
     assert looked.look(70.0, []) is None
-    assert looked.look(70.0, [7]) is not None
+    assert looked.deadline() == 80.0  # not at once again: who waits until then must not spin
+    assert looked.look(80.0, [7]) is not None
 
 
 def test_without_a_limit_nobody_looks() -> None:

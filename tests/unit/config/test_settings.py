@@ -76,6 +76,7 @@ def test_defaults() -> None:
         "drain_delay": 0.0,
         "admin_bind": (),
         "health_path": None,
+        "metrics_path": "/metrics",
         "driver": "threads",
         "threads": None,
         "max_threads": 256,

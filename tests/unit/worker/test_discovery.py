@@ -28,7 +28,8 @@ def main():
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "")  # so that it is taken away again, whoever sets it
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
     return tmp_path
 
 

@@ -51,6 +51,9 @@ pub enum Late {
 /// One connection. Everything a client does not need right now is absent: an idle one is this struct and its socket.
 pub struct Conn {
     pub socket: OwnedFd,
+    /// Who is at the other end.
+    pub origin: Peer,
+    /// Whom that speaks for: itself, or the client that the PROXY protocol has named.
     pub peer: Peer,
     pub generation: u32,
     pub listener: u8,
@@ -96,6 +99,7 @@ impl Conn {
     pub fn new(socket: OwnedFd, peer: Peer, listener: u8, generation: u32) -> Self {
         Self {
             socket,
+            origin: peer,
             peer,
             generation,
             listener,

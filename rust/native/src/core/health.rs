@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`, answered without any thread of the app: on `admin_bind`, and below `health_path` elsewhere.
+//! `/livez`, `/readyz` and the metrics, answered without any thread of the app: on `admin_bind`, and below `health_path` elsewhere.
 
 use super::request::Request;
 use super::{Core, State};
@@ -12,6 +12,8 @@ pub(super) enum Probe {
     Live,
     /// Should it get requests?
     Ready,
+    /// What are the numbers?
+    Metrics,
     /// Something that is not served where it was asked.
     Unknown,
 }
@@ -34,6 +36,9 @@ impl Core {
             .and_then(|rest| match rest {
                 b"/livez" => Some(Probe::Live),
                 b"/readyz" => Some(Probe::Ready),
+                _ if admin && self.settings.metrics_path.as_deref().map(str::as_bytes) == Some(rest) => {
+                    Some(Probe::Metrics)
+                }
                 _ => None,
             });
         let asks = matches!(request.method(), b"GET" | b"HEAD");
@@ -46,16 +51,24 @@ impl Core {
 
     /// Answers and ends the connection: a probe that finds a worker wants another one the next time.
     pub(super) fn answer_probe(&self, state: &mut State, index: usize, probe: Probe, now: u64) {
+        let page;
         let (status, text) = match probe {
+            Probe::Metrics => {
+                page = self.metrics();
+                (200, page.as_str())
+            }
             Probe::Live => (200, "live"),
             Probe::Ready if state.draining || self.score.is_leaving() => (503, "draining"),
             Probe::Ready if state.queue.len() + state.loop_queue.len() >= self.settings.queue_size.div_ceil(2) => {
                 (503, "the queue is half full")
             }
             Probe::Ready => (200, "ready"),
-            Probe::Unknown => (404, "only GET /livez and GET /readyz are answered here"),
+            Probe::Unknown => (404, "only GET /livez, GET /readyz and the metrics are answered here"),
         };
         let mut answer = self.answer(status, text);
+        if probe == Probe::Metrics {
+            sys::enlarge_send_buffer(state.conns[index].socket.as_raw_fd(), answer.len());
+        }
         let conn = &mut state.conns[index];
         let is_head = conn
             .incoming

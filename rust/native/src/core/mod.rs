@@ -12,6 +12,7 @@ mod finish;
 mod flush;
 mod growth;
 mod health;
+mod metrics;
 mod monitor;
 mod monitor_loop;
 mod mounts;

@@ -18,11 +18,12 @@ pub struct Asked {
     pub port: Option<u16>,
 }
 
-/// Sets the client of `request`, which came from `peer`, and how it was asked.
-pub(super) fn settle(request: &mut Request, peer: Peer, trusted: &Networks, believed: Believed) {
+/// Sets the client of `request`, and how it was asked. `origin` has connected, and is believed or not; it speaks for
+/// `peer`, which is itself or whom the PROXY protocol has named.
+pub(super) fn settle(request: &mut Request, origin: Peer, peer: Peer, trusted: &Networks, believed: Believed) {
     request.peer = peer;
     request.asked = Asked::default();
-    let is_trusted = match peer {
+    let is_trusted = match origin {
         Peer::Unix => !trusted.is_empty(),
         Peer::Ip(ip, _) => trusted.contains(ip),
     };

@@ -132,6 +132,7 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
         slow_request: nanoseconds(settings, "slow_request")?,
         request_timeout: nanoseconds(settings, "request_timeout")?,
         health_path: setting(settings, "health_path")?,
+        metrics_path: setting(settings, "metrics_path")?,
         limits: Limits {
             request_line: setting(settings, "limit_request_line")?,
             head: setting(settings, "limit_request_head")?,

@@ -88,6 +88,15 @@ pub fn name_thread(name: &str) {
     }
 }
 
+/// Resident bytes of a process (proc(5), statm); 0 where the system does not tell.
+pub fn resident_memory(pid: u32) -> u64 {
+    // SAFETY: takes a number and returns one.
+    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let pages = text.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
+    pages.unwrap_or(0) * page
+}
+
 /// Gives memory that was freed back to the system.
 pub fn trim_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

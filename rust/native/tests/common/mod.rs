@@ -48,6 +48,7 @@ pub fn settings(threads: usize) -> Settings {
         slow_request: 0,
         request_timeout: 0,
         health_path: None,
+        metrics_path: Some("/metrics".to_owned()),
         limits: LIMITS,
         body_memory: 64,
         temp_dir: std::env::temp_dir().to_string_lossy().into_owned(),

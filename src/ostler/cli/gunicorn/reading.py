@@ -56,6 +56,8 @@ def read(arguments: Sequence[str], environ: Mapping[str, str]) -> Given:
     shown = path.removeprefix("file:")
     known = {name: Value(names[name], f"{shown}: {name}") for name in BY_NAME if name in names and name not in HOOKS}
     hooks = {name: names[name] for name in HOOKS if names.get(name) is not None}
+    if path.startswith("python:"):
+        shown = str(names.get("__file__") or shown)
     return Given({**known, **variable, **typed}, hooks, shown)
 
 

@@ -69,8 +69,10 @@ def _field(value: Any) -> object:
 
 
 def _mode(value: Any) -> str:
-    """gunicorn's umask is a number, or text as in C."""
-    number = value if isinstance(value, int) else int(str(value), 0 if str(value).startswith(("0x", "0o")) else 8)
+    """gunicorn's umask is a number, or text: octal after a 0, else decimal."""
+    text = str(value)
+    is_octal = text.startswith("0") and text[1:].isdigit()
+    number = value if isinstance(value, int) else int(text, 8 if is_octal else 0)
     return f"{number:o}"
 
 

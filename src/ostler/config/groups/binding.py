@@ -64,8 +64,13 @@ class Binding(Group):
     admin_bind = Option(
         Many(ListenAddress()),
         "none",
-        "Addresses that answer only /livez and /readyz, for a probe that must not share the public port; the "
-        "application is not served there. The forms are those of `bind`.",
+        "Addresses that answer only /livez, /readyz and `metrics_path`, for probes that must not share the public "
+        "port; the application is not served there. The forms are those of `bind`.",
+    )
+    metrics_path = Option(
+        Maybe(UrlPath(), word="off"),
+        "/metrics",
+        "Where `admin_bind` tells the numbers of all workers, as Prometheus text.",
     )
     health_path = Option(
         Maybe(UrlPath(), word="off"),

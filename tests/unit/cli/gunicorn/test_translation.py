@@ -101,6 +101,8 @@ def test_platforms_are_weaker_than_all() -> None:
         ("-D", "daemon", "on"),
         ("-n shop", "proc_name", "shop"),
         ("-m 027", "umask", 0o027),
+        ("-m 18", "umask", 0o22),
+        ("-m 0o27", "umask", 0o27),
         ("--proxy-protocol -w 1", "proxy_protocol", "on"),
         ("--proxy-protocol v2 --proxy-allow-from 10.0.0.0/8", "proxy_allow_ips", "10.0.0.0/8"),
         ("--access-logfile - --error-logfile /tmp/e", "error_log", "/tmp/e"),

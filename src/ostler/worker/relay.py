@@ -1,4 +1,4 @@
-"""Access log lines on their way to logging or syslog: a thread takes the core's batches out of a pipe."""
+"""Lines of the core on their way to logging or syslog: a thread takes them out of a pipe."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import _thread
 import os
 from collections.abc import Callable, Sequence
 
-__all__ = ["AccessRelay"]
+from ostler.logs import ERROR, LEVELS
+
+__all__ = ["Relay", "error_sink"]
 
 _CHUNK = 65536
+_LEVELS = {name.upper(): level for name, level in LEVELS.items()}
 # As they are before gevent has its own in their place: a greenlet that reads a pipe would stop all the others, and its
 # close() waits for the hub.
 _start_new_thread, _allocate_lock, _close = _thread.start_new_thread, _thread.allocate_lock, os.close
 
 
-class AccessRelay:
-    """The core writes to `fd` in place of the access log; what comes there goes to `sinks`, and to `file`."""
+class Relay:
+    """The core writes to `fd` in place of a log; what comes there goes to `sinks`, and to `file`."""
 
     def __init__(self, sinks: Sequence[Callable[[str], None]], file: int) -> None:
         self._sinks = sinks
@@ -49,3 +52,17 @@ class AccessRelay:
             for line in lines:
                 for sink in self._sinks:
                     sink(line.decode("utf-8", "replace"))
+
+
+def error_sink(sinks: Sequence[Callable[[int, str], None]]) -> Callable[[str], None]:
+    """Take lines of the error log apart: "[date] [pid] [LEVEL] message"; what has no such beginning is an error."""
+
+    def take(line: str) -> None:
+        head, _, message = line.partition("] ")
+        pid, _, rest = message.partition("] ")
+        name, _, text = rest.partition("] ")
+        is_ours = head.startswith("[") and pid.startswith("[") and name.startswith("[") and name[1:] in _LEVELS
+        for sink in sinks:
+            sink(_LEVELS[name[1:]] if is_ours else ERROR, text if is_ours else line)
+
+    return take
