@@ -202,6 +202,10 @@ MEMORY: dict[str, Callable[[Place, int], list[str]]] = {
         _tool(place, "granian"), "--interface", "wsgi", "--port", str(port), "--workers", "4", "--log-level",
         "warning", "pages.wsgi:app",
     ],
+    "gunicorn": lambda place, port: [
+        _tool(place, "gunicorn"), "-b", f"127.0.0.1:{port}", "-w", "4", "-k", "gthread", "--threads", "4",
+        "--no-control-socket", "pages.wsgi:app",
+    ],
     "ostler": lambda place, port: [
         *place.ostler, "serve", "pages.wsgi:app", "--bind", f"127.0.0.1:{port}", "--workers", "4",
     ],
