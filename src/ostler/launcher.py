@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ostler import __version__
@@ -15,6 +16,7 @@ from ostler.arbiter.host import Host
 from ostler.arbiter.listeners import Listeners
 from ostler.arbiter.metrics import Statsd
 from ostler.arbiter.plan import Plan
+from ostler.arbiter.scaling import Bounds
 from ostler.arbiter.timing import Timing
 from ostler.errors import OstlerError
 from ostler.logs import Logs, counted, ensure_standard_streams
@@ -22,6 +24,7 @@ from ostler.proc import identity
 from ostler.proc.daemon import detach
 from ostler.proc.handover import inherit, start
 from ostler.proc.limits import raise_open_files
+from ostler.proc.machine import memory_limit, processors
 from ostler.proc.notify import Notifier
 from ostler.proc.pidfile import Pidfile
 from ostler.proc.title import set_title
@@ -46,6 +49,8 @@ _HANDSHAKES = 0.1
 # and SIGTTIN may ask for more. A slot that nobody uses takes no memory.
 _ROOM = 4
 _LEAST_ROOM = 128
+# Of the control group's memory, what a fleet that sizes itself may have: files that are read want some as well.
+_OF_LIMIT = 0.9
 # What is settled when the server starts.
 _FIXED = (
     "control", "daemon", "pidfile", "proc_name", "reload", "reload_extra_files", "reuse_port", "umask", "unix_mode",
@@ -120,7 +125,8 @@ class _Service:
         if plan.hooks is not None:
             plan.hooks.server.address = [listener.url for listener in plan.listeners]
             plan.hooks.starting()
-        fleet = Fleet(plan.size, plan.timing, max(_ROOM * plan.size, _LEAST_ROOM))
+        at_most = 2 * plan.bounds.most if plan.bounds is not None else 0
+        fleet = Fleet(plan.size, plan.timing, max(_ROOM * plan.size, _LEAST_ROOM, at_most))
         board = self._board = Scoreboard(fleet.slots)
         notifier = Notifier(os.environ)
 
@@ -210,8 +216,9 @@ class _Service:
         is_development = config.reload == "on"
         welcome = f"ostler {__version__} listening on {{url}} ({_size(config)})"
         watched = config.touch_reload
+        bounds = _bounds(config)
         return Plan(
-            config.workers,
+            config.workers or config.min_workers,
             timing,
             work,
             opened,
@@ -224,6 +231,7 @@ class _Service:
             metrics,
             list(config.lines()),
             int(config.memory_budget),
+            bounds,
             watched,
         )
 
@@ -276,10 +284,10 @@ class _Service:
         before, before_open = self._config, self._open
         try:
             config = self._read()
-            if config.workers > most:
-                raise OstlerError(
-                    f"workers: {config.workers} is more than there is room for ({most}) without a restart"
-                )
+            bounds = _bounds(config)
+            wanted = bounds.most if bounds is not None else config.workers or 1
+            if wanted > most:
+                raise OstlerError(f"workers: {wanted} is more than there is room for ({most}) without a restart")
             self._logs.change(config.error_log, config.access_log, config.log_level)
             plan = self._plan(config)
         except OstlerError:
@@ -337,6 +345,16 @@ def _detach(config: Config, logs: Logs) -> Callable[[], None]:
     return detach()
 
 
+def _bounds(config: Config) -> Bounds | None:
+    """From how many workers to how many; None: their number is settled."""
+    if config.workers is not None:
+        return None
+    most = config.max_workers or max(config.min_workers, ceil(processors()))
+    limit = memory_limit()
+    memory = int(config.memory_budget) or (int(limit * _OF_LIMIT) if limit is not None else 0)
+    return Bounds(config.min_workers, most, memory)
+
+
 def _name(config: Config, part: str) -> None:
     """Call this process what the configuration says."""
     if config.proc_name is not None:
@@ -368,7 +386,8 @@ def _logical_directory() -> str:
 
 def _size(config: Config) -> str:
     """ "1 worker, up to 256 threads"."""
-    workers, threads = config.workers, config.threads or config.max_threads
+    bounds, threads = _bounds(config), config.threads or config.max_threads
+    workers = counted(config.workers or 1, "worker") if bounds is None else f"{bounds.least} to {bounds.most} workers"
     upto = "up to " if config.threads is None else ""
     kind = "greenlet" if config.driver == "gevent" else "thread"
-    return f"{counted(workers, 'worker')}, {upto}{counted(threads, kind)}"
+    return f"{workers}, {upto}{counted(threads, kind)}"

@@ -22,6 +22,7 @@ from ostler.arbiter import actions as do
 from ostler.arbiter import events as ev
 from ostler.arbiter.actions import Action
 from ostler.arbiter.budget import Budget
+from ostler.arbiter.elastic import Elastic
 from ostler.arbiter.fleet import Fleet, FleetState, ImpossibleEvent
 from ostler.arbiter.host import Host
 from ostler.arbiter.life import APP_CODE, BOOT_CODE
@@ -101,6 +102,7 @@ class Arbiter:
         self._watcher = Watcher(self)
         self._touched = Touched(plan.touch_reload, time.monotonic())
         self._budget = Budget(plan.memory_budget, time.monotonic())
+        self._elastic = Elastic(self, plan.bounds, time.monotonic())
         self._exit_code: int | None = None
 
     def run(self) -> int:
@@ -165,6 +167,7 @@ class Arbiter:
         serving = [pid for pid in self.processes.slots if self.fleet.is_ready(pid)]
         if (found := self._budget.look(now, serving, self._templates.pids)) is not None:
             self.feed(ev.Renew(*found))
+        self._elastic.look(now, serving, self._templates.pids)
         for news in self._templates.expire(now):
             self._on_news(news)
         self.notifier.beat(now)
@@ -186,6 +189,7 @@ class Arbiter:
             self._templates.deadline(),
             self._touched.deadline(),
             self._budget.deadline(),
+            self._elastic.deadline(),
             self.plan.metrics.deadline() if self.plan.metrics is not None else None,
         )
         deadline = min((each for each in deadlines if each is not None), default=None)
@@ -305,12 +309,13 @@ class Arbiter:
         self._take_up(plan)
         if plan.hooks is not None:
             plan.hooks.tell("on_reload")
-        self.feed(ev.Reload(reason, plan.size, plan.timing, plan.batch, is_urgent))
+        self.feed(ev.Reload(reason, self._elastic.size(plan.size), plan.timing, plan.batch, is_urgent))
 
     def _take_up(self, plan: Plan) -> None:
         """What of a plan is the arbiter's own."""
         self._touched = Touched(plan.touch_reload, time.monotonic())
         self._budget = Budget(plan.memory_budget, time.monotonic())
+        self._elastic = Elastic(self, plan.bounds, time.monotonic())
         self.board.log_level = 0  # what was asked for while the last plan was in force
 
     def _fail_reload(self, reason: str, problem: str, clients: Sequence[Client]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ostler.arbiter.metrics import Statsd
+from ostler.arbiter.scaling import Bounds
 from ostler.arbiter.timing import Timing
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
@@ -40,6 +41,7 @@ class Plan(NamedTuple):
     metrics: Statsd | None = None
     shown: Sequence[tuple[str, str, str]] = ()  # every option: name, value, where it came from
     memory_budget: int = 0  # bytes of all processes; 0: no limit
+    bounds: Bounds | None = None  # of a fleet that sizes itself; None: `size` is what was asked for
     touch_reload: Sequence[str] = ()  # files whose change asks for a reload
     commit: Callable[[], None] = _nothing  # this one serves: close and say what the one before it leaves behind
     revert: Callable[[], None] = _nothing  # it does not: back to the one before it

@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, str] = {
     "gunicorn": "serve a web application with gunicorn's command line and configuration file",
     "convert": "write an ostler.toml from a gunicorn command line or configuration file",
     "check": "show the configuration and where each value comes from, and whether the application loads",
+    "status": "show a running server and its workers; --watch each second, --json for programs",
     "ctl": "ask a running server: status, reload, upgrade, scale, stop, stacks",
     "reload": "have a running server take up new code and configuration",
     "upgrade": "have a running server replaced by a new one on the same sockets",
@@ -85,10 +86,10 @@ def _run(arguments: list[str]) -> int:
         from ostler.cli.reload import reload
 
         return reload(rest)
-    if command == "upgrade":
+    if command in ("status", "upgrade"):
         from ostler.cli.ctl import ctl
 
-        return ctl(["upgrade", *rest])
+        return ctl([command, *rest])
     if command == "stacks":
         from ostler.cli.stacks import stacks
 

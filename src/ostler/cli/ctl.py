@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from typing import Any
 
 from ostler.cli.asking import OPTIONS, which
@@ -19,7 +21,9 @@ Usage: ostler ctl VERB [--pid PID | --control PATH]
 
 Ask a running server, or tell it what to do.
 
-  status [--json]  the server, and for each worker: state, age, requests, what runs and waits, memory
+  status [--json] [--watch]
+                   the server, and for each worker: state, age, requests, what runs and waits, memory; --watch shows it
+                   again each second (ostler status)
   reload           read the configuration again and replace the workers; waits for the end (ostler reload)
   upgrade          start the same command anew on the same sockets, and end when it serves; waits for it
   scale N          have N workers, until the next reload or restart
@@ -32,6 +36,7 @@ Ask a running server, or tell it what to do.
 
 _VERBS = ("status", "reload", "upgrade", "scale", "stop", "config", "log-level", "stacks")
 LEVELS = ("debug", "info", "warning", "error")
+_EVERY = 1.0
 _COLUMNS = (
     ("worker", "worker"), ("pid", "pid"), ("state", "state"), ("age", "age"), ("requests", "requests"),
     ("5xx", "errors"), ("running", "in_flight"), ("queued", "queued"), ("connections", "connections"),
@@ -52,8 +57,8 @@ def ctl(arguments: list[str]) -> int:
     if verb not in _VERBS:
         meant = did_you_mean(closest(verb, list(_VERBS)))
         raise ConfigError(f'unknown verb "{verb}"{meant or " - there are " + ", ".join(_VERBS)}')
-    is_json = verb == "status" and "--json" in rest
-    words, path = which("ctl", [word for word in rest if word != "--json"] if is_json else rest)
+    flags = {"--json", "--watch"} & set(rest) if verb == "status" else set()
+    words, path = which("ctl", [word for word in rest if word not in flags])
     if path is None:
         print(USAGE, end="")
         return 0
@@ -76,9 +81,20 @@ def ctl(arguments: list[str]) -> int:
     elif verb == "config":
         print("\n".join(f"{name:<28} {value:<34} {source}" for name, value, source in ask(path, "config")))
     else:
-        answer = ask(path, "status")
-        print(json.dumps(answer) + "\n" if is_json else _table(answer), end="")
+        _status(path, "--json" in flags, "--watch" in flags)
     return 0
+
+
+def _status(path: str, is_json: bool, is_watched: bool) -> None:
+    """Show the status; with `is_watched` again each second, until somebody interrupts or the server ends."""
+    while True:
+        answer = ask(path, "status")
+        if is_watched and not is_json and sys.stdout.isatty():
+            print("\x1b[H\x1b[2J", end="")  # ECMA-48: home, erase the screen
+        print(json.dumps(answer) if is_json else _table(answer).rstrip("\n"), flush=True)
+        if not is_watched:
+            return
+        time.sleep(_EVERY)
 
 
 def _table(status: dict[str, Any]) -> str:

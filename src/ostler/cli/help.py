@@ -30,8 +30,8 @@ def explain(arguments: list[str]) -> int:
     if topic is not None and topic not in COMMANDS:
         meant = did_you_mean(closest(topic, list(COMMANDS)))
         raise ConfigError(f'unknown command "{topic}"{meant}')
-    if topic in ("convert", "ctl", "reload", "stacks", "upgrade"):
-        print(import_module(f"ostler.cli.{'ctl' if topic == 'upgrade' else topic}").USAGE, end="")
+    if topic in ("convert", "ctl", "reload", "stacks", "status", "upgrade"):
+        print(import_module(f"ostler.cli.{'ctl' if topic in ('status', 'upgrade') else topic}").USAGE, end="")
         return 0
     print(options(topic) if topic in ("serve", "check") else overview())
     return 0

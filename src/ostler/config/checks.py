@@ -15,6 +15,8 @@ def check_values(config: Config) -> None:
         whole = _named(config, "limit_request_head")
         problem = f"{config.limit_request_line} is more than {whole}, which holds the request line too"
         raise config.complaint("limit_request_line", problem)
+    if config.max_workers is not None and config.min_workers > config.max_workers:
+        raise config.complaint("min_workers", f"{config.min_workers} is more than {_named(config, 'max_workers')}")
     # A default that is too large does no harm: then every body that is allowed stays in memory.
     is_chosen = config.source("body_memory") != "default"
     if is_chosen and config.body_memory > config.limit_request_body:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["core_settings"]
 
 _SAME = (
-    "workers", "worker_connections", "queue_size", "retry_after",
+    "worker_connections", "queue_size", "retry_after",
     "limit_request_line", "limit_request_head", "limit_request_fields", "limit_request_body",
     "body_memory", "response_buffer", "min_rate",
     "ws_max_size", "ws_max_frame_size", "ws_max_queue",
@@ -35,6 +35,7 @@ def core_settings(config: Config, logs: Logs, apps: Sequence[Mounted]) -> dict[s
     settings.update((name, float(config.values[name])) for name in _SECONDS)
     if config.reload == "on":  # a browser must not find the old code at the end of its idle connection
         settings["keepalive"] = min(float(config.keepalive), _IDLE_IN_DEVELOPMENT)
+    settings["workers"] = config.workers or config.max_workers or 2  # more than one: wsgi.multiprocess
     is_auto = config.threads is None
     settings["threads"] = config.threads or config.max_threads
     settings["initial_threads"] = config.threads or 1

@@ -154,6 +154,11 @@ class Server:
         """Send a signal to the arbiter alone."""
         self.process.send_signal(number)
 
+    def kill_resize(self, by: int) -> None:
+        """Ask for so many workers more."""
+        for _ in range(by):
+            self.kill(signal.SIGTTIN)
+
     def wait(self, within: float = ENDED_WITHIN) -> int:
         """Wait for the arbiter's end; returns its exit code."""
         try:

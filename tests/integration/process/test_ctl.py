@@ -118,3 +118,14 @@ def test_log_level_everywhere(serve: Serve) -> None:
     done = ctl(server, "log-level", "loud")
     assert done.returncode == 2
     assert done.stderr == "ostler: log-level needs one of debug, info, warning, error: ostler ctl log-level debug\n"
+
+
+def test_status_is_shown_again_each_second(serve: Serve) -> None:
+    server = serve(version(serve, "v"))
+    command = [sys.executable, "-m", "ostler", "status", "--watch", "--json", "--pid", str(server.pid)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        seen = [json.loads(watching.stdout.readline()) for _ in range(2)]
+        assert seen[1]["uptime"] > seen[0]["uptime"]
+        server.stop()
+        assert watching.wait(timeout=10) == 1

@@ -99,4 +99,4 @@ def test_wrong_configuration_prints_no_table(capfd: pytest.CaptureFixture[str]) 
     assert main(["check", "checked_shop", "-w", "0"]) == 2
     output = capfd.readouterr()
     assert output.out == ""
-    assert output.err == 'ostler: --workers: "0" is not a whole number from 1 to 1000\n'
+    assert output.err == 'ostler: --workers: "0" is not a whole number from 1 to 1000, or "auto"\n'

@@ -60,7 +60,7 @@ def test_launcher_errors_are_one_line(
     ("file", "arguments", "complaint"),
     [
         ("workers = 1\nworker = 2\n", [], 'ostler.toml:2: unknown option "worker" - did you mean "workers"?'),
-        ("workers = 'two'\n", [], 'ostler.toml:1: workers: "two" is not a whole number from 1 to 1000'),
+        ("workers = 'two'\n", [], 'ostler.toml:1: workers: "two" is not a whole number from 1 to 1000, or "auto"'),
         ("", ["--threads", "257"], '--threads: "257" is not a whole number from 1 to 256, or "auto"'),
     ],
 )

@@ -31,7 +31,7 @@ def loaded(line: str = "", environ: dict[str, str] | None = None, toml: str | No
         ("", {"WEB_CONCURRENCY": "3"}, "workers = 2", 3, "WEB_CONCURRENCY"),
         ("", {"OSTLER_WORKERS": "4", "WEB_CONCURRENCY": "3"}, "workers = 2", 4, "OSTLER_WORKERS"),
         ("-w 5", {"OSTLER_WORKERS": "4", "WEB_CONCURRENCY": "3"}, "workers = 2", 5, "--workers"),
-        ("-w 5", {"WEB_CONCURRENCY": "auto"}, None, 5, "--workers"),  # a platform's hint nobody asked for
+        ("-w 5", {"WEB_CONCURRENCY": "several"}, None, 5, "--workers"),  # a platform's hint nobody asked for
     ],
 )
 def test_precedence(line: str, environ: dict[str, str], toml: str | None, workers: int, source: str) -> None:
@@ -79,10 +79,20 @@ def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("line", "environ", "toml", "complaint"),
     [
-        ("", {"OSTLER_WORKERS": "many"}, None, 'OSTLER_WORKERS: "many" is not a whole number from 1 to 1000'),
-        ("-w 2", {}, "workers = 0", "ostler.toml:1: workers: 0 is not a whole number from 1 to 1000"),
-        ("-w x", {}, None, '--workers: "x" is not a whole number from 1 to 1000'),
-        ("", {"WEB_CONCURRENCY": "auto"}, None, 'WEB_CONCURRENCY: "auto" is not a whole number from 1 to 1000'),
+        (
+            "",
+            {"OSTLER_WORKERS": "many"},
+            None,
+            'OSTLER_WORKERS: "many" is not a whole number from 1 to 1000, or "auto"',
+        ),
+        ("-w 2", {}, "workers = 0", 'ostler.toml:1: workers: 0 is not a whole number from 1 to 1000, or "auto"'),
+        ("-w x", {}, None, '--workers: "x" is not a whole number from 1 to 1000, or "auto"'),
+        (
+            "",
+            {"WEB_CONCURRENCY": "several"},
+            None,
+            'WEB_CONCURRENCY: "several" is not a whole number from 1 to 1000, or "auto"',
+        ),
         ("", {"PORT": "x"}, None, 'PORT: "0.0.0.0:x" is not an address: a port is a whole number from 0 to 65535'),
         (
             "",

@@ -47,6 +47,8 @@ def test_defaults() -> None:
         "unix_mode": 0o660,
         "workers": 1,
         "preload": "off",
+        "min_workers": 1,
+        "max_workers": None,
         "log_config": None,
         "syslog": None,
         "syslog_access": "on",
@@ -175,7 +177,8 @@ def test_config_is_immutable() -> None:
 def test_ill_typed_value_names_its_source() -> None:
     """Even when a later source would win: it would come to light at a bad moment."""
     wrong = Assignment("workers", "many", "ostler.toml:3", "ostler.toml:3: workers")
-    with pytest.raises(ConfigError, match=r'^ostler\.toml:3: workers: "many" is not a whole number from 1 to 1000$'):
+    complaint = r'^ostler\.toml:3: workers: "many" is not a whole number from 1 to 1000, or "auto"$'
+    with pytest.raises(ConfigError, match=complaint):
         Config([wrong, assignment("workers", 2)])
 
 

@@ -23,9 +23,9 @@ class Monitoring(Group):
         Maybe(LogConfig()),
         "none",
         "A configuration for Python's logging: an INI file, a JSON file, or a table in the form of dictConfig. It is "
-        "applied in the workers before the application is imported. The error log then goes to the logger ostler.error "
-        "(or gunicorn.error, where that is the one it has), and the access log to ostler.access (gunicorn.access) if "
-        "it has one.",
+        "applied when the server starts, and at a reload, before the application is imported. The error log then goes "
+        "to the logger ostler.error (or gunicorn.error, where that is the one it has), and the access log to "
+        "ostler.access (gunicorn.access) if it has one.",
         gunicorn="logconfig logconfig_dict logconfig_json log_config log_config_json",
         uvicorn="log_config",
     )

@@ -15,15 +15,28 @@ class Workers(Group):
     about = "How many requests run at once, and what happens to those that come when all threads are busy."
 
     workers = Option(
-        Whole(1, 1000),  # a slip of the finger must not fork until the machine is out of memory
+        AutoOr(Whole(1, 1000)),  # a slip of the finger must not fork until the machine is out of memory
         1,
-        "How many worker processes run the application. One more CPU needs one more worker; requests that "
-        "only wait (for a database, for another service) need threads instead.",
+        "How many worker processes serve. Each loads the application and runs Python code on one processor at a time. "
+        "auto: from `min_workers` on, one more while all of them compute and requests wait, one fewer after a while of "
+        "idleness.",
         short="-w",
         platform=("WEB_CONCURRENCY", "{}"),
         gunicorn="workers",
         uwsgi="processes workers p",
         uvicorn="workers",
+    )
+    min_workers = Option(
+        Whole(1, 1000),
+        1,
+        "The fewest when `workers` is auto.",
+        uwsgi="cheaper",
+    )
+    max_workers = Option(
+        AutoOr(Whole(1, 1000)),
+        "auto",
+        "The most when `workers` is auto. auto: as many as there are processors for this process (affinity, cgroup), "
+        "and as the memory allows (`memory_budget`, or nine tenths of the cgroup's limit).",
     )
     preload = Option(
         Switch(),
