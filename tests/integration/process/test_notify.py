@@ -89,3 +89,20 @@ def test_apps_do_not_speak_for_the_service(serve: Serve, manager: Manager) -> No
     server = serve(serve.source(app), env={"NOTIFY_SOCKET": str(manager.path)})
     with server.connect() as connection:
         assert connection.request(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").body == b"False"
+
+
+def test_an_upgrade_changes_the_main_process_and_stops_nothing(serve: Serve, manager: Manager) -> None:
+    server = serve(version(serve, "v0"), env={"NOTIFY_SOCKET": str(manager.path)})
+    assert manager.hear()["READY"] == "1"
+    server.kill(signal.SIGUSR2)
+    [said] = server.wait_log(r"the server with pid \d+ has taken over")
+    pid = int(said.split()[4])
+    messages = []
+    while {"MAINPID": str(pid)} not in messages:
+        messages.append(manager.hear())
+    assert manager.hear()["READY"] == "1"  # the new one's
+    assert server.wait() == 0
+    assert not any("STOPPING" in message for message in messages)
+    os.kill(pid, signal.SIGTERM)
+    assert manager.hear()["STOPPING"] == "1"
+    server.wait_gone(within=20)
