@@ -170,6 +170,8 @@ class Hooks:
         # Of all configurations: the workers that live, how many there have been, what nworkers_changed was told last.
         self._shared: _Shared = before._shared if before is not None else _Shared()
         self.server.WORKERS = self._shared.workers
+        self.server.worker_age = self._shared.age
+        self.server.num_workers = self._shared.size or self.server.num_workers
         self._next: Worker | None = None  # about to be forked
 
     def starting(self) -> None:
@@ -221,8 +223,8 @@ class Hooks:
     def resized(self, size: int) -> None:
         """So many workers are wanted now."""
         before, self._shared.size = self._shared.size, size
+        self.server.num_workers = size
         if before != size:
-            self.server.num_workers = size
             self.call("nworkers_changed", self.server, size, before)
 
     # --- In a worker ---

@@ -106,6 +106,7 @@ class _Service:
         self._reread = reread
         self._home = home  # where relative paths begin
         self._logs = logs
+        self._most = 0  # workers that there is room for; 0: not settled yet
         self._board: Scoreboard | None = None  # from the first plan on
         self._last_hooks: Hooks | None = None  # who knows the workers, and what was told already
         self._last_metrics: Statsd | None = None
@@ -123,11 +124,13 @@ class _Service:
         plan = self._plan(self._config)
         self._open = plan.listeners
         if plan.hooks is not None:
-            plan.hooks.server.address = [listener.url for listener in plan.listeners]
             plan.hooks.starting()
         at_most = 2 * plan.bounds.most if plan.bounds is not None else 0
+        if before is not None and plan.bounds is not None:  # it has found how many are needed
+            plan = plan._replace(size=min(max(before.size, plan.bounds.least), plan.bounds.most))
         fleet = Fleet(plan.size, plan.timing, max(_ROOM * plan.size, _LEAST_ROOM, at_most))
         board = self._board = Scoreboard(fleet.slots)
+        self._most = fleet.most
         notifier = Notifier(os.environ)
 
         def own() -> None:
@@ -141,7 +144,7 @@ class _Service:
 
         def succeed(prepare: Callable[[], None]) -> tuple[int, Channel]:
             environ = {**os.environ, **notifier.variables}
-            return start(sys.orig_argv, self._home, environ, self.listeners.passed_on(), prepare)
+            return start(sys.orig_argv, self._home, environ, self.listeners.passed_on(), fleet.size, prepare)
 
         host = Host(
             replan=self._replan if self._reread else None,
@@ -172,6 +175,8 @@ class _Service:
             owner=_owner(config),
             reuse_port=config.reuse_port == "on",
         )
+        if hooks is not None:
+            hooks.server.address = [listener.url for listener in opened]
         has_door = any(listener.is_ours and not listener.is_unix for listener in opened)
         timing = Timing(
             config.graceful_timeout,
@@ -205,18 +210,22 @@ class _Service:
             _name(config, "template")
             return Template(config, channel, self._logs, work_preloaded).run()
 
+        since = time.time_ns()
+
         def watch(channel: Channel) -> int:
             from ostler.proc.watching import watch
 
             self.listeners.leave(())
             channel.die_with_peer(True)
-            watch([".", *config.pythonpath], config.reload_extra_files, channel.send)
+            watch([".", *config.pythonpath], config.reload_extra_files, channel.send, since)
             return 0
 
         is_development = config.reload == "on"
         welcome = f"ostler {__version__} listening on {{url}} ({_size(config)})"
         watched = config.touch_reload
         bounds = _bounds(config)
+        if bounds is not None and self._most:  # nobody has asked for as many as there are processors
+            bounds = bounds._replace(most=min(bounds.most, self._most))
         return Plan(
             config.workers or config.min_workers,
             timing,
@@ -263,6 +272,7 @@ class _Service:
 
     def _hooks(self, config: Config) -> Hooks | None:
         if config.hooks is None:
+            self._last_hooks = None  # whoever ends meanwhile is told to nobody
             return None
         from ostler.hooks import Hooks  # for those alone who have some
 
@@ -284,8 +294,7 @@ class _Service:
         before, before_open = self._config, self._open
         try:
             config = self._read()
-            bounds = _bounds(config)
-            wanted = bounds.most if bounds is not None else config.workers or 1
+            wanted = config.workers or config.max_workers or config.min_workers
             if wanted > most:
                 raise OstlerError(f"workers: {wanted} is more than there is room for ({most}) without a restart")
             self._logs.change(config.error_log, config.access_log, config.log_level)

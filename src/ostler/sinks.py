@@ -63,6 +63,7 @@ class Sinks:
                     handler.acquire()
                     try:
                         if handler.stream is not None:
+                            handler.mode = handler.mode.replace("w", "a")  # what other processes write there stays
                             fresh = handler._open()
                             handler.stream.close()
                             handler.stream = fresh

@@ -246,8 +246,10 @@ impl Score {
     /// A scoreboard with one slot, for tests and fuzzing.
     pub fn private() -> Self {
         let words = (HEADER_SIZE + size_of::<Slot>()) / size_of::<u64>();
-        let board: &'static [u64] = Box::leak(vec![0u64; words].into_boxed_slice());
-        let base: *const u8 = board.as_ptr().cast();
+        let base = Box::leak(vec![0u64; words].into_boxed_slice())
+            .as_mut_ptr()
+            .cast::<u8>()
+            .cast_const();
         // SAFETY: all zeros is a valid slot; it is leaked on purpose, so it stays valid.
         Self(unsafe { base.add(HEADER_SIZE).cast() }, base, 1)
     }

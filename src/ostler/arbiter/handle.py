@@ -27,8 +27,8 @@ class WorkerHandle:
     """One slot. `pid` is 0 in the states without a process."""
 
     __slots__ = (
-        "beat", "due", "generation", "is_closed", "is_outdated", "is_successor", "is_worn", "pid", "ready_at", "slot",
-        "state", "still", "streak",
+        "beat", "due", "generation", "is_closed", "is_outdated", "is_successor", "is_worn", "pid", "ready_at", "reason",
+        "slot", "state", "still", "streak",
     )  # fmt: skip
 
     def __init__(self, slot: int, state: WorkerState = WorkerState.VACANT, due: float | None = None) -> None:
@@ -41,6 +41,7 @@ class WorkerHandle:
         self.is_closed = False  # accepts no more connections
         self.is_outdated = False  # RETIRING because of a reload, and for nothing else
         self.is_worn = False  # has reached a limit: to be replaced when there is room
+        self.reason = ""  # why it is to be replaced: the first one counts
         self.is_successor = False  # whether a process went before this one: then it is told when it is ready
         self.streak = 0  # early deaths in a row: before it was ready, or right after
         self.beat = 0  # the heartbeat at the latest look

@@ -94,6 +94,7 @@ def _spawn_failed(fleet: Fleet, worker: WorkerHandle, event: ev.SpawnFailed, now
 def _started(fleet: Fleet, worker: WorkerHandle, event: ev.Started, now: float) -> list[Action]:
     worker.pid = event.pid
     worker.is_closed = worker.is_worn = False
+    worker.reason = ""
     worker.due = now + fleet.timing.boot if fleet.timing.boot else None
     return [do.Log(DEBUG, f"{worker} boots")]
 
@@ -165,7 +166,7 @@ def _died(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> l
     wait = delay(worker.streak - ACCIDENTS)
     text = f"{worker} {how_it_ended(event.code)}; a new one starts" + (f" in {wait:g}s" if wait else "")
     log = do.Log(WARNING, text)
-    fleet.restarts["died"] += 1
+    _count_restart(fleet, worker)
     worker.pid = 0
     worker.due = now + wait
     return [log]
@@ -178,11 +179,13 @@ def _closed(fleet: Fleet, worker: WorkerHandle, event: ev.Closed, now: float) ->
 
 def _become_outdated(fleet: Fleet, worker: WorkerHandle, event: ev.Outdated, now: float) -> list[Action]:
     worker.is_outdated = True
+    worker.reason = worker.reason or "reload"
     return []
 
 
 def _keep(fleet: Fleet, worker: WorkerHandle, event: ev.Kept, now: float) -> list[Action]:
     worker.is_outdated = False
+    worker.reason = ""
     return []
 
 
@@ -193,13 +196,13 @@ def _retire_anyway(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: fl
 
 def _retire(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: float) -> list[Action]:
     _note_haste(fleet, worker, now)
-    fleet.restarts["timeout"] += 1
+    worker.reason = worker.reason or "timeout"
     return [do.Log(WARNING, f"{worker} is replaced: {event.reason}")]
 
 
 def _wear_out(fleet: Fleet, worker: WorkerHandle, event: ev.Renew, now: float) -> list[Action]:
     _note_haste(fleet, worker, now)
-    fleet.restarts["limit"] += 1
+    worker.reason = worker.reason or "limit"
     worker.is_worn = True
     return [do.Log(INFO, f"{worker} is replaced: {event.reason}")]
 
@@ -211,7 +214,7 @@ def _note_haste(fleet: Fleet, worker: WorkerHandle, now: float) -> None:
 
 def _fall_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Silent, now: float) -> list[Action]:
     worker.due = now + fleet.timing.silence
-    fleet.restarts["timeout"] += 1
+    worker.reason = worker.reason or "timeout"
     return [do.Diagnose(worker.slot, worker.pid, fleet.timing.silence)]
 
 
@@ -221,6 +224,7 @@ def _speak_again(fleet: Fleet, worker: WorkerHandle, event: ev.Beats, now: float
 
 
 def _end_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Relieved | ev.Due, now: float) -> list[Action]:
+    _count_restart(fleet, worker)
     worker.due = None
     return [
         do.Log(WARNING, f"{worker} is silent still: killed"),
@@ -230,7 +234,7 @@ def _end_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Relieved | ev.Due,
 
 
 def _died_leaving(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
-    fleet.restarts["died"] += 1
+    _count_restart(fleet, worker)
     text = f"{worker} {how_it_ended(event.code)} before it was replaced"
     return [do.Log(WARNING, text), *_forget(fleet, worker, event, now)]
 
@@ -240,9 +244,13 @@ def _close(fleet: Fleet, worker: WorkerHandle, event: ev.Stop, now: float) -> li
     return []
 
 
+def _count_restart(fleet: Fleet, worker: WorkerHandle) -> None:
+    """It is, or will be, followed by another one."""
+    fleet.restarts[worker.reason or "died"] += 1
+
+
 def _relieve(fleet: Fleet, worker: WorkerHandle, event: ev.Relieved, now: float) -> list[Action]:
-    if worker.is_outdated and not worker.is_worn:
-        fleet.restarts["reload"] += 1
+    _count_restart(fleet, worker)
     return _drain(fleet, worker, event, now)
 
 

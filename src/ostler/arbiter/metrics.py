@@ -40,11 +40,9 @@ class Statsd:
         self._prefix = f"{prefix.rstrip('.')}." if prefix else ""
         self._tags = f"|#{','.join(tags)}" if tags else ""
         self._next = now + _EVERY
-        self._seen: dict[tuple[int, int], Snapshot] = {}  # (slot, pid) -> what had been counted
-        if before is not None:
-            self._seen = before._seen
-        elif board is not None:
-            self._seen = _read(board)
+        # What has been sent, by (slot, pid); one for all configurations, whichever of them is in force.
+        self._sent: list[dict[tuple[int, int], Snapshot]]
+        self._sent = before._sent if before is not None else [_read(board) if board is not None else {}]
         self._logs = logs
         self._has_failed = False
         self._address: Any
@@ -88,8 +86,8 @@ class Statsd:
 
     def _counted(self, board: Scoreboard) -> Iterator[str]:
         found = _read(board)
-        changes = [(each, self._seen.get(key)) for key, each in found.items()]
-        self._seen = found
+        changes = [(each, self._sent[0].get(key)) for key, each in found.items()]
+        self._sent[0] = found
         requests = sum(each.requests - (before.requests if before else 0) for each, before in changes)
         if requests > 0:
             yield f"requests:{requests}|c"

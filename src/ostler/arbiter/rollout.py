@@ -74,6 +74,7 @@ def _turn_out(fleet: Fleet, event: ev.Reload, now: float) -> list[Action]:
     fleet.rollout.is_proven = True
     fleet.size = event.size
     old = [worker for worker in fleet.workers if worker.state in (_S.READY, _S.BOOTING)]
+    fleet.restarts["reload"] += len(old)
     leaving = [action for worker in old for action in fleet.step_worker(worker, ev.Surplus(), now)]
     return [do.Log(INFO, f"{event.reason}: starting anew"), do.Commit(), *leaving]
 

@@ -67,6 +67,8 @@ class Scaling:
         if len(known) < size or len(workers) != size:  # somebody comes or goes
             self._busy = self._idle = 0
             return None
+        if size < self.bounds.least:
+            return 1, f"there are fewer than min_workers ({self.bounds.least})"
         shares = [(workers[pid].cpu - before[pid].cpu) / passed for pid in known]
         waited = sum(workers[pid].waited - before[pid].waited for pid in known) / passed
         waits = waited > _WAITS or any(workers[pid].queued for pid in known)

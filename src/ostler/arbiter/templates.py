@@ -65,6 +65,7 @@ class Templates:
         due = time.monotonic() + plan.timing.boot if plan.timing.boot else None
         template = self._living[pid] = Template(pid, ours, due)
         self._arbiter.poll.register(ours, select.POLLIN)
+        template.is_watched = True
         return template
 
     def is_alive(self, template: Template) -> bool:
@@ -77,7 +78,11 @@ class Templates:
         def keep(message: str) -> None:
             self._news += self._understood(template, message)
 
-        return template.fork(slot, age, theirs, dump, keep)
+        try:
+            return template.fork(slot, age, theirs, dump, keep)
+        finally:
+            if not template.channel.is_open:  # it has died meanwhile
+                self._unregister(template)
 
     def hear(self, ready: set[int]) -> Iterator[News]:
         """What they say on these descriptors."""
@@ -119,10 +124,8 @@ class Templates:
 
     def end(self, template: Template) -> None:
         """Let go of it: it ends then."""
-        if template.channel.fileno() >= 0:
-            if template.channel.is_open:
-                self._arbiter.poll.unregister(template.channel)
-            template.close()
+        self._unregister(template)
+        template.close()
 
     def end_all(self) -> None:
         """Let go of all."""
@@ -135,10 +138,16 @@ class Templates:
             if template.is_ready:  # the others do so when they are
                 os.kill(pid, signal.SIGUSR1)
 
+    def _unregister(self, template: Template) -> None:
+        """Once, and before the descriptor is closed: a closed one would wake the loop for ever."""
+        if template.is_watched:
+            template.is_watched = False
+            self._arbiter.poll.unregister(template.channel)
+
     def _receive(self, template: Template) -> Iterator[News]:
         messages = template.channel.receive()
         if not template.channel.is_open:
-            self._arbiter.poll.unregister(template.channel)
+            self._unregister(template)
         for message in messages:  # whoever hears one may let go of the template
             yield from self._understood(template, message)
 

@@ -44,6 +44,7 @@ class Heir:
         self.clients = clients
         self.problem = ""  # what it said of why it cannot start
         self.is_ready = False
+        self.is_watched = True  # whether the arbiter's poll has the channel
 
     def hear(self) -> None:
         """Take what it says."""
@@ -111,8 +112,8 @@ class Upgrade:
         if heir is None or pid != heir.pid:
             return False
         if heir.channel.is_open:
-            self._hear(heir)
-        if self._heir is heir:  # it has not been ready
+            heir.hear()  # its last words: whatever it says, it is dead
+        if self._heir is heir:
             self._forget(heir)
             heir.channel.close()
             text = f"not upgraded: {heir.problem or f'the new server {how_it_ended(code)}'}; this one serves on"
@@ -145,7 +146,7 @@ class Upgrade:
     def _hear(self, heir: Heir) -> None:
         heir.hear()
         arbiter = self._arbiter
-        if heir.is_ready:
+        if heir.is_ready and heir.channel.is_open:
             self._forget(heir)
             arbiter.control.leave()
             arbiter.notifier.succeeded(heir.pid)  # before the new one speaks to systemd
@@ -155,11 +156,15 @@ class Upgrade:
             self._leaving = heir.clients, text
             arbiter.feed(ev.Stop(text, is_succeeded=True))
         elif not heir.channel.is_open:
-            arbiter.poll.unregister(heir.channel)  # its end follows
+            self._unregister(heir)  # its end follows
 
     def _forget(self, heir: Heir) -> None:
         self._heir = None
-        if heir.channel.is_open:
+        self._unregister(heir)
+
+    def _unregister(self, heir: Heir) -> None:
+        if heir.is_watched:
+            heir.is_watched = False
             self._arbiter.poll.unregister(heir.channel)
 
 

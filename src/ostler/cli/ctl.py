@@ -26,7 +26,7 @@ Ask a running server, or tell it what to do.
                    again each second (ostler status)
   reload           read the configuration again and replace the workers; waits for the end (ostler reload)
   upgrade          start the same command anew on the same sockets, and end when it serves; waits for it
-  scale N          have N workers, until the next reload or restart
+  scale N          have N workers, until the next reload or restart; with workers = auto, where it goes on from
   stop             end when the running requests have ended, at most after graceful_timeout; waits for the end
   config           every option with its value, and where it came from
   log-level LEVEL  write lines from this level on (debug, info, warning, error), until the next reload

@@ -24,6 +24,7 @@ class Inheritance(NamedTuple):
     channel: Channel
     sockets: Sequence[Mapping[str, Any]]  # as `start` got them
     pid: int  # of the process before us
+    size: int  # how many workers it has
 
 
 def start(
@@ -31,17 +32,19 @@ def start(
     directory: str,
     environ: Mapping[str, str],
     sockets: Sequence[Mapping[str, Any]],
+    size: int,
     prepare: Callable[[], None],
 ) -> tuple[int, Channel]:
     """Run `command` as our successor; returns its pid and our end of the line. OSError when it cannot be forked.
 
-    `sockets`: what is known of each, its descriptor as "fd". `prepare` runs in the child, before the exec.
+    `sockets`: what is known of each, its descriptor as "fd"; `size`: how many workers there are. `prepare` runs in the
+    child, before the exec.
     """
     ours, theirs = Channel.pair()
     try:
         pid = os.fork()
         if pid == 0:
-            _become(command, directory, environ, sockets, theirs, prepare)
+            _become(command, directory, environ, sockets, size, theirs, prepare)
     except OSError:
         ours.close()
         raise
@@ -55,6 +58,7 @@ def _become(
     directory: str,
     environ: Mapping[str, str],
     sockets: Sequence[Mapping[str, Any]],
+    size: int,
     theirs: Channel,
     prepare: Callable[[], None],
 ) -> None:
@@ -65,7 +69,7 @@ def _become(
         prepare()
         for fd in (theirs.fileno(), *(each["fd"] for each in sockets)):
             os.set_inheritable(fd, True)
-        passed = {"line": theirs.fileno(), "pid": os.getppid(), "sockets": list(sockets)}
+        passed = {"line": theirs.fileno(), "pid": os.getppid(), "size": size, "sockets": list(sockets)}
         os.chdir(directory)
         os.execvpe(command[0], list(command), {**environ, _VARIABLE: json.dumps(passed)})
     except BaseException as error:  # nothing of the parent's may run here
@@ -88,6 +92,6 @@ def inherit(environ: MutableMapping[str, str]) -> Inheritance | None:
             return None  # a child of the one that it was meant for
         for fd in (line, *(each["fd"] for each in sockets)):
             os.set_inheritable(fd, False)
-        return Inheritance(Channel.of(line), sockets, pid)
+        return Inheritance(Channel.of(line), sockets, pid, int(passed["size"]))
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise OstlerError(f"{_VARIABLE} is set, and cannot be read: {error}") from None

@@ -6,36 +6,54 @@ import fnmatch
 import glob
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from typing import Any
 
 __all__ = ["watch"]
 
 _EVERY = 0.5
+# How soon the first look at what had changed before comes, in milliseconds; and how often nothing is told.
+_FIRST_LOOK_MS = 200
 # Folders in which no code of the application is, or far too much of other people's.
 _IGNORED = frozenset(("__pycache__", "node_modules", "site-packages", ".git", ".hg", ".svn", ".venv", "venv", ".tox"))
 
 
-def watch(folders: Sequence[str], patterns: Sequence[str], report: Callable[[str], object]) -> None:
-    """Report a path each time that Python files below `folders`, or files like `patterns`, have changed; for ever."""
+def watch(folders: Sequence[str], patterns: Sequence[str], report: Callable[[str], object], since: int) -> None:
+    """Report a path each time that Python files below `folders`, or files like `patterns`, have changed; for ever.
+
+    What has changed since the time `since` (nanoseconds) counts too: a file may be saved while the server starts.
+    """
     folders = [os.path.abspath(folder) for folder in folders if os.path.isdir(folder)]
     patterns = [os.path.abspath(pattern) for pattern in patterns]
     try:
         import watchfiles
     except ImportError:
-        changes = _poll(folders, patterns)
+        changes = _poll(folders, patterns, since)
     else:
         wanted = [*folders, *(place for place in map(_fixed_part, patterns) if os.path.isdir(place))]
-        changes = (
-            path
-            for batch in watchfiles.watch(
-                *dict.fromkeys(wanted),
-                watch_filter=lambda change, path: _counts(path, folders, patterns),
-                raise_interrupt=False,
-            )
-            for path in sorted(path for _, path in batch)[:1]
+        batches = watchfiles.watch(
+            *dict.fromkeys(wanted),
+            watch_filter=lambda change, path: _counts(path, folders, patterns),
+            raise_interrupt=False,
+            rust_timeout=_FIRST_LOOK_MS,
+            yield_on_timeout=True,
         )
+        changes = _told(batches, folders, patterns, since)
     for path in changes:
         report(os.path.relpath(path))
+
+
+def _told(
+    batches: Iterable[Set[tuple[Any, str]]], folders: Sequence[str], patterns: Sequence[str], since: int
+) -> Iterator[str]:
+    """What the kernel tells; at first, when it does tell, what had changed before."""
+    is_first = True
+    for batch in batches:
+        paths = sorted(path for _, path in batch)
+        if is_first:
+            is_first = False
+            paths += [path for path, changed in _files(folders, patterns) if changed > since]
+        yield from paths[:1]
 
 
 def _counts(path: str, folders: Sequence[str], patterns: Sequence[str]) -> bool:
@@ -54,8 +72,9 @@ def _fixed_part(pattern: str) -> str:
     return folder
 
 
-def _poll(folders: Sequence[str], patterns: Sequence[str]) -> Iterator[str]:
+def _poll(folders: Sequence[str], patterns: Sequence[str], since: int) -> Iterator[str]:
     seen = dict(_files(folders, patterns))
+    yield from [path for path, changed in seen.items() if changed > since][:1]
     while True:
         time.sleep(_EVERY)
         found = dict(_files(folders, patterns))

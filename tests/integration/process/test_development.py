@@ -108,3 +108,18 @@ def _is_watcher(pid: int) -> bool:
     """It has no listening socket of ours: all its sockets are its line to the arbiter."""
     sockets = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()]
     return sum(name.startswith("socket:") for name in sockets) == 1
+
+
+def test_what_is_saved_while_it_starts_counts(serve: Serve, env: dict[str, str]) -> None:
+    """Between the import and the moment from which files are watched."""
+    serve.source(
+        "open('held', 'w').close()\nimport os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.01)\n"
+        "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'one']\n"
+    )
+    server = serve("app:application", "--reload", ready=False, env=env)
+    server.wait_for((serve.directory / "held").exists, "the import")
+    version(serve, "two")
+    (serve.directory / "go").touch()
+    server.wait_log("has changed: starting anew")
+    server.wait_ready()
+    server.wait_for(lambda: ask(server) == (200, "two") or None, "the new code")

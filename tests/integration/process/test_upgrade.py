@@ -147,3 +147,14 @@ def test_a_stop_meanwhile_stops_both(serve: Serve, tmp_path: Path, number: signa
     server.wait_gone()
     assert "taken over" not in server.log
     serve(version(serve, "v2"), bind=f"127.0.0.1:{port}")
+
+
+def test_a_fleet_that_sizes_itself_keeps_its_size(serve: Serve) -> None:
+    server = serve(version(serve, "v0"), "--workers", "auto", "--max-workers", "4")
+    for count in (2, 3):
+        server.kill(signal.SIGTTIN)
+        server.wait_children(count)
+    pid = successor(upgrade(server.pid))
+    assert len(processes.children(pid)) == 3
+    server.wait_log("taken over from")
+    end(server, pid)

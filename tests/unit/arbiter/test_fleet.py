@@ -497,3 +497,14 @@ def test_whole_is_when_as_many_are_ready_as_shall_be() -> None:
     assert not story.fleet.is_whole()
     story.on(ev.Ready(102), 0.0)
     assert story.fleet.is_whole()
+
+
+def test_each_worker_that_is_followed_by_another_one_counts_once() -> None:
+    story = Story(1).serving()
+    story.on(ev.Renew(101, "old"), 10.0)  # a limit; and it dies before its turn
+    story.on(ev.Exited(101, -9), 10.0)
+    assert story.fleet.restarts == {"died": 0, "limit": 1, "reload": 0, "timeout": 0}
+    story.on(ev.Ready(story.next_pid - 1), 11.0)
+    story.on(ev.Retire(story.next_pid - 1, "stuck"), 20.0)
+    story.on(ev.Exited(story.next_pid - 2, 1), 20.1)
+    assert story.fleet.restarts == {"died": 0, "limit": 1, "reload": 0, "timeout": 1}

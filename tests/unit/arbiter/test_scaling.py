@@ -105,3 +105,9 @@ def test_whatever_happens_it_stays_within_the_bounds(seed: int) -> None:
         for _ in range(chance.randrange(1, 40)):
             world.pass_second(share, waited, chance.choice((0, 0, 3)))
             assert 2 <= world.size <= 5
+
+
+def test_fewer_than_the_least_are_made_more() -> None:
+    world = World(1, Bounds(3, 4))
+    assert [world.pass_second(0.0) for _ in range(8)].count(1) == 2
+    assert world.size == 3

@@ -1,6 +1,9 @@
 //! `/livez`, `/readyz` and the metrics, answered without any thread of the app: on `admin_bind`, and below `health_path` elsewhere.
 
+use super::conn::Phase;
+use super::output::Piece;
 use super::request::Request;
+use super::timers::tick_after;
 use super::{Core, State};
 use crate::sys;
 use std::os::fd::AsRawFd;
@@ -66,9 +69,6 @@ impl Core {
             Probe::Unknown => (404, "only GET /livez, GET /readyz and the metrics are answered here"),
         };
         let mut answer = self.answer(status, text);
-        if probe == Probe::Metrics {
-            sys::enlarge_send_buffer(state.conns[index].socket.as_raw_fd(), answer.len());
-        }
         let conn = &mut state.conns[index];
         let is_head = conn
             .incoming
@@ -77,10 +77,20 @@ impl Core {
         if is_head {
             answer.truncate(answer.len() - text.len() - 1);
         }
-        let _ = sys::send(conn.socket.as_raw_fd(), &answer); // a probe that is gone needs no answer
+        let sent = sys::send(conn.socket.as_raw_fd(), &answer).unwrap_or(0); // a probe that is gone needs no answer
         if let Some(request) = conn.incoming.take() {
             state.give_back(request);
         }
-        self.begin_linger(state, index, now);
+        if sent == 0 || sent == answer.len() {
+            return self.begin_linger(state, index, now);
+        }
+        let conn = &mut state.conns[index];
+        conn.output
+            .get_or_insert_default()
+            .push(Piece::Bytes(answer.split_off(sent)));
+        conn.phase = Phase::Flushing;
+        conn.keep_alive = false;
+        self.watch(conn, index, Some(sys::WRITABLE));
+        state.set_deadline(index, tick_after(now, self.settings.write_timeout));
     }
 }

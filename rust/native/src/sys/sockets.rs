@@ -183,21 +183,6 @@ pub fn reset_on_close(fd: RawFd) {
     };
 }
 
-/// Has the kernel take so many bytes at once, as far as it allows (net.core.wmem_max).
-pub fn enlarge_send_buffer(fd: RawFd, bytes: usize) {
-    let size = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
-    // SAFETY: the option's value outlives the call; failing leaves the buffer as it is.
-    unsafe {
-        libc::setsockopt(
-            fd,
-            libc::SOL_SOCKET,
-            libc::SO_SNDBUF,
-            (&raw const size).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-}
-
 /// Copies file bytes from `offset` into the socket inside the kernel, at most `most`.
 /// `Ok(0)`: the file has no more bytes there.
 pub fn send_file(fd: RawFd, file: RawFd, offset: u64, most: u64) -> io::Result<usize> {
