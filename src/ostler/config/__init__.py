@@ -4,7 +4,7 @@
     from_arguments()   the command line as assignments for load
     from_keywords()    keyword arguments as assignments for load
 
-Inside, text becomes typed values at one place: units and addresses, kinds (how a value is read), options
+Inside, text becomes typed values at one place: units and addresses, kinds and subjects (how a value is read), options
 (the table, in groups), sources (text to assignments), loading (precedence), checks (between options).
 """
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from ostler.config import from_arguments
-from ostler.config.kinds import LogFormat
 from ostler.config.option import Option
 from ostler.config.settings import OPTIONS, Assignment, Config
+from ostler.config.subjects import LogFormat
 from ostler.errors import ConfigError
 
 # All that TOML and scripts can hold, and text that once was a trap somewhere.

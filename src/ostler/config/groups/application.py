@@ -1,7 +1,8 @@
 """Options that say which application is served."""
 
-from ostler.config.kinds import Apps, Choice, HeaderText, Hooks, Many, Maybe, Pairs, Path, Switch, Trusted, UrlPath
+from ostler.config.kinds import Choice, Many, Maybe, Pairs, Path, Switch
 from ostler.config.option import Group, Option
+from ostler.config.subjects import Apps, HeaderText, Hooks, Trusted, UrlPath
 
 __all__ = ["Application"]
 

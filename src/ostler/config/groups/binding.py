@@ -1,7 +1,8 @@
 """Options that say where connections come from."""
 
-from ostler.config.kinds import ListenAddress, Many, Maybe, Permissions, Switch, Trusted, UrlPath, Whole
+from ostler.config.kinds import Many, Maybe, Permissions, Switch, Whole
 from ostler.config.option import Group, Option
+from ostler.config.subjects import ListenAddress, Trusted, UrlPath
 
 __all__ = ["Binding"]
 

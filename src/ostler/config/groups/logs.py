@@ -1,7 +1,8 @@
 """Options of the access log and the error log."""
 
-from ostler.config.kinds import Choice, LogFormat, Maybe, Path, Switch
+from ostler.config.kinds import Choice, Maybe, Path, Switch
 from ostler.config.option import Group, Option
+from ostler.config.subjects import LogFormat
 
 __all__ = ["Logs"]
 

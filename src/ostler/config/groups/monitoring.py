@@ -1,7 +1,8 @@
 """Options of those who gather logs and numbers."""
 
-from ostler.config.kinds import Choice, LogConfig, Many, Maybe, StatsdAddress, Switch, SyslogAddress, Text
+from ostler.config.kinds import Choice, Many, Maybe, Switch, Text
 from ostler.config.option import Group, Option
+from ostler.config.subjects import LogConfig, StatsdAddress, SyslogAddress
 
 __all__ = ["Monitoring"]
 
