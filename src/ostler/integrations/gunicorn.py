@@ -57,6 +57,7 @@ class Worker(Base):  # type: ignore[misc]  # gunicorn has no annotations
             code = native.run()
         finally:
             ours.close()
+            app.close()
         sys.exit(code)  # it could not start, and has said why
 
     def _hooked(self, logs: Logs) -> Any:
@@ -121,6 +122,8 @@ class _Line(Channel):
         word, _, text = message.partition("\n")
         if word in ("retire", "renew"):
             self._worker.log.info("%s", text)
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif word == "ready" and not self._worker.alive:  # gunicorn's handler has heard TERM before ours was there
             os.kill(os.getpid(), signal.SIGTERM)
         elif word.startswith("failed"):
             self._worker.log.error("%s", text)

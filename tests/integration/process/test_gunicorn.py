@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -222,6 +223,14 @@ def test_under_gunicorn_it_beats(serve: Serve, gunicorn: type[Gunicorn]) -> None
         assert ask(server) == "hello"
     server.wait_children(1, without=[worker])
     assert "it has run its share of requests" in server.log
+
+
+def test_under_gunicorn_a_stop_while_it_imports(serve: Serve, gunicorn: type[Gunicorn]) -> None:
+    """gunicorn's own handler hears it, before ours is there."""
+    serve.source("import time\nopen('held', 'w').close()\ntime.sleep(1)\n" + textwrap.dedent(HELLO))
+    server = gunicorn(serve).server
+    server.wait_for((serve.directory / "held").exists, "the import")
+    assert server.stop(within=10) == 0
 
 
 def test_under_gunicorn_an_app_that_does_not_load(serve: Serve) -> None:
