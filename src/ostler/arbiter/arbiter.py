@@ -127,6 +127,7 @@ class Arbiter:
                 self.plan.hooks.tell("on_exit")
             self._end_helpers()
             self._templates.kill_all()
+            self.upgrade.finish()
             self.control.close()
             self._signals.close()
 

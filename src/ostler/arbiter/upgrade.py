@@ -91,7 +91,12 @@ class Upgrade:
         """Take what the successor says; tell those who wait when we accept no more."""
         if self._heir is not None and self._heir.channel.is_open and self._heir.channel.fileno() in ready:
             self._hear(self._heir)
-        if self._leaving is not None and self._arbiter.fleet.is_closed():
+        if self._arbiter.fleet.is_closed():
+            self.finish()
+
+    def finish(self) -> None:
+        """Tell those who wait that the other server has taken over."""
+        if self._leaving is not None:
             (clients, text), self._leaving = self._leaving, None
             self._arbiter.tell(clients, True, text)
 

@@ -26,6 +26,8 @@ __all__ = ["Client", "ControlServer", "Question"]
 LINE = 1024
 # How long a client may take for its question, and for taking its answer, in seconds.
 PATIENCE = 10.0
+# What a client may take for its answer when the server ends, in seconds.
+_LAST_ANSWER = 0.5
 # From one look at the socket's file to the next.
 _LOOK_EVERY = 0.9
 # At once; who comes beyond them is turned away.
@@ -137,7 +139,14 @@ class ControlServer:
             self._drop(client)
 
     def close(self) -> None:
-        """In the arbiter: close all, remove the file."""
+        """In the arbiter: send the answers that are left, close all, remove the file."""
+        for client in self._clients.values():
+            if client.answer:
+                try:
+                    client.sock.settimeout(_LAST_ANSWER)
+                    client.sock.sendall(client.answer)
+                except OSError:  # it did not wait for us
+                    pass
         path, inode = self._path, self._inode
         self.abandon()
         if inode is not None and _inode(path) == inode:
