@@ -84,7 +84,7 @@ def test_deleted_working_directory(serve: Serve, tmp_path: Path) -> None:
     script = f"import os, subprocess, sys; os.rmdir('{gone}'); sys.argv[0] = 'ostler'; from ostler.cli import main; "
     script += "sys.exit(main(['serve', 'app']))"
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=gone, capture_output=True, text=True, timeout=30, check=False,
+        [sys.executable, "-P", "-c", script], cwd=gone, capture_output=True, text=True, timeout=30, check=False,
         env={**os.environ, "PWD": str(gone)},
     )  # fmt: skip
     assert done.returncode == 1
