@@ -24,7 +24,7 @@ from typing import NamedTuple
 from bench.adapters import Place
 from bench.prepare import ROOT, environment, prepare, say
 from bench.procs import Memory, Server, parse_rollup
-from tests.soak.reloads import KEPT, PAGE, Load, percentile
+from tests.soak.reloads import PAGE, Load
 
 STEADY = 5.0  # seconds of load before anything is replaced
 SETTLED = 6.0  # from one reload to the next: two imports of a second, one after the other, and what drains
@@ -142,8 +142,7 @@ def _await(port: int, server: Server) -> None:
 async def _observe(port: int, meanwhile: Callable[[], None], times: int, seconds: float) -> Outcome:
     """The load, `meanwhile` so many times, then for so many seconds more."""
     load = Load(port)
-    clients = [asyncio.create_task(load.kept()) for _ in range(KEPT)]
-    clients.append(asyncio.create_task(load.newcomers()))
+    clients = load.start()
     await asyncio.sleep(STEADY)
     began = time.monotonic()
     for _ in range(times):
@@ -155,12 +154,7 @@ async def _observe(port: int, meanwhile: Callable[[], None], times: int, seconds
     for client in hanging:
         client.cancel()
         load.failures.append("a client hangs")
-    return Outcome(
-        len(load.times),
-        load.failures,
-        percentile([took for asked, took in load.times if asked + took < began]),
-        percentile([took for asked, took in load.times if asked >= began]),
-    )
+    return Outcome(len(load.times), load.failures, *load.percentiles(began))
 
 
 def _replaced(place: Place, peer: Lifecycle, reloads: int, seconds: float) -> Outcome:

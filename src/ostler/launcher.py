@@ -10,7 +10,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ostler import __version__
-from ostler.arbiter.arbiter import Arbiter
+from ostler.arbiter.arbiter import HANDLED, Arbiter
 from ostler.arbiter.fleet import Fleet
 from ostler.arbiter.host import Host
 from ostler.arbiter.listeners import Listeners
@@ -143,8 +143,8 @@ class _Service:
                 self._logs.warning(error.message)
 
         def succeed(prepare: Callable[[], None]) -> tuple[int, Channel]:
-            environ = {**os.environ, **notifier.variables}
-            return start(sys.orig_argv, self._home, environ, self.listeners.passed_on(), fleet.size, prepare)
+            environ, sockets = {**os.environ, **notifier.variables}, self.listeners.passed_on()
+            return start(sys.orig_argv, self._home, environ, sockets, fleet.size, prepare, HANDLED)
 
         host = Host(
             replan=self._replan if self._reread else None,

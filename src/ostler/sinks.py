@@ -142,11 +142,11 @@ def _handler(
         if kind == "unix":
             path, _, transport = rest.partition("#")
             types = {"stream": [socket.SOCK_STREAM], "dgram": [socket.SOCK_DGRAM]}
-            return logging.handlers.SysLogHandler(path, number, _transport(path, types.get(transport)))
+            return _Syslog(path, number, _transport(path, types.get(transport)))
         host, _, port = rest.rpartition(":")
         where = (host, int(port)) if host else (rest, _SYSLOG_PORT)
         transport_type = socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM
-        return logging.handlers.SysLogHandler(where, number, transport_type)
+        return _Syslog(where, number, transport_type)
     except OSError as error:
         raise OstlerError(complaint("syslog", f"{address}: {error.strerror or error}").message) from None
 
@@ -165,10 +165,12 @@ def _transport(path: str, types: list[socket.SocketKind] | None) -> socket.Socke
     raise problem
 
 
-def _send(handler: logging.handlers.SysLogHandler, level: int, message: str) -> None:
-    record = logging.LogRecord("ostler", level, "", 0, message, None, None)
-    was, logging.raiseExceptions = logging.raiseExceptions, False  # a line is not worth a traceback on standard error
-    try:
-        handler.handle(record)
-    finally:
-        logging.raiseExceptions = was
+def _send(handler: logging.Handler, level: int, message: str) -> None:
+    handler.handle(logging.LogRecord("ostler", level, "", 0, message, None, None))
+
+
+class _Syslog(logging.handlers.SysLogHandler):
+    """A line that cannot be sent is not worth a traceback on standard error."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Pass it over."""

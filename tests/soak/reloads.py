@@ -85,6 +85,16 @@ class Load:
         except Exception as error:
             self.failures.append(repr(error))
 
+    def start(self) -> list[asyncio.Task[None]]:
+        """Begin; ends when `is_over`."""
+        visits = [self.newcomers(), *(self.kept() for _ in range(KEPT))]
+        return [asyncio.create_task(visit) for visit in visits]
+
+    def percentiles(self, began: float) -> tuple[float, float]:
+        """The 99th of the response times before that moment, and from it on, in seconds."""
+        steady = [took for asked, took in self.times if asked + took < began]
+        return percentile(steady), percentile([took for asked, took in self.times if asked >= began])
+
     async def newcomers(self) -> None:
         visits: set[asyncio.Task[None]] = set()
         while not self.is_over:
@@ -101,8 +111,7 @@ def percentile(times: list[float]) -> float:
 
 async def run(serve: Serve, server: Server, reloads: int, seconds: float) -> int:
     load = Load(server.port)
-    clients = [asyncio.create_task(load.kept()) for _ in range(KEPT)]
-    clients.append(asyncio.create_task(load.newcomers()))
+    clients = load.start()
     await asyncio.sleep(STEADY)
     began = time.monotonic()
     for number in range(1, reloads + 1):
@@ -116,8 +125,7 @@ async def run(serve: Serve, server: Server, reloads: int, seconds: float) -> int
     await asyncio.sleep(seconds)
     load.is_over = True
     await asyncio.gather(*clients)
-    steady = percentile([took for asked, took in load.times if asked + took < began])
-    during = percentile([took for asked, took in load.times if asked >= began])
+    steady, during = load.percentiles(began)
     for failure in load.failures[:10]:
         print(f"  {failure}")
     if not steady:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from tests.integration.helpers import Serve, Server
-from tests.soak.reloads import KEPT, PAGE, STEADY, Load, percentile
+from tests.soak.reloads import PAGE, STEADY, Load
 
 
 async def upgrade(pid: int) -> tuple[int, str]:
@@ -27,8 +27,7 @@ async def upgrade(pid: int) -> tuple[int, str]:
 
 async def run(serve: Serve, server: Server, upgrades: int, pids: list[int]) -> int:
     load = Load(server.port)
-    clients = [asyncio.create_task(load.kept()) for _ in range(KEPT)]
-    clients.append(asyncio.create_task(load.newcomers()))
+    clients = load.start()
     await asyncio.sleep(STEADY)
     began = time.monotonic()
     for number in range(1, upgrades + 1):
@@ -47,8 +46,7 @@ async def run(serve: Serve, server: Server, upgrades: int, pids: list[int]) -> i
     await asyncio.sleep(1)
     load.is_over = True
     await asyncio.gather(*clients)
-    steady = percentile([took for asked, took in load.times if asked + took < began])
-    during = percentile([took for asked, took in load.times if asked >= began])
+    steady, during = load.percentiles(began)
     for failure in load.failures[:10]:
         print(f"  {failure}")
     print(f"and {upgrades} broken ones: {len(load.times)} answered, {len(load.failures)} failed")

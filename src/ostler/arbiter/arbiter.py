@@ -10,7 +10,6 @@ questions on the control socket. Each gets the arbiter, and uses what has no und
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from collections import deque
@@ -41,6 +40,7 @@ from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
 from ostler.proc.fork import fork
 from ostler.proc.notify import Notifier
+from ostler.proc.poll import Poll
 from ostler.proc.reap import reap
 from ostler.proc.signals import SignalQueue, name_of
 from ostler.proc.sockets import Listener
@@ -86,7 +86,7 @@ class Arbiter:
         self.logs = logs
         self.host = host or Host()
         self.notifier = self.host.notifier or Notifier({})
-        self.poll = select.poll()
+        self.poll = Poll()
         self.control = ControlServer(self.host.control, logs)
         self.processes = Processes(board, logs, self.poll)
         self.upgrade = Upgrade(self, HANDLED)
@@ -109,7 +109,7 @@ class Arbiter:
         """Start the fleet and look after it until its end."""
         self._signals = SignalQueue(HANDLED)
         try:
-            self.poll.register(self._signals, select.POLLIN)
+            self.poll.register(self._signals)
             if self.host.before is not None:
                 self._guest = Guest(self, self.host.before)
             if self._guest is None or self.control.has_own_name:
@@ -123,8 +123,7 @@ class Arbiter:
                 self._wait()
             return self._exit_code
         finally:
-            if self.plan.hooks is not None:
-                self.plan.hooks.tell("on_exit")
+            self.tell_hooks("on_exit")
             self._end_helpers()
             self._templates.kill_all()
             self.upgrade.finish()
@@ -141,7 +140,7 @@ class Arbiter:
     def _wait(self) -> None:
         """Wait for whatever comes first, and pass it on."""
         self.processes.begin_turn()
-        ready = {fd for fd, _ in self.poll.poll(self._timeout())}
+        ready = self.poll.wait(self._timeout())
         for pid, message in self.processes.hear(ready):
             self._listen(pid, message)
         for news in self._templates.hear(ready):
@@ -165,10 +164,9 @@ class Arbiter:
         """Do what it is time for."""
         if (path := self._touched.take(now)) is not None:
             self.reload(f"{printable(path)} was touched")
-        serving = [pid for pid in self.processes.slots if self.fleet.is_ready(pid)]
-        if (found := self._budget.look(now, serving, self._templates.pids)) is not None:
-            self.feed(ev.Renew(*found))
-        self._elastic.look(now, serving, self._templates.pids)
+        dues = (self._budget.deadline(), self._elastic.deadline())
+        if any(due is not None and due <= now for due in dues):
+            self._look_at_workers(now)
         for news in self._templates.expire(now):
             self._on_news(news)
         self.notifier.beat(now)
@@ -179,6 +177,13 @@ class Arbiter:
         deadline = self.fleet.deadline()
         if deadline is not None and deadline <= now:
             self.feed(ev.Tick())
+
+    def _look_at_workers(self, now: float) -> None:
+        """Whether they have too much memory, are too few or too many."""
+        serving = [pid for pid in self.processes.slots if self.fleet.is_ready(pid)]
+        if (found := self._budget.look(now, serving, self._templates.pids)) is not None:
+            self.feed(ev.Renew(*found))
+        self._elastic.look(now, serving, self._templates.pids)
 
     def _timeout(self) -> int | None:
         """Milliseconds until the next deadline, rounded up so that it has passed then."""
@@ -295,6 +300,11 @@ class Arbiter:
         coming.plan.revert()
         return coming.clients
 
+    def tell_hooks(self, name: str) -> None:
+        """Call the operator's hook of that name, where there are any."""
+        if self.plan.hooks is not None:
+            self.plan.hooks.tell(name)
+
     def tell(self, clients: Sequence[Client], is_done: bool, text: str) -> None:
         """Answer those who wait for the end of a reload or an upgrade."""
         for client in clients:
@@ -308,8 +318,7 @@ class Arbiter:
         self._proven, self.plan = self.plan, plan
         self._proven_template, self._template = self._template, template
         self._take_up(plan)
-        if plan.hooks is not None:
-            plan.hooks.tell("on_reload")
+        self.tell_hooks("on_reload")
         self.feed(ev.Reload(reason, self._elastic.size(plan.size), plan.timing, plan.batch, is_urgent))
 
     def _take_up(self, plan: Plan) -> None:
@@ -438,8 +447,7 @@ class Arbiter:
             self.logs.info((probes if listener.is_admin else self.plan.welcome).format(url=listener.url))
         self.notifier.ready(self._serving())
         self.host.serves()
-        if self.plan.hooks is not None:
-            self.plan.hooks.tell("when_ready")
+        self.tell_hooks("when_ready")
 
     def _serving(self) -> str:
         """ "2 workers serve http://127.0.0.1:8000"."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 
-from ostler.proc.memory import pss
+from ostler.proc.memory import megabytes, pss
 
 __all__ = ["Budget"]
 
@@ -39,9 +39,5 @@ class Budget:
             return None
         self._next = now + _AFTER
         largest = max(sizes, key=lambda pid: sizes[pid])
-        sums = f"{_mb(total)} of memory (memory_budget {_mb(self._limit)})"
-        return largest, f"all processes have {sums}, and it has the most, {_mb(sizes[largest])}"
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1048576:.0f}M"
+        sums = f"{megabytes(total)} of memory (memory_budget {megabytes(self._limit)})"
+        return largest, f"all processes have {sums}, and it has the most, {megabytes(sizes[largest])}"

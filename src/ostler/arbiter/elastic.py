@@ -10,7 +10,7 @@ from ostler.arbiter import events as ev
 from ostler.arbiter.fleet import FleetState
 from ostler.arbiter.scaling import Bounds, Load, Scaling
 from ostler.proc.machine import cpu_seconds
-from ostler.proc.memory import pss
+from ostler.proc.memory import megabytes, pss
 
 if TYPE_CHECKING:
     from ostler.arbiter.arbiter import Arbiter
@@ -66,6 +66,6 @@ class Elastic:
         size = self._arbiter.fleet.size
         if self._refused_at != size:
             self._refused_at = size
-            sums = f"{total / 1048576:.0f}M of memory, and {limit / 1048576:.0f}M are allowed"
+            sums = f"{megabytes(total)} of memory, and {megabytes(limit)} are allowed"
             self._arbiter.logs.warning(f"another worker would help, but with it all processes would have {sums}")
         return False

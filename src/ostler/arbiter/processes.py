@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -11,6 +10,7 @@ from ostler.arbiter.diagnosis import can_answer, explain
 from ostler.logs import Logs, printable
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
+from ostler.proc.poll import Poll
 from ostler.proc.threads import threads_of
 from ostler.stats.scoreboard import STOPPED, Scoreboard
 
@@ -28,7 +28,7 @@ Make = Callable[[Channel, Channel, Dump], int]
 class Processes:
     """Those that have not been reaped, by pid."""
 
-    def __init__(self, board: Scoreboard, logs: Logs, poll: select.poll) -> None:
+    def __init__(self, board: Scoreboard, logs: Logs, poll: Poll) -> None:
         self._board = board
         self._logs = logs
         self._poll = poll
@@ -63,7 +63,7 @@ class Processes:
         self._channels[pid] = ours
         self._dumps[pid] = dump
         self.slots[pid] = slot
-        self._poll.register(ours, select.POLLIN)
+        self._poll.register(ours)
         return ev.Started(slot, pid)
 
     def abandon(self) -> None:
@@ -87,8 +87,7 @@ class Processes:
         if channel is None:
             return None
         words = self._receive(channel) if channel.is_open else []
-        if channel.is_open:  # the app has children that hold the other end
-            self._poll.unregister(channel)
+        self._poll.forget(channel)  # the app may have children that hold the other end
         channel.close()
         self._dumps.pop(pid).close()
         self._board.set_state(self.slots.pop(pid), STOPPED)
@@ -132,5 +131,5 @@ class Processes:
     def _receive(self, channel: Channel) -> list[str]:
         words = channel.receive()
         if not channel.is_open:
-            self._poll.unregister(channel)
+            self._poll.forget(channel)
         return words

@@ -28,7 +28,6 @@ class Template:
         self.pid = pid
         self.channel = channel
         self.is_ready = False
-        self.is_watched = False  # whether the arbiter's poll has the channel
         self.was_ready = False  # whether it ever was
         self.due = due  # when it must have the app, on the monotonic clock; None: never
         self._serial = 0  # of the latest fork: an answer that comes too late is none to the next

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from collections.abc import Iterator
@@ -64,8 +63,7 @@ class Templates:
             theirs.close()
         due = time.monotonic() + plan.timing.boot if plan.timing.boot else None
         template = self._living[pid] = Template(pid, ours, due)
-        self._arbiter.poll.register(ours, select.POLLIN)
-        template.is_watched = True
+        self._arbiter.poll.register(ours)
         return template
 
     def is_alive(self, template: Template) -> bool:
@@ -82,7 +80,7 @@ class Templates:
             return template.fork(slot, age, theirs, dump, keep)
         finally:
             if not template.channel.is_open:  # it has died meanwhile
-                self._unregister(template)
+                self._arbiter.poll.forget(template.channel)
 
     def hear(self, ready: set[int]) -> Iterator[News]:
         """What they say on these descriptors."""
@@ -124,7 +122,7 @@ class Templates:
 
     def end(self, template: Template) -> None:
         """Let go of it: it ends then."""
-        self._unregister(template)
+        self._arbiter.poll.forget(template.channel)
         template.close()
 
     def end_all(self) -> None:
@@ -138,16 +136,10 @@ class Templates:
             if template.is_ready:  # the others do so when they are
                 os.kill(pid, signal.SIGUSR1)
 
-    def _unregister(self, template: Template) -> None:
-        """Once, and before the descriptor is closed: a closed one would wake the loop for ever."""
-        if template.is_watched:
-            template.is_watched = False
-            self._arbiter.poll.unregister(template.channel)
-
     def _receive(self, template: Template) -> Iterator[News]:
         messages = template.channel.receive()
         if not template.channel.is_open:
-            self._unregister(template)
+            self._arbiter.poll.forget(template.channel)
         for message in messages:  # whoever hears one may let go of the template
             yield from self._understood(template, message)
 

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -44,7 +43,6 @@ class Heir:
         self.clients = clients
         self.problem = ""  # what it said of why it cannot start
         self.is_ready = False
-        self.is_watched = True  # whether the arbiter's poll has the channel
 
     def hear(self) -> None:
         """Take what it says."""
@@ -85,7 +83,7 @@ class Upgrade:
             return
         arbiter.logs.info(f"{reason}: a new server starts (pid {pid}); this one serves until it is ready")
         self._heir = Heir(pid, channel, reason, list(clients))
-        arbiter.poll.register(channel, select.POLLIN)
+        arbiter.poll.register(channel)
 
     def hear(self, ready: set[int]) -> None:
         """Take what the successor says; tell those who wait when we accept no more."""
@@ -143,8 +141,7 @@ class Upgrade:
 
     def _before_exec(self) -> None:
         """In the child."""
-        if self._arbiter.plan.hooks is not None:
-            self._arbiter.plan.hooks.tell("pre_exec")
+        self._arbiter.tell_hooks("pre_exec")
         for number in self._handled:
             signal.signal(number, signal.SIG_DFL)
 
@@ -161,16 +158,11 @@ class Upgrade:
             self._leaving = heir.clients, text
             arbiter.feed(ev.Stop(text, is_succeeded=True))
         elif not heir.channel.is_open:
-            self._unregister(heir)  # its end follows
+            self._arbiter.poll.forget(heir.channel)  # its end follows
 
     def _forget(self, heir: Heir) -> None:
         self._heir = None
-        self._unregister(heir)
-
-    def _unregister(self, heir: Heir) -> None:
-        if heir.is_watched:
-            heir.is_watched = False
-            self._arbiter.poll.unregister(heir.channel)
+        self._arbiter.poll.forget(heir.channel)
 
 
 class Guest:
@@ -181,7 +173,7 @@ class Guest:
         self.channel = before.channel
         self._pid = before.pid
         self._has_said = False
-        arbiter.poll.register(self.channel, select.POLLIN)
+        arbiter.poll.register(self.channel)
 
     def look(self, ready: set[int]) -> bool:
         """Say, once, that we could do without the other server; whether all is ours from now on."""
@@ -193,13 +185,13 @@ class Guest:
             return False
         words = self.channel.receive()
         if _OFF in words:  # the other server is stopped, and so are we, as the guest that we are
-            arbiter.poll.unregister(self.channel)
+            arbiter.poll.forget(self.channel)
             self.channel.close()
             arbiter.feed(ev.Stop("the server before this one is stopping"))
             return False
         if _YOURS not in words and self.channel.is_open:
             return False
-        arbiter.poll.unregister(self.channel)
+        arbiter.poll.forget(self.channel)
         self.channel.close()
         arbiter.host.own()
         arbiter.logs.info(f"taken over from the server with pid {self._pid}")

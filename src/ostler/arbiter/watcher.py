@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from typing import TYPE_CHECKING
 
 from ostler.logs import printable
@@ -35,7 +34,7 @@ class Watcher:
             return
         theirs.close()
         self.channel = ours
-        arbiter.poll.register(ours, select.POLLIN)
+        arbiter.poll.register(ours)
 
     def hear(self, ready: set[int]) -> None:
         """Have the workers start anew when it says that a file has changed."""
@@ -53,6 +52,6 @@ class Watcher:
     def end(self) -> None:
         """Let go of it: it ends then."""
         if self.channel is not None:
-            self._arbiter.poll.unregister(self.channel)
+            self._arbiter.poll.forget(self.channel)
             self.channel.close()
             self.channel = None

@@ -13,6 +13,7 @@ from ostler.cli.stacks import stacks
 from ostler.config.names import closest, did_you_mean
 from ostler.control.client import ask
 from ostler.errors import ConfigError
+from ostler.proc.memory import megabytes
 
 __all__ = ["USAGE", "ctl"]
 
@@ -106,7 +107,7 @@ def _table(status: dict[str, Any]) -> str:
     )
     rows = [[title for title, _ in _COLUMNS]]
     for worker in status["workers"]:
-        shown = {**worker, "age": _span(worker["age"]), "rss": f"{worker['rss'] / 1048576:.0f}M"}
+        shown = {**worker, "age": _span(worker["age"]), "rss": megabytes(worker["rss"])}
         rows.append([str(shown[key]) for _, key in _COLUMNS])
     widths = [max(len(row[at]) for row in rows) for at in range(len(_COLUMNS))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -13,6 +13,7 @@ from ostler.config.units import Duration, Mode, Size, digits
 __all__ = [
     "AutoOr",
     "Choice",
+    "Gathered",
     "Kind",
     "Many",
     "Maybe",
@@ -301,7 +302,24 @@ class Switch(Choice[str]):
         return text.strip().lower() in self.words
 
 
-class Pairs(Kind[tuple[tuple[str, str], ...]]):
+class Gathered(Kind[tuple[T, ...]]):
+    """Base of kinds that hold several values whose texts may have commas: given twice, they become a list."""
+
+    __slots__ = ()
+
+    @property
+    def off(self) -> str:
+        return "none"
+
+    @property
+    def is_repeatable(self) -> bool:
+        return True
+
+    def join(self, earlier: object, later: object) -> object:
+        return [*(earlier if isinstance(earlier, list) else [earlier]), later]
+
+
+class Pairs(Gathered[tuple[str, str]]):
     """Names with values: NAME=VALUE, a list of these, or a table."""
 
     __slots__ = ()
@@ -334,17 +352,6 @@ class Pairs(Kind[tuple[tuple[str, str], ...]]):
 
     def show(self, value: tuple[tuple[str, str], ...]) -> str:
         return ",".join(f"{name}={text}" for name, text in value) or "none"
-
-    @property
-    def off(self) -> str:
-        return "none"
-
-    @property
-    def is_repeatable(self) -> bool:
-        return True
-
-    def join(self, earlier: object, later: object) -> object:
-        return [*(earlier if isinstance(earlier, list) else [earlier]), later]
 
 
 def quote(value: object) -> str:

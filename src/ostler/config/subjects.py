@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ostler.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress, parse_address
 from ostler.config.hook_source import NAMES, HookSource
-from ostler.config.kinds import Kind, Text, quote
+from ostler.config.kinds import Gathered, Kind, Text, quote
 from ostler.config.mounts import Mount
 
 __all__ = [
@@ -103,7 +103,7 @@ class LogFormat(Text):
         return atom in self.ATOMS
 
 
-class Apps(Kind[tuple[Mount, ...]]):
+class Apps(Gathered[Mount]):
     """The applications of one server: a text for each, or tables with target, path and protocols."""
 
     __slots__ = ()
@@ -149,17 +149,6 @@ class Apps(Kind[tuple[Mount, ...]]):
         if len(value) > 1:
             return "[" + ", ".join(f'"{mount}"' for mount in value) + "]"
         return str(value[0]) if value else "none"
-
-    @property
-    def off(self) -> str:
-        return "none"
-
-    @property
-    def is_repeatable(self) -> bool:
-        return True
-
-    def join(self, earlier: object, later: object) -> object:
-        return [*(earlier if isinstance(earlier, list) else [earlier]), later]
 
 
 class Trusted(Text):

@@ -20,6 +20,7 @@ from ostler.control.paths import candidates, chosen_name, own_name, shown
 from ostler.errors import BindError
 from ostler.logs import Logs
 from ostler.proc.owners import unix_owner
+from ostler.proc.poll import Poll
 
 __all__ = ["Client", "ControlServer", "Question"]
 
@@ -63,7 +64,7 @@ class ControlServer:
         self._clients: dict[int, Client] = {}
         self._look_at = 0.0  # when to look whether the file is there still
 
-    def open(self, poll: select.poll) -> None:
+    def open(self, poll: Poll) -> None:
         """Listen. A name that another server has is a BindError; whatever else is in the way is a warning."""
         self._poll = poll
         if self._option is None:
@@ -118,7 +119,7 @@ class ControlServer:
         said = {"ok": False, "error": answer} if is_error else {"ok": True, "answer": answer}
         client.answer = memoryview(json.dumps(said).encode() + b"\n")
         client.due = time.monotonic() + PATIENCE
-        self._poll.modify(client.sock, select.POLLOUT)
+        self._poll.register(client.sock, select.POLLOUT)
 
     def wait(self, client: Client) -> None:
         """The answer takes as long as it takes; a client that does not wait for it is noticed."""
@@ -184,7 +185,7 @@ class ControlServer:
         self._socket = sock
         self._inode = None if self._is_abstract else _inode(self._path)
         self._look_at = time.monotonic() + _LOOK_EVERY
-        self._poll.register(sock, select.POLLIN)
+        self._poll.register(sock)
 
     def _bind(self, sock: socket.socket) -> None:
         try:
@@ -203,7 +204,7 @@ class ControlServer:
 
     def _forget_socket(self) -> None:
         if self._socket is not None:
-            self._poll.unregister(self._socket)
+            self._poll.forget(self._socket)
             self._socket.close()
             self._socket = None
 
@@ -218,7 +219,7 @@ class ControlServer:
             sock.close()
             return
         self._clients[sock.fileno()] = Client(sock)
-        self._poll.register(sock, select.POLLIN)
+        self._poll.register(sock)
 
     def _read_or_write(self, client: Client) -> Question | None:
         try:
@@ -239,7 +240,7 @@ class ControlServer:
             return None
         if not end:
             return None
-        self._poll.modify(client.sock, 0)
+        self._poll.register(client.sock, 0)
         words = _words(line)
         if words is None:
             self.answer(client, 'not a question: {"ask": ["status"]} is one', is_error=True)
@@ -248,7 +249,7 @@ class ControlServer:
 
     def _drop(self, client: Client) -> None:
         del self._clients[client.sock.fileno()]
-        self._poll.unregister(client.sock)
+        self._poll.forget(client.sock)
         client.sock.close()
 
 

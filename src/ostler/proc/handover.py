@@ -7,11 +7,12 @@ says "ready" when it serves; what the other end then does is its own business. T
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from ostler.errors import OstlerError
 from ostler.proc.channel import Channel
+from ostler.proc.fork import fork
 
 __all__ = ["Inheritance", "inherit", "start"]
 
@@ -34,48 +35,36 @@ def start(
     sockets: Sequence[Mapping[str, Any]],
     size: int,
     prepare: Callable[[], None],
+    held: Collection[int],
 ) -> tuple[int, Channel]:
     """Run `command` as our successor; returns its pid and our end of the line. OSError when it cannot be forked.
 
     `sockets`: what is known of each, its descriptor as "fd"; `size`: how many workers there are. `prepare` runs in the
-    child, before the exec.
+    child, before the exec; `held`: see `fork`.
     """
     ours, theirs = Channel.pair()
+
+    def become() -> int:
+        """What goes wrong is told on the line."""
+        import json  # half a megabyte, for those alone who upgrade
+
+        try:
+            for fd in (theirs.fileno(), *(each["fd"] for each in sockets)):
+                os.set_inheritable(fd, True)
+            passed = {"line": theirs.fileno(), "pid": os.getppid(), "size": size, "sockets": list(sockets)}
+            os.chdir(directory)
+            os.execvpe(command[0], list(command), {**environ, _VARIABLE: json.dumps(passed)})
+        except OSError as error:
+            theirs.send(f"failed {command[0]}: {error.strerror}")
+        return 1
+
     try:
-        pid = os.fork()
-        if pid == 0:
-            _become(command, directory, environ, sockets, size, theirs, prepare)
+        return fork(prepare, become, held), ours
     except OSError:
         ours.close()
         raise
     finally:
         theirs.close()
-    return pid, ours
-
-
-def _become(
-    command: Sequence[str],
-    directory: str,
-    environ: Mapping[str, str],
-    sockets: Sequence[Mapping[str, Any]],
-    size: int,
-    theirs: Channel,
-    prepare: Callable[[], None],
-) -> None:
-    """In the child: never returns. What goes wrong is told on the line."""
-    import json  # half a megabyte, for those alone who upgrade
-
-    try:
-        prepare()
-        for fd in (theirs.fileno(), *(each["fd"] for each in sockets)):
-            os.set_inheritable(fd, True)
-        passed = {"line": theirs.fileno(), "pid": os.getppid(), "size": size, "sockets": list(sockets)}
-        os.chdir(directory)
-        os.execvpe(command[0], list(command), {**environ, _VARIABLE: json.dumps(passed)})
-    except BaseException as error:  # nothing of the parent's may run here
-        theirs.send(f"failed {command[0]}: {getattr(error, 'strerror', None) or error}")
-    finally:
-        os._exit(1)
 
 
 def inherit(environ: MutableMapping[str, str]) -> Inheritance | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["pss", "rss"]
+__all__ = ["megabytes", "pss", "rss"]
 
 
 def rss(pid: int | str = "self") -> int:
@@ -26,3 +26,8 @@ def pss(pid: int | str = "self") -> int:
     except (OSError, IndexError, ValueError):
         pass
     return 0
+
+
+def megabytes(size: int) -> str:
+    """For people: "64M"."""
+    return f"{size / 1048576:.0f}M"

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ostler.errors import AppLoadError, BootError
 from ostler.proc import identity
+from ostler.proc.channel import Channel
+from ostler.proc.daemon import let_go
+from ostler.proc.fork import leave
 from ostler.worker import greenlets, loading
 from ostler.worker.failed_app import explain
 
@@ -16,7 +19,29 @@ if TYPE_CHECKING:
     from ostler.logs import Logs
     from ostler.worker.interfaces import Mounted
 
-__all__ = ["become_user", "load"]
+__all__ = ["become_user", "end_with_arbiter", "leave_terminal", "load", "report"]
+
+
+def end_with_arbiter(channel: Channel) -> None:
+    """While nobody polls, the app is imported for example: have the kernel end us when the arbiter dies."""
+    channel.die_with_peer(True)
+    channel.receive()
+    if not channel.is_open:  # it died before we asked
+        leave(0)
+
+
+def report(channel: Channel, error: AppLoadError | BootError) -> int:
+    """Tell the arbiter why there is no app; returns the exit code."""
+    what = "app" if isinstance(error, AppLoadError) else "boot"
+    channel.die_with_peer(False)
+    channel.send(f"failed {what}\n{error.message}\n{error.detail}".rstrip("\n"))
+    return error.exit_code
+
+
+def leave_terminal(config: Config) -> None:
+    """A daemon that is about to serve has no terminal any more."""
+    if config.daemon == "on" and config.capture_output == "off":
+        let_go()
 
 
 def become_user(config: Config) -> None:

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 from ostler.errors import AppLoadError, BootError
 from ostler.proc.channel import Channel
-from ostler.proc.daemon import let_go
 from ostler.proc.dump import Dump
 from ostler.proc.fork import flush, leave
 from ostler.worker import greenlets, relay
-from ostler.worker.boot import become_user, load
+from ostler.worker.boot import become_user, end_with_arbiter, leave_terminal, load, report
 
 if TYPE_CHECKING:
     from ostler.config import Config
@@ -59,22 +58,15 @@ class Template:
         signal.signal(signal.SIGUSR1, self._on_signal)
         for number in _IGNORED:
             signal.signal(number, lambda number, frame: None)
-        self._channel.die_with_peer(True)
-        self._channel.receive()
-        if not self._channel.is_open:
-            leave(0)
+        end_with_arbiter(self._channel)
         try:
             become_user(self._config)
             self._apps = load(self._config, self._logs)
         except (AppLoadError, BootError) as error:
-            what = "app" if isinstance(error, AppLoadError) else "boot"
-            self._channel.die_with_peer(False)
-            self._channel.send(f"failed {what}\n{error.message}\n{error.detail}".rstrip("\n"))
-            return error.exit_code
+            return report(self._channel, error)
         self._settle()
         self._channel.die_with_peer(False)
-        if self._config.daemon == "on" and self._config.capture_output == "off":
-            let_go()
+        leave_terminal(self._config)
         self._channel.send("ready")
         self._serve()
         return leave(0)  # what the app has started or registered is the workers' to end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ostler.proc.memory import pss, rss
+from ostler.proc.memory import megabytes, pss, rss
 
 if TYPE_CHECKING:
     from ostler.config import Config
@@ -43,13 +43,10 @@ class Wear:
         if self._lifetime and now - self._since >= self._lifetime:
             return f"it has served for {now - self._since:.0f}s (max_lifetime)"
         if self._max_rss and (size := rss()) > self._max_rss:
-            return f"it has {_mb(size)} of memory (max_rss {_mb(self._max_rss)})"
+            return f"it has {megabytes(size)} of memory (max_rss {megabytes(self._max_rss)})"
         if self._max_pss and now >= self._next_pss:
             self._next_pss = now + _PSS_EVERY
             if (size := pss()) > self._max_pss:
-                return f"it has {_mb(size)} of memory, with its part of what is shared (max_pss {_mb(self._max_pss)})"
+                shared = "with its part of what is shared"
+                return f"it has {megabytes(size)} of memory, {shared} (max_pss {megabytes(self._max_pss)})"
         return None
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1048576:.0f}M"

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ostler.errors import AppLoadError, BootError
 from ostler.proc.channel import Channel
-from ostler.proc.daemon import let_go
 from ostler.proc.fork import finish, leave
 from ostler.proc.signals import STACKS, SignalQueue
 from ostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from ostler.worker import greenlets
-from ostler.worker.boot import become_user, load
+from ostler.worker.boot import become_user, end_with_arbiter, leave_terminal, load, report
 from ostler.worker.interfaces import Mounted
 from ostler.worker.raw_socket import RawSocket
 from ostler.worker.relay import Relay, error_sink
@@ -111,7 +110,7 @@ class Worker:
             self._start_loop(apps)
             self._start()
         except (AppLoadError, BootError) as error:
-            return self._report(error)
+            return report(self._channel, error)
         self._watchdog = Watchdog(self._config, self._core, self._logs, self._listeners, self._retire, self._stack_of)
         self._wear = Wear(self._config, time.monotonic())  # it begins to serve now
         self._announce()
@@ -129,10 +128,7 @@ class Worker:
         for number in _IGNORED:
             signal.signal(number, lambda number, frame: None)
         signal.signal(signal.SIGUSR1, lambda number, frame: self._logs.reopen())
-        self._channel.die_with_peer(True)
-        self._channel.receive()
-        if not self._channel.is_open:  # it died before we asked
-            leave(0)
+        end_with_arbiter(self._channel)
 
     def _with_hooks(self, apps: list[Mounted]) -> list[Mounted]:
         """The applications as they are called: with the request hooks around them, where there are any."""
@@ -153,8 +149,8 @@ class Worker:
         self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, STACKS, *_IGNORED))
 
     def _open_core(self, apps: list[Mounted]) -> Core:
-        self._start_relays()
         try:
+            self._start_relays()
             from ostler.native import Core
 
             return Core(
@@ -247,18 +243,11 @@ class Worker:
             self._leaving.append(threading.current_thread())
             self._core.call_attention()
 
-    def _report(self, error: AppLoadError | BootError) -> int:
-        what = "app" if isinstance(error, AppLoadError) else "boot"
-        self._channel.die_with_peer(False)
-        self._channel.send(f"failed {what}\n{error.message}\n{error.detail}".rstrip("\n"))
-        return error.exit_code
-
     def _announce(self) -> None:
         self._dump.register()
         self._channel.die_with_peer(False)
         self._board.set_state(self._slot, READY)
-        if self._config.daemon == "on" and self._config.capture_output == "off":
-            let_go()
+        leave_terminal(self._config)
         self._channel.send("ready")
 
     # --- Life ---

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 import time
@@ -21,6 +20,7 @@ from ostler.logs import DEBUG, Logs
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
 from ostler.proc.fork import fork
+from ostler.proc.poll import Poll
 from ostler.stats.scoreboard import READY, STOPPED, Scoreboard
 
 Work = Callable[["World", int, Channel, Dump], int]
@@ -150,7 +150,7 @@ def test_stacks_of_many_workers_share_the_time(monkeypatch: pytest.MonkeyPatch, 
 
     logs = Logs(str(tmp_path / "log"))
     board = Scoreboard(8)
-    processes = module.Processes(board, logs, select.poll())
+    processes = module.Processes(board, logs, Poll())
     monkeypatch.setattr(module, "threads_of", lambda pid: [])
     processes.begin_turn()
     for pid in range(6):

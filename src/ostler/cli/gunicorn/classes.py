@@ -60,21 +60,15 @@ CLASSES: dict[str, WorkerClass] = {
     "geventwebsocket.gunicorn.workers.GeventWebSocketWorker": _WEBSOCKET,
     "sanic.worker.GunicornWorker": _SANIC,
 }
+_TORNADO = "Tornado applications are neither WSGI nor ASGI: run them by themselves, behind the same proxy"
+_AIOHTTP = "aiohttp applications are neither WSGI nor ASGI: run them by themselves (web.run_app)"
 REFUSED = {
-    "tornado": "Tornado applications are neither WSGI nor ASGI: run them by themselves, behind the same proxy",
-    "gunicorn.workers.gtornado.TornadoWorker": (
-        "Tornado applications are neither WSGI nor ASGI: run them by themselves, behind the same proxy"
-    ),
-    "aiohttp.GunicornWebWorker": "aiohttp applications are neither WSGI nor ASGI: run them by themselves (web.run_app)",
-    "aiohttp.GunicornUVLoopWebWorker": (
-        "aiohttp applications are neither WSGI nor ASGI: run them by themselves (web.run_app)"
-    ),
-    "aiohttp.worker.GunicornWebWorker": (
-        "aiohttp applications are neither WSGI nor ASGI: run them by themselves (web.run_app)"
-    ),
-    "aiohttp.worker.GunicornUVLoopWebWorker": (
-        "aiohttp applications are neither WSGI nor ASGI: run them by themselves (web.run_app)"
-    ),
+    "tornado": _TORNADO,
+    "gunicorn.workers.gtornado.TornadoWorker": _TORNADO,
+    "aiohttp.GunicornWebWorker": _AIOHTTP,
+    "aiohttp.GunicornUVLoopWebWorker": _AIOHTTP,
+    "aiohttp.worker.GunicornWebWorker": _AIOHTTP,
+    "aiohttp.worker.GunicornUVLoopWebWorker": _AIOHTTP,
 }
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ostler.config.hook_source import NAMES as HOOKS
-from ostler.errors import ConfigError
 
 __all__ = ["BY_FLAG", "BY_NAME", "SETTINGS", "Setting", "is_on"]
 
@@ -405,10 +404,3 @@ SETTINGS: tuple[Setting, ...] = (
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 BY_FLAG = {flag: setting for setting in SETTINGS for flag in setting.flags}
-
-
-def find(name: str) -> Setting:
-    """The setting of that name; ConfigError when gunicorn has none."""
-    if name not in BY_NAME:
-        raise ConfigError(f'gunicorn has no setting "{name}"')
-    return BY_NAME[name]
