@@ -19,6 +19,7 @@ import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from bench.adapters import Place
@@ -262,23 +263,28 @@ def limit(place: Place, seconds: float) -> list[str]:
     return lines
 
 
-def memory(place: Place) -> list[str]:
+def memory(place: Place, rounds: int) -> list[str]:
     """Memory after traffic."""
     lines = [
         "# Memory of a Django project with 4 workers",
         "",
-        "PSS after 8 s of requests on 32 connections; the arbiter's alone beside it.",
+        f"PSS after 8 s of requests on 32 connections, the arbiter's alone beside it; medians of {rounds} rounds.",
         "",
         "| server | MB, all | ostler, this = 1 | MB, arbiter |",
         "| --- | ---: | ---: | ---: |",
     ]
-    ours = 0
-    for name, command in MEMORY.items():
-        port = _free_port()
-        found, arbiter = _memory(place, command(place, port), port)
-        ours = ours or found.pss
-        lines.append(f"| {name} | {found.pss / MEGABYTE:.0f} | {ours / found.pss:.2f}× | {arbiter / MEGABYTE:.1f} |")
-        say(lines[-1])
+    found: dict[str, list[tuple[int, int]]] = {name: [] for name in MEMORY}
+    for turn in range(rounds):
+        names = list(MEMORY)
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            port = _free_port()
+            tree, arbiter = _memory(place, MEMORY[name](place, port), port)
+            found[name].append((tree.pss, arbiter))
+            say(f"{name}: {tree.pss / MEGABYTE:.0f} MB, arbiter {arbiter / MEGABYTE:.1f} MB")
+    ours = median(pss for pss, _ in next(iter(found.values())))
+    for name, sizes in found.items():
+        pss, arbiter = median(each[0] for each in sizes), median(each[1] for each in sizes)
+        lines.append(f"| {name} | {pss / MEGABYTE:.0f} | {ours / pss:.2f}× | {arbiter / MEGABYTE:.1f} |")
     return lines
 
 
@@ -288,13 +294,14 @@ def main() -> int:
     parser.add_argument("tables", nargs="*", default=["reloads", "limit", "memory"])
     parser.add_argument("--reloads", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=45.0, help="with the limit of 1000 requests")
+    parser.add_argument("--rounds", type=int, default=3, help="of the memory table")
     parser.add_argument("--no-build", action="store_true")
     options = parser.parse_args()
     place = prepare(build=not options.no_build, ostler=())
     make: dict[str, Callable[[], list[str]]] = {
         "reloads": lambda: reloads(place, options.reloads),
         "limit": lambda: limit(place, options.seconds),
-        "memory": lambda: memory(place),
+        "memory": lambda: memory(place, options.rounds),
     }
     for name in options.tables:
         path = ROOT / "bench" / "results" / f"0.1.0-lifecycle-{name}.md"
