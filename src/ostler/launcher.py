@@ -23,6 +23,7 @@ from ostler.logs import Logs, counted, ensure_standard_streams
 from ostler.proc import identity
 from ostler.proc.daemon import detach
 from ostler.proc.handover import inherit, start
+from ostler.proc.inboxes import Inboxes
 from ostler.proc.limits import raise_open_files
 from ostler.proc.machine import memory_limit, processors
 from ostler.proc.notify import Notifier
@@ -49,6 +50,8 @@ _HANDSHAKES = 0.1
 # and SIGTTIN may ask for more. A slot that nobody uses takes no memory.
 _ROOM = 4
 _LEAST_ROOM = 128
+# So many workers more than twice those that are planned can have connections handed to them: `ostler ctl scale`.
+_INBOXES = 6
 # Of the control group's memory, what a fleet that sizes itself may have: files that are read want some as well.
 _OF_LIMIT = 0.9
 # What is settled when the server starts.
@@ -108,6 +111,7 @@ class _Service:
         self._logs = logs
         self._most = 0  # workers that there is room for; 0: not settled yet
         self._board: Scoreboard | None = None  # from the first plan on
+        self._inboxes = Inboxes(0)
         self._last_hooks: Hooks | None = None  # who knows the workers, and what was told already
         self._last_metrics: Statsd | None = None
         self._open: Sequence[Listener] = ()
@@ -131,6 +135,7 @@ class _Service:
         fleet = Fleet(plan.size, plan.timing, max(_ROOM * plan.size, _LEAST_ROOM, at_most))
         board = self._board = Scoreboard(fleet.slots)
         self._most = fleet.most
+        self._inboxes = Inboxes(min(fleet.slots, 2 * max(plan.size, at_most // 2) + _INBOXES))
         notifier = Notifier(os.environ)
 
         def own() -> None:
@@ -153,6 +158,7 @@ class _Service:
             succeed=succeed,
             before=before,
             own=own,
+            inboxes=self._inboxes,
         )
         return Arbiter(fleet, plan, board, self._logs, host._replace(serves=serves) if serves else host).run()
 
@@ -193,7 +199,16 @@ class _Service:
             self._settle(config, opened)
             _name(config, f"worker {slot}")
             return Worker(
-                config, opened, self._on_board(), slot, channel, dump, self._logs, self._app, hooks=hooks
+                config,
+                opened,
+                self._on_board(),
+                slot,
+                channel,
+                dump,
+                self._logs,
+                self._app,
+                hooks=hooks,
+                inboxes=self._inboxes.descriptors,
             ).run()
 
         def work_preloaded(slot: int, age: int, channel: Channel, dump: Dump, apps: list[Mounted]) -> int:
@@ -201,7 +216,10 @@ class _Service:
 
             _name(config, f"worker {slot}")
             board, logs = self._on_board(), self._logs
-            return Worker(config, opened, board, slot, channel, dump, logs, apps=apps, hooks=hooks, age=age).run()
+            inboxes = self._inboxes.descriptors
+            return Worker(
+                config, opened, board, slot, channel, dump, logs, apps=apps, hooks=hooks, age=age, inboxes=inboxes
+            ).run()
 
         def template(channel: Channel) -> int:
             from ostler.worker.template import Template

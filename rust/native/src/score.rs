@@ -16,6 +16,8 @@ const PATH: usize = 96;
 pub const HEADER_SIZE: usize = 64;
 /// Where the header says that the server is about to stop.
 const LEAVING_AT: usize = 20;
+/// Where the header says how many slots have been used: nobody looks at those behind, whose memory was never touched.
+const USED_AT: usize = 28;
 /// Where the header counts workers that were followed by another one, by reason: see core/metrics.rs.
 const RESTARTS_AT: usize = 32;
 pub const RESTARTS: usize = 4;
@@ -54,15 +56,41 @@ pub struct Slot {
     pub queued: AtomicU32,
     pub threads: AtomicU32,
     pub threads_busy: AtomicU32,
-    reserved: [AtomicU32; 7],
+    /// Whether siblings may hand connections over: `SHUT`, `OPEN`, or `DEAF`.
+    pub taking: AtomicU32,
+    /// Requests served lately, in `UNIT`s, as they were at `lately_ms`: see `lately`.
+    lately: AtomicU32,
+    lately_ms: AtomicU32,
+    /// Which listeners the worker has: connections stay among those that have the same.
+    pub family: AtomicU32,
+    /// Connections that were handed over and have not been taken yet. Written by the siblings.
+    pub promised: AtomicU32,
+    /// Connections handed over to siblings.
+    pub given: AtomicU64,
     latency: [AtomicU64; LATENCY_BUCKETS],
+    queue_latency: [AtomicU64; LATENCY_BUCKETS],
+    /// Connections taken from siblings.
+    pub taken: AtomicU64,
+    reserved: [AtomicU64; 7],
     records: [Record; RECORDS],
 }
 
 /// `state` of a worker that finishes what it has and takes nothing new.
 pub const DRAINING: u32 = 3;
 
-const _: () = assert!(size_of::<Record>() == 128 && size_of::<Slot>() == 704 + RECORDS * 128);
+/// `taking`: nothing is taken; connections are; one was not taken for a while, so the worker is left alone until it comes by.
+pub const SHUT: u32 = 0;
+pub const OPEN: u32 = 1;
+pub const DEAF: u32 = 2;
+
+/// One request in `lately`.
+const UNIT: u32 = 1024;
+/// What is counted as lately loses half within so many milliseconds, as a shift.
+const HALF: u32 = 11;
+/// The least time between two decays that are written (ms): shorter ones would be rounded away.
+const DECAY: u32 = 64;
+
+const _: () = assert!(size_of::<Record>() == 128 && size_of::<Slot>() == 1280 + RECORDS * 128);
 
 /// Adds to a counter that only this worker writes, under the core's lock.
 pub fn add(counter: &AtomicU64, amount: u64) {
@@ -85,7 +113,52 @@ pub fn bucket(nanoseconds: u64) -> usize {
     (2 * exponent + half).min(LATENCY_BUCKETS - 1)
 }
 
+/// What is left of `value` after so many milliseconds.
+fn decayed(value: u32, ms: u32) -> u32 {
+    let rest = value.checked_shr(ms >> HALF).unwrap_or(0);
+    let part = ms & ((1 << HALF) - 1);
+    rest - ((u64::from(rest) * u64::from(part)) >> (HALF + 1)) as u32
+}
+
+fn milliseconds(now: u64) -> u32 {
+    (now / 1_000_000) as u32
+}
+
 impl Slot {
+    /// Requests served lately, in 1024ths: each counts half after two seconds.
+    pub fn lately(&self, now: u64) -> u32 {
+        let age = milliseconds(now).wrapping_sub(self.lately_ms.load(Relaxed));
+        decayed(self.lately.load(Relaxed), if age > i32::MAX as u32 { 0 } else { age })
+    }
+
+    /// Begins with so much of it: as if it had been here.
+    pub fn begin_with(&self, lately: u32, now: u64) {
+        self.lately.store(lately, Relaxed);
+        self.lately_ms.store(milliseconds(now), Relaxed);
+    }
+
+    /// Counts one more as served lately.
+    pub fn serves(&self, now: u64) {
+        let (ms, mut lately) = (milliseconds(now), self.lately.load(Relaxed));
+        let age = ms.wrapping_sub(self.lately_ms.load(Relaxed));
+        if age >= DECAY {
+            lately = decayed(lately, age);
+            self.lately_ms.store(ms, Relaxed);
+        }
+        self.lately.store(lately.saturating_add(UNIT), Relaxed);
+    }
+
+    /// Counts how long a request has waited for its thread.
+    pub fn queued_for(&self, duration: u64) {
+        add(&self.queue_ns, duration);
+        add(&self.queue_latency[bucket(duration)], 1);
+    }
+
+    /// The histogram of waits.
+    pub fn queue_latency(&self) -> [u64; LATENCY_BUCKETS] {
+        std::array::from_fn(|bucket| self.queue_latency[bucket].load(Relaxed))
+    }
+
     /// Counts one finished request.
     pub fn finished(&self, status: u16, duration: u64) {
         add(&self.requests, 1);
@@ -192,15 +265,23 @@ pub fn layout() -> Vec<(&'static str, usize, usize)> {
         field!("queued", queued),
         field!("threads", threads),
         field!("threads_busy", threads_busy),
+        field!("taking", taking),
+        field!("lately", lately),
+        field!("lately_ms", lately_ms),
+        field!("family", family),
+        field!("promised", promised),
+        field!("given", given),
         field!("latency", latency),
+        field!("queue_latency", queue_latency),
+        field!("taken", taken),
         field!("records", records),
     ];
     fields.push(("slot_size", 0, size_of::<Slot>()));
     fields
 }
 
-/// The worker's own slot inside the shared mapping, the mapping itself, and how many slots it has.
-pub struct Score(*const Slot, *const u8, usize);
+/// The worker's own slot inside the shared mapping, the mapping itself, how many slots it has, and the slot's number.
+pub struct Score(*const Slot, *const u8, usize, usize);
 
 // SAFETY: the slot lives in a mapping that stays for the life of the process and holds only atomics.
 unsafe impl Send for Score {}
@@ -220,6 +301,7 @@ impl Score {
                 base.add(offset).cast(),
                 base,
                 (length - HEADER_SIZE) / size_of::<Slot>(),
+                index,
             )
         })
     }
@@ -237,10 +319,31 @@ impl Score {
         std::array::from_fn(|reason| counters[reason].load(Relaxed))
     }
 
-    /// The slots of all workers.
+    /// The number of the worker's own slot.
+    pub fn number(&self) -> usize {
+        self.3
+    }
+
+    fn used(&self) -> &AtomicU32 {
+        // SAFETY: see `in_mapping`: the header is valid for the life of the process, and 4-byte aligned there.
+        unsafe { &*self.1.add(USED_AT).cast::<AtomicU32>() }
+    }
+
+    /// Says that this slot is in use.
+    pub fn use_it(&self) {
+        self.used().fetch_max(self.3 as u32 + 1, Relaxed);
+    }
+
+    /// The slots of all workers, as far as they have been used.
     pub fn all(&self) -> impl Iterator<Item = &Slot> {
+        let used = (self.used().load(Relaxed) as usize).max(self.3 + 1);
+        (0..used.min(self.2)).filter_map(|index| self.slot(index))
+    }
+
+    /// The slot of that number.
+    pub fn slot(&self, index: usize) -> Option<&Slot> {
         // SAFETY: `in_mapping` has counted as many slots behind the header as the mapping holds.
-        (0..self.2).map(|index| unsafe { &*self.1.add(HEADER_SIZE + index * size_of::<Slot>()).cast::<Slot>() })
+        (index < self.2).then(|| unsafe { &*self.1.add(HEADER_SIZE + index * size_of::<Slot>()).cast::<Slot>() })
     }
 
     /// A scoreboard with one slot, for tests and fuzzing.
@@ -251,7 +354,7 @@ impl Score {
             .cast::<u8>()
             .cast_const();
         // SAFETY: all zeros is a valid slot; it is leaked on purpose, so it stays valid.
-        Self(unsafe { base.add(HEADER_SIZE).cast() }, base, 1)
+        Self(unsafe { base.add(HEADER_SIZE).cast() }, base, 1, 0)
     }
 }
 
@@ -277,6 +380,21 @@ mod tests {
             last = now;
         }
         assert_eq!(bucket(u64::MAX), LATENCY_BUCKETS - 1);
+    }
+
+    #[test]
+    fn what_was_served_lately_counts_half_after_two_seconds() {
+        let score = Score::private();
+        let at = |ms: u64| ms * 1_000_000;
+        score.begin_with(0, at(5));
+        for ms in 5..105 {
+            score.serves(at(ms));
+        }
+        let first = score.lately(at(105));
+        assert!((97 * UNIT..=100 * UNIT).contains(&first), "{first}");
+        let half = score.lately(at(105 + 2048));
+        assert!((48 * UNIT..=50 * UNIT).contains(&half), "{half}");
+        assert_eq!(score.lately(at(105 + 2048 * 40)), 0);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What the operator chose, in base units. Python has checked every value before it comes here.
 
-use crate::core::Mount;
+use crate::core::{Balance, Mount};
 use ostler_wire::forwarded::{Believed, Networks};
 use ostler_wire::http1::Limits;
 use ostler_wire::proxy_protocol::Versions;
 use ostler_wire::websocket::Deflate;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 /// The limits, waits and destinations of one worker.
@@ -24,6 +25,10 @@ pub struct Settings {
     pub loop_polls: bool,
     /// How many threads the interpreter runs at once: 1 where it has a lock.
     pub cpus: usize,
+    /// Who gets connections.
+    pub balance: Balance,
+    /// Of each worker that may have one, by slot: where it takes connections, and where they are put in for it.
+    pub inboxes: Vec<(RawFd, RawFd)>,
     /// Limits of the request head and body.
     pub limits: Limits,
     /// Bytes of a request body that are kept in memory; a longer one goes to a temporary file.

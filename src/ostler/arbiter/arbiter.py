@@ -35,7 +35,7 @@ from ostler.arbiter.upgrade import Guest, Upgrade
 from ostler.arbiter.watcher import Watcher
 from ostler.control.server import Client, ControlServer
 from ostler.errors import OstlerError
-from ostler.logs import Logs, printable
+from ostler.logs import Logs, counted, printable
 from ostler.proc.channel import Channel
 from ostler.proc.dump import Dump
 from ostler.proc.fork import fork
@@ -129,6 +129,8 @@ class Arbiter:
             self.upgrade.finish()
             self.control.close()
             self._signals.close()
+            if self.host.inboxes is not None and (left := self.host.inboxes.close()):
+                self.logs.warning(f"{counted(left, 'connection')} closed: no worker was left to take over")
 
     @property
     def is_changing(self) -> bool:
@@ -225,6 +227,7 @@ class Arbiter:
         word, _, text = message.partition("\n")
         if word == "ready":
             self.feed(ev.Ready(pid))
+            self._forward()
         elif word == "closed":
             self.feed(ev.Closed(pid))
         elif word == "stacks":
@@ -254,7 +257,18 @@ class Arbiter:
         if self.plan.hooks is not None:
             self.plan.hooks.ended(pid)
         self._questions.inquiries.hear(pid, "it has ended")
+        self._forward()
         self.feed(ev.Exited(pid, code))
+
+    def _forward(self) -> None:
+        """What dead workers have left in their inboxes goes to those that live."""
+        if self.host.inboxes is None:
+            return
+        living = set(self.processes.slots.values())
+        heirs = [slot for slot in living if self.board.takes(slot)]
+        moved = sum(self.host.inboxes.forward(slot, heirs) for slot in range(self.board.slots) if slot not in living)
+        if moved:
+            self.logs.info(f"others take over {counted(moved, 'connection')} that a dead worker had not taken yet")
 
     # --- Reloads ---
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ostler.arbiter.plan import Replan
 from ostler.proc.channel import Channel
 from ostler.proc.handover import Inheritance
+from ostler.proc.inboxes import Inboxes
 from ostler.proc.notify import Notifier
 
 __all__ = ["Host"]
@@ -28,3 +29,4 @@ class Host(NamedTuple):
     succeed: Callable[[Callable[[], None]], tuple[int, Channel]] | None = None
     before: Inheritance | None = None  # the server that we take over from
     own: Callable[[], None] = _nothing  # called when we have taken over
+    inboxes: Inboxes | None = None  # through which workers hand connections to each other

@@ -90,7 +90,9 @@ class Processes:
         self._poll.forget(channel)  # the app may have children that hold the other end
         channel.close()
         self._dumps.pop(pid).close()
-        self._board.set_state(self.slots.pop(pid), STOPPED)
+        slot = self.slots.pop(pid)
+        self._board.shut(slot)
+        self._board.set_state(slot, STOPPED)
         return words
 
     def heartbeats(self) -> Mapping[int, int]:

@@ -31,10 +31,11 @@ __all__ = [
 EMPTY, BOOTING, READY, DRAINING, STOPPED = range(5)
 
 _MAGIC = 0x4F53544C45523031  # "OSTLER01"
-_VERSION = 1
+_VERSION = 2
 _HEADER = struct.Struct("<QIII")  # magic, version, slots, slot_size
 _LEAVING_AT = 20  # 1: /readyz says that the server is about to stop
 _LOG_LEVEL_AT = 24  # the level that was asked for while the server runs; 0: that of the configuration
+# 28: how many slots have been used; the native core's own
 _RESTARTS = struct.Struct("<4Q")  # workers that were followed by another one, by reason
 _RESTARTS_AT = 32
 _HEADER_SIZE = 64
@@ -42,7 +43,7 @@ _HEADER_SIZE = 64
 LATENCY_BUCKETS = 64
 RECORDS = 256
 _RECORD = struct.Struct("<IIQ16s96s")  # seq, tid, start_ns, method, path
-_RECORDS_AT = 704
+_RECORDS_AT = 1280
 _SLOT_SIZE = _RECORDS_AT + RECORDS * _RECORD.size
 
 # field -> (offset in the slot, size)
@@ -71,10 +72,18 @@ LAYOUT: dict[str, tuple[int, int]] = {
     "queued": (152, 4),
     "threads": (156, 4),
     "threads_busy": (160, 4),
+    "taking": (164, 4),  # whether siblings may hand connections over
+    "lately": (168, 4),  # requests served lately, in 1024ths, as of lately_ms: half of it is gone after two seconds
+    "lately_ms": (172, 4),
+    "family": (176, 4),  # which listeners it has
+    "promised": (180, 4),  # connections on their way to it; written by the siblings
+    "given": (184, 8),  # connections handed over to siblings
     "latency": (192, 8 * LATENCY_BUCKETS),
+    "queue_latency": (704, 8 * LATENCY_BUCKETS),
+    "taken": (1216, 8),  # connections that siblings have handed over
     "records": (_RECORDS_AT, RECORDS * _RECORD.size),
 }
-_FIELDS = struct.Struct("<II17Q5I28x64Q")
+_FIELDS = struct.Struct("<II17Q10IQ64Q64QQ")
 
 
 class Snapshot(NamedTuple):
@@ -104,7 +113,15 @@ class Snapshot(NamedTuple):
     queued: int
     threads: int
     threads_busy: int
+    taking: int
+    lately: int
+    lately_ms: int
+    family: int
+    promised: int
+    given: int
     latency: tuple[int, ...]
+    queue_latency: tuple[int, ...]
+    taken: int
 
 
 class Request(NamedTuple):
@@ -152,6 +169,16 @@ class Scoreboard:
         """Write how far the slot's worker is."""
         struct.pack_into("<I", self.mapping, self._start(slot), state)
 
+    def shut(self, slot: int) -> None:
+        """Have nobody hand connections over to the slot's worker: it has ended."""
+        offset, _ = LAYOUT["taking"]
+        struct.pack_into("<I", self.mapping, self._start(slot) + offset, 0)
+
+    def takes(self, slot: int) -> bool:
+        """Whether the slot's worker takes connections that are handed over."""
+        offset, _ = LAYOUT["taking"]
+        return bool(struct.unpack_from("<I", self.mapping, self._start(slot) + offset)[0] == 1)
+
     def beat(self, slot: int) -> None:
         """Say that the slot's worker can run Python, now."""
         offset, _ = LAYOUT["heartbeat_ns"]
@@ -166,8 +193,9 @@ class Scoreboard:
     def read(self, slot: int) -> Snapshot:
         """The slot's numbers now."""
         values = _FIELDS.unpack_from(self.mapping, self._start(slot))
-        scalars = len(Snapshot._fields) - 1
-        return Snapshot._make((*values[:scalars], values[scalars:]))
+        scalars, taken = values[: -2 * LATENCY_BUCKETS - 1], values[-1]
+        ran, waited = values[len(scalars) : -LATENCY_BUCKETS - 1], values[-LATENCY_BUCKETS - 1 : -1]
+        return Snapshot._make((*scalars, ran, waited, taken))
 
     def in_flight(self, slot: int) -> list[Request]:
         """The requests that the slot's worker runs now, the oldest first.

@@ -29,8 +29,10 @@ _SECONDS = (
 _IDLE_IN_DEVELOPMENT = 0.1
 
 
-def core_settings(config: Config, logs: Logs, apps: Sequence[Mounted]) -> dict[str, object]:
-    """What `Core` gets as its settings."""
+def core_settings(
+    config: Config, logs: Logs, apps: Sequence[Mounted], inboxes: Sequence[tuple[int, int]] = ()
+) -> dict[str, object]:
+    """What `Core` gets as its settings. `inboxes`: see `proc.inboxes`."""
     settings: dict[str, object] = {name: int(config.values[name]) for name in _SAME}
     settings.update((name, float(config.values[name])) for name in _SECONDS)
     if config.reload == "on":  # a browser must not find the old code at the end of its idle connection
@@ -42,6 +44,8 @@ def core_settings(config: Config, logs: Logs, apps: Sequence[Mounted]) -> dict[s
     settings["thread_idle"] = float(config.thread_idle) if is_auto else None
     settings["greenlets"] = config.driver == "gevent"
     settings["mounts"] = [(app.path, *app.takes, app.is_asgi) for app in apps]
+    settings["balance"] = config.balance
+    settings["inboxes"] = list(inboxes)
     settings["loop_polls"] = all(app.is_asgi for app in apps)
     if settings["loop_polls"]:
         settings["initial_threads"] = 0

@@ -71,6 +71,7 @@ class Worker:
         hooks: Hooks | None = None,
         age: int = 0,
         finish: Callable[[int], NoReturn] = finish,
+        inboxes: Sequence[tuple[int, int]] = (),
     ) -> None:
         self._config = config
         self._listeners = listeners
@@ -84,6 +85,7 @@ class Worker:
         self._relays: list[Relay] = []  # of the core's lines, where logging or syslog wants them
         self._hooks = hooks
         self._finish = finish  # what ends the process when all is done
+        self._inboxes = inboxes
         self._age = age  # its number among all workers, where hooks want to know
         self._hooked: HookedWorker | None = None  # what hooks get of us
         self._threads: set[threading.Thread] = set()
@@ -155,7 +157,7 @@ class Worker:
 
             return Core(
                 [None if app.is_asgi else app.app for app in apps],
-                core_settings(self._config, self._logs, apps),
+                core_settings(self._config, self._logs, apps, self._inboxes),
                 [(each.socket.fileno(), *each.host, each.is_unix, each.is_admin) for each in self._listeners],
                 self._board.mapping,
                 self._slot,

@@ -46,6 +46,7 @@ def test_defaults() -> None:
         "backlog": 2048,
         "unix_mode": 0o660,
         "workers": 1,
+        "balance": "even",
         "preload": "off",
         "min_workers": 1,
         "max_workers": None,

@@ -19,7 +19,8 @@ ASGI = Mounted(lambda scope, receive, send: None, True, "/api", ())
 
 KEYS = {
     "threads": int, "initial_threads": int, "thread_idle": float, "cpus": int, "greenlets": bool,
-    "workers": int, "queue_timeout": float, "slow_request": float, "request_timeout": float,
+    "workers": int, "balance": str, "inboxes": list,
+    "queue_timeout": float, "slow_request": float, "request_timeout": float,
     "health_path": type(None), "metrics_path": str, "limit_request_line": int, "limit_request_head": int,
     "limit_request_fields": int, "limit_request_body": int, "body_memory": int, "temp_dir": type(None),
     "response_buffer": int, "header_timeout": float, "body_timeout": float, "min_rate": int, "keepalive": float,

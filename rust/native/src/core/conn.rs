@@ -66,11 +66,15 @@ pub struct Conn {
     pub interest: Option<u32>,
     pub deadline: Deadline,
     pub served: u32,
+    /// How often it was handed over since its last answer.
+    pub hops: u8,
     /// A PROXY protocol header has come, or none is awaited.
     pub introduced: bool,
     pub progress: Progress,
     /// When the first byte of the request came (monotonic ns).
     pub since: u64,
+    /// When the request was read whole that came with it from a sibling (monotonic ns; 0: none did).
+    pub waits_since: u64,
     /// The request in flight is answered on the event loop.
     pub on_loop: bool,
     /// It asks for a WebSocket, and the app has not answered.
@@ -109,9 +113,11 @@ impl Conn {
             interest: None,
             deadline: Deadline::default(),
             served: 0,
+            hops: 0,
             introduced: false,
             progress: Progress::default(),
             since: 0,
+            waits_since: 0,
             on_loop: false,
             handshakes: false,
             told: false,

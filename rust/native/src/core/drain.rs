@@ -4,7 +4,7 @@ use super::conn::Phase;
 use super::reactor::PollSpace;
 use super::request::Token;
 use super::timers::tick_after;
-use super::Core;
+use super::{Core, State};
 use crate::score;
 use crate::sys;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -32,10 +32,13 @@ impl Core {
             state.draining = true;
         }
         self.stop_accepting();
+        let mut space = PollSpace::default();
+        self.shut_inbox(&mut space.scratch, now);
         for index in 0..self.listeners.len() {
             while self.accept_one(index, now) {}
         }
-        self.sweep_idle(now);
+        self.sweep_idle(&mut space, now);
+        self.look_after_promises(&mut space.scratch, now);
         self.drain_sockets(now);
         self.signal_if_drained(&self.lock());
         self.wake_all_timekeepers();
@@ -47,9 +50,9 @@ impl Core {
         self.nudge.signal();
     }
 
-    /// Reads each idle connection once: a request that is there already is served, the rest are closed, now or soon.
-    fn sweep_idle(&self, now: u64) {
-        let mut space = PollSpace::default();
+    /// Reads each idle connection once: a request that is there already is served; the others go to siblings that stay, or
+    /// are closed, now or soon.
+    fn sweep_idle(&self, space: &mut PollSpace, now: u64) {
         let mut state = self.lock();
         let idle: Vec<usize> = state
             .conns
@@ -59,19 +62,27 @@ impl Core {
             .collect();
         for index in idle {
             self.receive(&mut state, index, &mut space.scratch, now);
-            let Some(conn) = state.conns.get(index).filter(|conn| conn.phase == Phase::Idle) else {
-                continue;
-            };
-            if conn.served == 0 {
-                state.set_deadline(index, tick_after(now, FIRST_REQUEST));
-            } else if now.saturating_sub(conn.since) < self.last_idle() {
-                let due = tick_after(conn.since, self.last_idle());
-                state.set_deadline(index, due);
-            } else {
-                self.close(&mut state, index);
+            if state.conns.get(index).is_some_and(|conn| conn.phase == Phase::Idle) {
+                self.leave_idle(&mut state, index, now);
             }
         }
         self.find_runner(&mut state);
+    }
+
+    /// What becomes of an idle connection while we drain.
+    pub(super) fn leave_idle(&self, state: &mut State, index: usize, now: u64) {
+        if self.pass_on(state, index, now) {
+            return;
+        }
+        let conn = &state.conns[index];
+        if conn.served == 0 {
+            state.set_deadline(index, tick_after(now, FIRST_REQUEST));
+        } else if now.saturating_sub(conn.since) < self.last_idle() {
+            let due = tick_after(conn.since, self.last_idle());
+            state.set_deadline(index, due);
+        } else {
+            self.close(state, index);
+        }
     }
 
     /// How long a connection may be idle while we drain.

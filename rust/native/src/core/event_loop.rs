@@ -6,6 +6,7 @@
 
 use super::conn::{Conn, Phase};
 use super::exchange::Finished;
+use super::handover::Sharer;
 use super::reactor::PollSpace;
 use super::request::{Request, Token};
 use super::roles::{Run, Watched};
@@ -49,6 +50,7 @@ impl Core {
         }
         if self.settings.loop_polls {
             self.poll(space, 0);
+            self.share_out(&mut self.lock(), Sharer::Runner, sys::monotonic_ns());
         }
     }
 
@@ -63,6 +65,7 @@ impl Core {
         }
         let now = sys::monotonic_ns();
         let tid = self.loop_tid.load(Relaxed);
+        state.balancing.begin_turn(count, now);
         for mut request in state.loop_queue.drain(..count) {
             let run = Run {
                 token: request.token,
@@ -91,6 +94,9 @@ impl Core {
     pub fn end_turn(&self) {
         let mut state = self.lock();
         state.in_turn = false;
+        if self.settings.loop_polls && self.balances() {
+            state.balancing.end_turn(sys::monotonic_ns());
+        }
         if !state.loop_queue.is_empty() || !state.loop_ready.is_empty() {
             self.wake_loop(&mut state);
         }
@@ -199,10 +205,10 @@ impl Core {
         self.score.finished(done.status, duration);
         self.note_wear(&mut state);
         score::add(&self.score.bytes_out, done.bytes);
-        score::add(
-            &self.score.queue_ns,
-            request.started_ns.saturating_sub(request.queued_ns),
-        );
+        self.score
+            .queued_for(request.started_ns.saturating_sub(request.queued_ns));
+        self.score.serves(now);
+        state.balancing.ended = now;
         if done.client_gone {
             score::add(&self.score.client_gone, 1);
         }

@@ -71,15 +71,18 @@ impl Core {
     }
 
     fn count(&self, state: &mut State, thread: usize, request: &Request, done: &Finished, duration: u64, known: bool) {
+        let now = request.started_ns.saturating_add(duration);
         state.roles.end(thread, duration);
+        state.balancing.ends(duration, now);
         let score = &self.score;
+        score.serves(now);
         if !known {
             score.finished(done.status, duration);
             self.note_wear(state);
         }
         score.record(thread).end();
         score::add(&score.bytes_out, done.bytes);
-        score::add(&score.queue_ns, request.started_ns.saturating_sub(request.queued_ns));
+        score.queued_for(request.started_ns.saturating_sub(request.queued_ns));
         score::set(&score.threads_busy, state.roles.busy());
         score::set(&score.in_flight, state.roles.busy());
         if done.client_gone && !known {
@@ -114,6 +117,10 @@ impl Core {
         if !conn.leftover.is_empty() {
             return self.next_in_pipeline(state, index, now);
         }
+        if self.pass_on(state, index, now) {
+            return;
+        }
+        let conn = &mut state.conns[index];
         if conn.interest != Some(sys::READABLE) {
             self.watch(conn, index, Some(sys::READABLE));
         }
@@ -130,7 +137,7 @@ impl Core {
     }
 
     /// The next request's bytes are here already.
-    fn next_in_pipeline(&self, state: &mut State, index: usize, now: u64) {
+    pub(super) fn next_in_pipeline(&self, state: &mut State, index: usize, now: u64) {
         let mut request = state.spare_request();
         let conn = &mut state.conns[index];
         request.buffer.reserve(BUFFER.max(conn.leftover.len()));

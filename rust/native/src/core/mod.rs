@@ -4,6 +4,7 @@
 //! across a wait, a log write or Python code. A request in flight is owned by its app thread, which reads its bytes and
 //! writes to its socket without the lock; the reactor neither reads nor closes that socket meanwhile.
 
+mod balance;
 mod conn;
 mod drain;
 mod event_loop;
@@ -11,6 +12,7 @@ mod exchange;
 mod finish;
 mod flush;
 mod growth;
+mod handover;
 mod health;
 mod metrics;
 mod monitor;
@@ -29,6 +31,7 @@ mod timers;
 mod watch;
 mod websocket;
 
+pub use balance::Balance;
 pub use event_loop::{News, Turn};
 pub use exchange::{Exchange, Finished, HeadError, Owner, Room};
 pub use mounts::{spelled, Mount};
@@ -98,6 +101,7 @@ pub(crate) struct State {
     reminded_ns: u64,
     /// Connections whose requests were ended in the app's place and whose threads have not let go of them.
     abandoned: usize,
+    balancing: handover::Balancing,
     draining: bool,
     stopping: bool,
     /// Until when no connection is accepted: the process is out of descriptors (monotonic ns; 0: accepting).
@@ -138,6 +142,10 @@ pub struct Core {
     draining: AtomicBool,
     /// Pollers that are taking connections from a listener.
     accepting: AtomicUsize,
+    /// See `handover::family`.
+    family: u32,
+    /// Something that siblings were promised is to be looked after.
+    owes: AtomicBool,
     /// Spent pieces wait (a hint that saves taking the lock).
     has_spent: AtomicBool,
 }
@@ -160,6 +168,8 @@ impl Core {
         let attention = Wake::new()?;
         attention.signal(); // the first threads are wanted
         Ok(Self {
+            family: handover::family(&listeners),
+            owes: AtomicBool::new(false),
             listeners,
             errors,
             access,
@@ -184,8 +194,13 @@ impl Core {
         })
     }
 
-    /// Starts accepting.
+    /// Starts accepting, and taking connections from siblings.
     pub fn open(&self) -> io::Result<()> {
+        self.listen()?;
+        self.open_inbox()
+    }
+
+    fn listen(&self) -> io::Result<()> {
         for (index, listener) in self.listeners.iter().enumerate() {
             self.epoll.add_shared(listener.fd, reactor::LISTENER | index as u64)?;
         }
@@ -244,6 +259,7 @@ impl State {
             watched_ns: 0,
             reminded_ns: 0,
             abandoned: 0,
+            balancing: handover::Balancing::default(),
             draining: false,
             stopping: false,
             accept_after: 0,

@@ -2,11 +2,13 @@
 //! and polls when every app thread is busy. So accepting, reading, time-outs and refusals never wait for the app.
 
 use super::growth::{grow_now, grow_slowly, CROWDED_PATIENCE, PATIENCE};
+use super::handover::Sharer;
 use super::reactor::PollSpace;
 use super::roles::{Poller, STALL};
 use super::{Core, State};
 use crate::sys;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,9 +55,13 @@ impl Core {
             let now = sys::monotonic_ns();
             self.watch_requests(&mut state, now);
             self.shed(&mut state, now);
-            if self.assess(&mut state, &mut pace, now) {
-                drop(state);
+            self.share_out(&mut state, Sharer::Monitor, now);
+            let polls = self.assess(&mut state, &mut pace, now);
+            drop(state);
+            if polls {
                 self.poll_in_their_place(&mut space, &mut pace);
+            } else if self.owes.load(Relaxed) {
+                self.look_after_promises(&mut space.scratch, now);
             }
         }
     }
@@ -89,7 +95,9 @@ impl Core {
         let roles = &mut state.roles;
         roles.computing = pace.computes(now);
         roles.set_limit(self.settings.cpus, now);
-        let is_patient = roles.computing || roles.is_moving(now);
+        // A thread that computes for long leaves what comes to siblings that have nothing to do.
+        let is_moving = roles.is_moving(now);
+        let is_patient = is_moving || roles.computing && !self.has_idle_sibling();
         let patience = match is_patient {
             true if now < roles.crowded_until => CROWDED_PATIENCE,
             true => PATIENCE,
@@ -161,6 +169,7 @@ impl Core {
             }
             self.watch_requests(&mut state, now);
             self.shed(&mut state, now);
+            self.share_out(&mut state, Sharer::Monitor, now);
             state.roles.computing = pace.computes(now);
             state.roles.set_limit(self.settings.cpus, now);
             if !state.queue.is_empty() {

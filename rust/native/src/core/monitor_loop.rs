@@ -1,5 +1,6 @@
 //! The monitor where the event loop polls: it keeps the deadlines, and polls while the loop is blocked by some code.
 
+use super::handover::Sharer;
 use super::monitor::WATCH;
 use super::reactor::PollSpace;
 use super::Core;
@@ -34,6 +35,11 @@ impl Core {
             let mut state = self.lock();
             self.watch_requests(&mut state, now);
             self.shed(&mut state, now);
+            self.share_out(&mut state, Sharer::Monitor, now);
+            drop(state);
+            if self.owes.load(Relaxed) {
+                self.look_after_promises(&mut space.scratch, now);
+            }
         }
     }
 

@@ -9,11 +9,12 @@ use crate::score;
 use crate::sys::{self, Event, NoConnection, Peer};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-/// Epoll keys: a listener's number, the kick, or a connection's token (whose generation keeps below these bits).
+/// Epoll keys: a listener's number, the kick, the inbox, or a connection's token (whose generation keeps below these bits).
 pub(super) const LISTENER: u64 = 1 << 63;
 pub(super) const KICK: u64 = 1 << 62;
+pub(super) const INBOX: u64 = KICK | 1;
 /// Generations stay below the bits above.
 pub(super) const GENERATIONS: u32 = (1 << 30) - 1;
 
@@ -45,16 +46,29 @@ impl Default for PollSpace {
     }
 }
 
+/// The shorter of two waits, of which -1 has no end.
+fn sooner(one: i32, other: i32) -> i32 {
+    match (one, other) {
+        (-1, _) => other,
+        (_, -1) => one,
+        _ => one.min(other),
+    }
+}
+
 impl Core {
     /// Handles the events that are there, waiting for the first up to `most` milliseconds (-1: as long as it takes).
     /// Returns true when there may be something to run or to do: events came.
     pub fn poll(&self, space: &mut PollSpace, most: i32) -> bool {
-        let wait = if most == 0 { 0 } else { self.next_deadline(most) };
         let PollSpace {
             events,
             scratch,
             looked,
         } = space;
+        self.hear();
+        if self.owes.load(Relaxed) {
+            self.look_after_promises(scratch, sys::monotonic_ns());
+        }
+        let wait = if most == 0 { 0 } else { self.next_deadline(most) };
         let count = self.epoll.wait(events, wait);
         let now = sys::monotonic_ns();
         for event in &events[..count] {
@@ -81,11 +95,7 @@ impl Core {
             let rest = (state.accept_after.saturating_sub(now) / 1_000_000 + 1) as i32;
             wait = if wait < 0 { rest } else { wait.min(rest) };
         }
-        match (most, wait) {
-            (-1, _) => wait,
-            (_, -1) => most,
-            _ => wait.min(most),
-        }
+        sooner(sooner(most, wait), self.promise_due())
     }
 
     fn dispatch(&self, event: Event, scratch: &mut Vec<u8>, now: u64) {
@@ -94,6 +104,8 @@ impl Core {
             self.accept_some((key & !LISTENER) as usize, now);
         } else if key == KICK {
             self.kick.clear();
+        } else if key == INBOX {
+            self.take_in(scratch, now);
         } else {
             self.on_ready(Token::from_key(key), ready, scratch, now);
         }
@@ -198,7 +210,9 @@ impl Core {
     pub(super) fn accept_one(&self, listener: usize, now: u64) -> bool {
         match sys::accept(self.listeners[listener].fd) {
             Ok((socket, peer)) => {
-                self.adopt(socket, peer, listener, now);
+                if let Some(socket) = self.place(socket, peer, listener, now) {
+                    self.adopt(socket, peer, listener, now);
+                }
                 true
             }
             Err(NoConnection::Lost) => true,
@@ -213,25 +227,41 @@ impl Core {
     /// Makes a connected, non-blocking socket one of this worker's connections, as if `listener` had given it.
     pub fn adopt(&self, socket: OwnedFd, peer: Peer, listener: usize, now: u64) {
         let mut state = self.lock();
+        score::add(&self.score.accepted, 1);
+        let Some(index) = self.insert(&mut state, socket, peer, listener, now) else {
+            return;
+        };
+        state.set_deadline(index, tick_after(now, self.settings.header_timeout));
+        let conn = &mut state.conns[index];
+        conn.since = now;
+        self.watch(conn, index, Some(sys::READABLE));
+    }
+
+    /// Gives a socket its place; none: there are too many, and it is refused.
+    pub(super) fn insert(
+        &self,
+        state: &mut State,
+        socket: OwnedFd,
+        peer: Peer,
+        listener: usize,
+        now: u64,
+    ) -> Option<usize> {
         let most = self.settings.connections;
         if state.conns.len() > most + most / 8 + 64 {
-            return; // so many are being refused that another would only add to them: it is closed
+            return None; // so many are being refused that another would only add to them: it is closed
         }
         state.next_generation = (state.next_generation + 1) & GENERATIONS;
         let generation = state.next_generation;
         let index = state.conns.insert(Conn::new(socket, peer, listener as u8, generation));
-        score::add(&self.score.accepted, 1);
         score::set(&self.score.connections, state.conns.len());
         if self.settings.loop_polls && state.conns.len() == 1 {
             self.nudge.signal(); // the monitor may sleep on: the loop may have taken the event before it woke
         }
         if state.conns.len() > most {
-            return self.refuse(&mut state, index, 503, "worker_connections reached", now);
+            self.refuse(state, index, 503, "worker_connections reached", now);
+            return None;
         }
-        state.set_deadline(index, tick_after(now, self.settings.header_timeout));
-        let conn = &mut state.conns[index];
-        conn.since = now;
-        self.watch(conn, index, Some(sys::READABLE));
+        Some(index)
     }
 
     fn rest_from_accepting(&self, error: &io::Error, now: u64) {
@@ -256,7 +286,7 @@ impl Core {
         if state.accept_after != 0 && now >= state.accept_after {
             state.accept_after = 0;
             if !state.draining {
-                let _ = self.open();
+                let _ = self.listen();
             }
         }
         let mut due = std::mem::take(&mut state.due);

@@ -415,7 +415,10 @@ impl Core {
         request.fd = conn.socket.as_raw_fd();
         request.listener = usize::from(conn.listener);
         request.body = body;
-        request.queued_ns = now;
+        request.queued_ns = match std::mem::take(&mut conn.waits_since) {
+            0 => now,
+            since => since,
+        };
         if request.on_loop {
             return self.enqueue_for_loop(state, index, request, now);
         }

@@ -15,6 +15,7 @@
 //! them by number; Python starts them, because they are `threading` threads, and says so with `enter`.
 
 use super::growth::{self, Situation};
+use super::handover::Sharer;
 use super::reactor::PollSpace;
 use super::request::{Request, Token};
 use super::{Core, State};
@@ -365,7 +366,9 @@ impl Core {
             state.roles.poller = Poller::Nobody(sys::monotonic_ns());
         }
         self.poll(space, 0);
-        self.lock().queue.len()
+        let mut state = self.lock();
+        self.share_out(&mut state, Sharer::Runner, sys::monotonic_ns());
+        state.queue.len()
     }
 
     /// The hub has waited: from here on it may be busy with anything.
@@ -474,7 +477,9 @@ impl Core {
                 return;
             }
             if work {
-                state.roles.poller = Poller::Nobody(sys::monotonic_ns());
+                let now = sys::monotonic_ns();
+                self.share_out(&mut state, Sharer::Runner, now);
+                state.roles.poller = Poller::Nobody(now);
                 return;
             }
         }

@@ -128,6 +128,13 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
             .map_err(PyValueError::new_err)?,
         websocket: read_websocket(settings)?,
         cpus: setting::<usize>(settings, "cpus")?.max(1),
+        balance: match setting::<String>(settings, "balance")?.as_str() {
+            "even" => core::Balance::Even,
+            "packed" => core::Balance::Packed,
+            "random" => core::Balance::Random,
+            _ => core::Balance::Kernel,
+        },
+        inboxes: setting(settings, "inboxes")?,
         queue_timeout: nanoseconds(settings, "queue_timeout")?,
         slow_request: nanoseconds(settings, "slow_request")?,
         request_timeout: nanoseconds(settings, "request_timeout")?,

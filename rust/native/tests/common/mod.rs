@@ -7,7 +7,7 @@
 
 mod oracle;
 
-use _native::core::{Body, Core, Exchange, Finished, Mount, Next, Owner, PollSpace, Request, Shared};
+use _native::core::{Balance, Body, Core, Exchange, Finished, Mount, Next, Owner, PollSpace, Request, Shared};
 use _native::log::Pending;
 use _native::score::Score;
 use _native::settings::{Settings, WebSocketSettings};
@@ -44,6 +44,8 @@ pub fn settings(threads: usize) -> Settings {
         }],
         loop_polls: false,
         cpus: 1,
+        balance: Balance::Kernel,
+        inboxes: Vec::new(),
         queue_timeout: 0,
         slow_request: 0,
         request_timeout: 0,

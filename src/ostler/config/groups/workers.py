@@ -38,6 +38,14 @@ class Workers(Group):
         "The most when `workers` is auto. auto: as many as there are processors for this process (affinity, cgroup), "
         "and as the memory allows (`memory_budget`, or nine tenths of the cgroup's limit).",
     )
+    balance = Option(
+        Choice({name: name for name in ("even", "packed", "kernel", "random")}),
+        "even",
+        "Which worker gets a connection. even: the one with the least to do, and of equals the one that has served "
+        "least lately; a request that would wait goes to a worker that is idle, with its connection. packed: the first "
+        "that is idle, so that the others stay so. kernel: whoever it wakes, for good. random: anybody at any time, "
+        "for tests. WebSockets stay where they began.",
+    )
     preload = Option(
         Switch(),
         "off",

@@ -1,0 +1,93 @@
+"""Packet sockets through which workers hand connections to each other: a pair for each of the first slots.
+
+All workers inherit both ends of all of them, so a packet outlives the worker that it was meant for. What is in one is
+the native core's own business (rust/native/src/core/handover.rs): a descriptor, and the bytes that were read from it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+
+__all__ = ["Inboxes"]
+
+# More than the longest packet.
+_PACKET = 128 * 1024
+_ONE = struct.Struct("i")  # a descriptor
+
+
+class Inboxes:
+    """The pairs, made before the first fork and closed on exec."""
+
+    def __init__(self, count: int) -> None:
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        if sys.platform != "linux":  # packets on unix sockets are Linux's
+            return
+        try:
+            for _ in range(count):
+                self._pairs.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        except OSError:  # no descriptors for more: the workers behind take no connections from others
+            pass
+
+    @property
+    def descriptors(self) -> list[tuple[int, int]]:
+        """By slot: where its worker takes connections, and where others put them in."""
+        return [(take.fileno(), give.fileno()) for take, give in self._pairs]
+
+    def forward(self, slot: int, heirs: Sequence[int]) -> int:
+        """Move what the worker of a slot has left to those of others, in turn; returns how many packets were moved."""
+        if slot >= len(self._pairs):
+            return 0
+        able = [heir for heir in heirs if heir < len(self._pairs)]
+        moved = 0
+        while able and (packet := self._take(slot)) is not None:
+            data, sockets = packet
+            try:
+                give = self._pairs[able[moved % len(able)]][1]
+                _send(give, data, sockets)
+                moved += 1
+            except OSError:  # it has no room: a worker that takes nothing
+                self._put_back(slot, data, sockets)
+                break
+            finally:
+                for fd in sockets:
+                    os.close(fd)
+        return moved
+
+    def close(self) -> int:
+        """Close all of them; returns how many packets were left, whose connections end with them."""
+        left = 0
+        for slot in range(len(self._pairs)):
+            while (packet := self._take(slot)) is not None:
+                left += 1
+                for fd in packet[1]:
+                    os.close(fd)
+        for pair in self._pairs:
+            for end in pair:
+                end.close()
+        self._pairs.clear()
+        return left
+
+    def _take(self, slot: int) -> tuple[bytes, list[int]] | None:
+        room = socket.CMSG_SPACE(_ONE.size)
+        flags = socket.MSG_DONTWAIT | getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+        try:  # socket.recv_fds() forgets its flags
+            data, control, _, _ = self._pairs[slot][0].recvmsg(_PACKET, room, flags)
+        except OSError:  # nothing is there
+            return None
+        sockets = [_ONE.unpack_from(piece)[0] for _, kind, piece in control if kind == socket.SCM_RIGHTS]
+        return (data, sockets) if data else None
+
+    def _put_back(self, slot: int, data: bytes, sockets: list[int]) -> None:
+        try:
+            _send(self._pairs[slot][1], data, sockets)
+        except OSError:
+            pass  # it was there a moment ago, so there is room
+
+
+def _send(sock: socket.socket, data: bytes, sockets: Sequence[int]) -> None:
+    control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _ONE.pack(fd)) for fd in sockets]
+    sock.sendmsg([data], control, socket.MSG_DONTWAIT)
