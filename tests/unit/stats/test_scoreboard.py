@@ -23,7 +23,7 @@ def test_layout_is_the_native_one() -> None:
 def test_layout_has_no_overlap() -> None:
     fields = sorted(LAYOUT.values())
     assert all(offset + size <= following for (offset, size), (following, _) in pairwise(fields))
-    assert module._SLOT_SIZE == 704 + 256 * 128
+    assert module._SLOT_SIZE == 1280 + 256 * 128
     assert module._SLOT_SIZE % 64 == 0
 
 
@@ -31,25 +31,36 @@ def test_snapshot_has_the_layouts_fields() -> None:
     assert [*Snapshot._fields, "records"] == list(LAYOUT)
 
 
-@pytest.mark.parametrize("field", [name for name in LAYOUT if name not in ("latency", "records")])
+@pytest.mark.parametrize("field", [name for name in LAYOUT if name not in ("latency", "queue_latency", "records")])
 def test_each_field_is_read_where_the_layout_says(field: str) -> None:
     board = Scoreboard(3)
     offset, size = LAYOUT[field]
     value = 2 ** (8 * size) - 5
-    struct.pack_into({4: "<I", 8: "<Q"}[size], board.mapping, 64 + 704 + 256 * 128 + offset, value)
+    struct.pack_into({4: "<I", 8: "<Q"}[size], board.mapping, 64 + 1280 + 256 * 128 + offset, value)
     assert getattr(board.read(1), field) == value
-    assert board.read(0) == board.read(2) == Snapshot._make((*[0] * 24, (0,) * 64))
+    assert board.read(0) == board.read(2) == Snapshot._make((*[0] * 30, (0,) * 64, (0,) * 64, 0))
 
 
 def test_latency() -> None:
     board = Scoreboard(1)
     struct.pack_into("<64Q", board.mapping, 64 + LAYOUT["latency"][0], *range(64))
+    struct.pack_into("<64Q", board.mapping, 64 + LAYOUT["queue_latency"][0], *range(64, 128))
     assert board.read(0).latency == tuple(range(64))
+    assert board.read(0).queue_latency == tuple(range(64, 128))
+
+
+def test_who_takes_connections() -> None:
+    board = Scoreboard(2)
+    struct.pack_into("<I", board.mapping, 64 + LAYOUT["taking"][0], 1)
+    assert board.takes(0)
+    assert not board.takes(1)
+    board.shut(0)
+    assert not board.takes(0)
 
 
 def test_header() -> None:
     header = struct.unpack_from("<QIII", Scoreboard(5).mapping)
-    assert header == (int.from_bytes(b"OSTLER01", "big"), 1, 5, 704 + 256 * 128)
+    assert header == (int.from_bytes(b"OSTLER01", "big"), 2, 5, 1280 + 256 * 128)
 
 
 def test_begin_forgets_the_last_worker() -> None:

@@ -6,10 +6,10 @@
 
 use super::conn::{Conn, Phase};
 use super::exchange::Finished;
-use super::handover::Sharer;
 use super::reactor::PollSpace;
 use super::request::{Request, Token};
 use super::roles::{Run, Watched};
+use super::sharing::Sharer;
 use super::{Core, State};
 use crate::log::Pending;
 use crate::score::{self, RECORDS};

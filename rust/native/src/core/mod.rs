@@ -7,6 +7,7 @@
 mod balance;
 mod conn;
 mod drain;
+mod envelope;
 mod event_loop;
 mod exchange;
 mod finish;
@@ -26,6 +27,7 @@ mod receive;
 mod refuse;
 mod request;
 mod roles;
+mod sharing;
 mod stream;
 mod timers;
 mod watch;
@@ -101,7 +103,7 @@ pub(crate) struct State {
     reminded_ns: u64,
     /// Connections whose requests were ended in the app's place and whose threads have not let go of them.
     abandoned: usize,
-    balancing: handover::Balancing,
+    balancing: sharing::Balancing,
     draining: bool,
     stopping: bool,
     /// Until when no connection is accepted: the process is out of descriptors (monotonic ns; 0: accepting).
@@ -259,7 +261,7 @@ impl State {
             watched_ns: 0,
             reminded_ns: 0,
             abandoned: 0,
-            balancing: handover::Balancing::default(),
+            balancing: sharing::Balancing::default(),
             draining: false,
             stopping: false,
             accept_after: 0,

@@ -2,9 +2,9 @@
 //! and polls when every app thread is busy. So accepting, reading, time-outs and refusals never wait for the app.
 
 use super::growth::{grow_now, grow_slowly, CROWDED_PATIENCE, PATIENCE};
-use super::handover::Sharer;
 use super::reactor::PollSpace;
 use super::roles::{Poller, STALL};
+use super::sharing::Sharer;
 use super::{Core, State};
 use crate::sys;
 use std::os::fd::AsRawFd;

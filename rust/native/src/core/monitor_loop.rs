@@ -1,8 +1,8 @@
 //! The monitor where the event loop polls: it keeps the deadlines, and polls while the loop is blocked by some code.
 
-use super::handover::Sharer;
 use super::monitor::WATCH;
 use super::reactor::PollSpace;
+use super::sharing::Sharer;
 use super::Core;
 use crate::sys;
 use std::os::fd::AsRawFd;

@@ -15,9 +15,9 @@
 //! them by number; Python starts them, because they are `threading` threads, and says so with `enter`.
 
 use super::growth::{self, Situation};
-use super::handover::Sharer;
 use super::reactor::PollSpace;
 use super::request::{Request, Token};
+use super::sharing::Sharer;
 use super::{Core, State};
 use crate::score;
 use crate::sys;

@@ -1,0 +1,189 @@
+"""Connections that move between workers at random, with pipelined requests, bodies on their way, clients that leave and
+workers that are killed: no answer is lost, doubled, mixed up or sent to somebody else.
+
+The long version is `make soak`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.integration.core.test_handovers import Client
+from tests.integration.helpers import Connection, Serve, Server, ServerError
+
+# /NUMBER?KIND answers with what was asked, and appends its number to a file: one write each, whoever runs it.
+WSGI = """
+    import os
+    import time
+
+    runs = os.open("{runs}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def compute(seconds):
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            sum(range(100))
+
+    KINDS = {{"wait": lambda: time.sleep(0.003), "long": lambda: time.sleep(0.02), "compute": lambda: compute(0.002)}}
+
+    def application(environ, start_response):
+        number, kind = environ["PATH_INFO"][1:], environ["QUERY_STRING"]
+        os.write(runs, number.encode() + b"\\n")
+        body = environ["wsgi.input"].read()
+        if kind:
+            KINDS[kind]()
+        start_response("200 OK", [("Content-Type", "text/plain"), ("X-Number", number)])
+        return [number.encode() + b" " + body]
+"""
+ASGI = """
+    import asyncio
+    import os
+
+    runs = os.open("{runs}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    async def application(scope, receive, send):
+        if scope["type"] != "http":
+            return
+        number, kind = scope["path"][1:].encode(), scope["query_string"]
+        os.write(runs, number + b"\\n")
+        body, more = b"", True
+        while more:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                return
+            body, more = body + event.get("body", b""), event.get("more_body", False)
+        if kind:
+            await asyncio.sleep(0.003)
+        headers = [(b"x-number", number), (b"content-type", b"text/plain")]
+        await send({{"type": "http.response.start", "status": 200, "headers": headers}})
+        await send({{"type": "http.response.body", "body": number + b" " + body}})
+"""
+SECONDS = 3.0
+CLIENTS = 24
+WORKERS = 4
+# From a kill to the failure of what was the killed worker's, on a busy machine.
+AT_ONCE = 2.0
+
+
+class Killer(threading.Thread):
+    """Kills a worker (-9) every now and then."""
+
+    def __init__(self, server: Server, every: float, until: float) -> None:
+        super().__init__(daemon=True)
+        self.server = server
+        self.every = every
+        self.until = until
+        self.killed: list[float] = []
+
+    def run(self) -> None:
+        chance = random.Random(7)
+        while time.monotonic() + self.every < self.until:
+            time.sleep(self.every)
+            ready = [pid for pid in self.server.children() if len(os.listdir(f"/proc/{pid}/task")) > 1]
+            if len(ready) > 1:
+                os.kill(chance.choice(ready), signal.SIGKILL)
+                self.killed.append(time.monotonic())
+
+
+class Mover(Client):
+    """Its connections may break right after a kill, and at no other time."""
+
+    def __init__(self, server: Server, name: int, seconds: float, killer: Killer | None = None) -> None:
+        super().__init__(server, name)
+        self.seconds = seconds
+        self.killer = killer
+        self.broken = 0
+        self.answers: list[str] = []  # the numbers of the requests that were answered
+
+    def run(self) -> None:
+        end = time.monotonic() + self.seconds
+        try:
+            while time.monotonic() < end:
+                try:
+                    self.visit()
+                except (OSError, EOFError, ServerError) as error:
+                    now = time.monotonic()
+                    if self.killer is None or not any(now - AT_ONCE < each <= now for each in self.killer.killed):
+                        raise AssertionError(f"client {self.number}: {error!r}") from error
+                    self.broken += 1
+        except BaseException as error:
+            self.failure = error
+
+    def visit(self) -> None:
+        acts = [self.ask, self.ask, self.pipeline, self.pipeline, self.drip, self.leave]
+        with self.server.connect(timeout=30) as connection:
+            for _ in range(self.random.randrange(1, 30)):
+                act = self.random.choice(acts)
+                act(connection)
+                if act == self.leave:
+                    return
+
+    def take(self, connection: Connection, expected: bytes) -> None:
+        super().take(connection, expected)
+        self.answers.append(expected.split()[0].decode())
+
+
+def move(serve: Serve, app: str, runs: Path, *options: str, seconds: float, kill_every: float = 0.0) -> tuple[int, int]:
+    """Load while connections move; returns how many requests were answered, and how many connections broke."""
+    source = serve.source(app.format(runs=runs))
+    server = serve(
+        source,
+        "--workers",
+        str(WORKERS),
+        "--balance",
+        "random",
+        "--queue-size",
+        "100000",
+        *options,
+        "--slow-request",
+        "0",
+    )
+    server.wait_children(WORKERS)
+    killer = Killer(server, kill_every, time.monotonic() + seconds) if kill_every else None
+    clients = [Mover(server, name, seconds, killer) for name in range(1, CLIENTS + 1)]
+    for thread in [*clients, *([killer] if killer else [])]:
+        thread.start()
+    for thread in [*clients, *([killer] if killer else [])]:
+        thread.join(seconds + 60)
+        assert not thread.is_alive()
+    assert [client.failure for client in clients if client.failure] == []
+    answers = Counter(number for client in clients for number in client.answers)
+    assert max(answers.values()) == 1
+    run = Counter(runs.read_text().split())
+    assert [number for number, count in run.items() if count > 1] == [], "these were run twice"
+    assert set(answers) <= set(run)
+    assert "ERROR" not in "\n".join(line for line in server.log.splitlines() if "SIGKILL" not in line)
+    return len(answers), sum(client.broken for client in clients)
+
+
+DRIVERS = pytest.mark.parametrize(
+    ("app", "options"),
+    [
+        pytest.param(WSGI, (), id="threads"),
+        pytest.param(WSGI, ("--threads", "1"), id="one-thread"),
+        pytest.param(WSGI, ("--driver", "gevent"), id="gevent"),
+        pytest.param(ASGI, (), id="asyncio"),
+    ],
+)
+
+
+@DRIVERS
+def test_no_answer_is_lost_or_doubled(serve: Serve, tmp_path: Path, app: str, options: tuple[str, ...]) -> None:
+    answered, broken = move(serve, app, tmp_path / "runs", *options, seconds=SECONDS)
+    assert answered > 200
+    assert broken == 0
+
+
+@DRIVERS
+def test_kills_break_their_own_connections_only(
+    serve: Serve, tmp_path: Path, app: str, options: tuple[str, ...]
+) -> None:
+    answered, _ = move(serve, app, tmp_path / "runs", *options, seconds=SECONDS, kill_every=0.5)
+    assert answered > 200
