@@ -71,7 +71,10 @@ pub struct Slot {
     queue_latency: [AtomicU64; LATENCY_BUCKETS],
     /// Connections taken from siblings.
     pub taken: AtomicU64,
-    reserved: [AtomicU64; 7],
+    /// Proportional set size in bytes, and how much of what it can do it does (1024ths): written by the worker's main thread.
+    pub pss: AtomicU64,
+    pub capacity: AtomicU32,
+    reserved: [AtomicU32; 11],
     records: [Record; RECORDS],
 }
 
@@ -274,6 +277,8 @@ pub fn layout() -> Vec<(&'static str, usize, usize)> {
         field!("latency", latency),
         field!("queue_latency", queue_latency),
         field!("taken", taken),
+        field!("pss", pss),
+        field!("capacity", capacity),
         field!("records", records),
     ];
     fields.push(("slot_size", 0, size_of::<Slot>()));

@@ -81,9 +81,11 @@ LAYOUT: dict[str, tuple[int, int]] = {
     "latency": (192, 8 * LATENCY_BUCKETS),
     "queue_latency": (704, 8 * LATENCY_BUCKETS),
     "taken": (1216, 8),  # connections that siblings have handed over
+    "pss": (1224, 8),  # proportional set size, bytes; it and the next one are the worker's main thread's
+    "capacity": (1232, 4),  # how much of what it can do it does, in 1024ths
     "records": (_RECORDS_AT, RECORDS * _RECORD.size),
 }
-_FIELDS = struct.Struct("<II17Q10IQ64Q64QQ")
+_FIELDS = struct.Struct("<II17Q10IQ64Q64QQQI")
 
 
 class Snapshot(NamedTuple):
@@ -122,6 +124,8 @@ class Snapshot(NamedTuple):
     latency: tuple[int, ...]
     queue_latency: tuple[int, ...]
     taken: int
+    pss: int
+    capacity: int
 
 
 class Request(NamedTuple):
@@ -165,6 +169,11 @@ class Scoreboard:
         self.mapping[start : start + _SLOT_SIZE] = bytes(_SLOT_SIZE)
         struct.pack_into("<IIQ", self.mapping, start, BOOTING, pid, time.monotonic_ns())
 
+    def set_vitals(self, slot: int, pss: int, capacity: float) -> None:
+        """Write the memory of the slot's worker in bytes, and the share of its capacity that is in use (0.0 to 1.0)."""
+        offset, _ = LAYOUT["pss"]
+        struct.pack_into("<QI", self.mapping, self._start(slot) + offset, pss, round(capacity * 1024))
+
     def set_state(self, slot: int, state: int) -> None:
         """Write how far the slot's worker is."""
         struct.pack_into("<I", self.mapping, self._start(slot), state)
@@ -193,9 +202,9 @@ class Scoreboard:
     def read(self, slot: int) -> Snapshot:
         """The slot's numbers now."""
         values = _FIELDS.unpack_from(self.mapping, self._start(slot))
-        scalars, taken = values[: -2 * LATENCY_BUCKETS - 1], values[-1]
-        ran, waited = values[len(scalars) : -LATENCY_BUCKETS - 1], values[-LATENCY_BUCKETS - 1 : -1]
-        return Snapshot._make((*scalars, ran, waited, taken))
+        ran = Snapshot._fields.index("latency")
+        waited, rest = ran + LATENCY_BUCKETS, ran + 2 * LATENCY_BUCKETS
+        return Snapshot._make((*values[:ran], values[ran:waited], values[waited:rest], *values[rest:]))
 
     def in_flight(self, slot: int) -> list[Request]:
         """The requests that the slot's worker runs now, the oldest first.

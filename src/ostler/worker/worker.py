@@ -27,6 +27,7 @@ from ostler.worker.raw_socket import RawSocket
 from ostler.worker.relay import Relay, error_sink
 from ostler.worker.settings import core_settings
 from ostler.worker.stacks import render, stack_of_thread
+from ostler.worker.vitals import Vitals
 from ostler.worker.watchdog import Watchdog
 from ostler.worker.wear import Wear
 
@@ -95,6 +96,7 @@ class Worker:
         self._leaving: list[threading.Thread] = []  # of these, those that have done their work
         self._deadline: float | None = None  # of the drain; None: serving
         self._wear = Wear(config, time.monotonic())
+        self._vitals = Vitals(board, slot, config.threads or config.max_threads)
 
     def run(self) -> int:
         """Boot, serve, drain. Returns an exit code when the boot fails, else ends the process."""
@@ -268,6 +270,7 @@ class Worker:
             self._board.beat(self._slot)
             if self._lag is not None:
                 self._lag.look(time.monotonic())
+            self._vitals.look(time.monotonic())
             if (reason := self._wear.look(time.monotonic())) is not None:
                 self._renew(reason)
             ready = {fd for fd, _ in poll.poll(self._timeout())}
@@ -320,19 +323,19 @@ class Worker:
         """As `_retire`, for what is nobody's fault."""
         self._channel.send(f"renew\n{reason}")
 
-    def _timeout(self) -> int | None:
-        """Milliseconds until the deadline, or until the arbiter looks whether we have been here."""
-        beat = ceil(self._config.worker_timeout * 1000 / _BEATS) or None
+    def _timeout(self) -> int:
+        """Milliseconds until the deadline, until there is something to look at, or until the arbiter looks at us."""
+        now = time.monotonic()
+        waits = [self._vitals.due(now)]
+        if self._config.worker_timeout:
+            waits.append(self._config.worker_timeout / _BEATS)
         if self._lag is not None and self._lag.interval is not None:
-            look = ceil(self._lag.interval * 1000)
-            beat = look if beat is None else min(beat, look)
+            waits.append(self._lag.interval)
         if self._wear.interval is not None and not self._wear.is_due:
-            look = ceil(self._wear.interval * 1000)
-            beat = look if beat is None else min(beat, look)
-        if self._deadline is None:
-            return beat
-        left = max(0, ceil((self._deadline - time.monotonic()) * 1000))
-        return left if beat is None else min(beat, left)
+            waits.append(self._wear.interval)
+        if self._deadline is not None:
+            waits.append(max(0.0, self._deadline - now))
+        return ceil(min(waits) * 1000)
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGTERM:

@@ -31,6 +31,11 @@ class Page:
         self.kinds = {family.name: family.type for family in families}
         self.samples = [sample for family in families for sample in family.samples]
 
+    def buckets(self, name: str) -> list[tuple[float, float]]:
+        """Border and count of each."""
+        name = f"ostler_{name}_bucket"
+        return [(float(each.labels["le"]), each.value) for each in self.samples if each.name == name]
+
     def sum(self, name: str, **labels: str) -> float:
         return sum(
             sample.value
@@ -88,12 +93,35 @@ def test_buckets_grow(serve: Serve) -> None:
     ask(server)
     server.wait_for(lambda: page(server).sum("requests_total") == 1, "the count")
     found = page(server)
-    buckets = [
-        (float(sample.labels["le"]), sample.value) for sample in found.samples if sample.name.endswith("_bucket")
-    ]
+    buckets = found.buckets("request_duration_seconds")
     assert buckets == sorted(buckets)
     assert [value for border, value in buckets if border < 0.02] == [0.0] * sum(border < 0.02 for border, _ in buckets)
     assert dict(buckets)[0.032768] == 1 or dict(buckets)[0.065536] == 1
+    assert dict(found.buckets("queue_duration_seconds"))[0.004096] == 1
+
+
+def test_how_long_requests_waited(serve: Serve) -> None:
+    slow = "import time\ndef application(e, s):\n    time.sleep(0.1)\n    s('200 OK', [])\n    return []\n"
+    server = start(serve, "--threads", "1", app=slow)
+    with server.connect() as first, server.connect() as second:
+        first.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        second.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert first.response().status == second.response().status == 200
+    server.wait_for(lambda: page(server).sum("requests_total") == 2, "the counts")
+    waits = dict(page(server).buckets("queue_duration_seconds"))
+    assert waits[0.032768] == 1
+    assert waits[0.524288] == 2
+    assert 0.05 < page(server).sum("queue_duration_seconds_sum") < 0.5
+
+
+def test_memory_and_capacity(serve: Serve) -> None:
+    busy = "import time\ndef application(e, s):\n    time.sleep(8)\n    s('200 OK', [])\n    return []\n"
+    server = start(serve, "--threads", "2", app=busy)
+    with server.connect() as connection:
+        connection.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.wait_for(lambda: page(server).sum("pss_bytes") > 1 << 20, "the memory", within=15)
+        assert page(server).sum("capacity_in_use") == 0.5
+        assert connection.response().status == 200
 
 
 def test_what_runs_now(serve: Serve) -> None:

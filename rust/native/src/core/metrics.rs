@@ -25,7 +25,7 @@ fn gauge(gauge: &AtomicU32) -> f64 {
     f64::from(gauge.load(Relaxed))
 }
 
-const NUMBERS: [Number; 14] = [
+const NUMBERS: [Number; 17] = [
     ("requests_in_flight", "gauge", "Requests that run now.", |slot| {
         gauge(&slot.in_flight)
     }),
@@ -44,6 +44,30 @@ const NUMBERS: [Number; 14] = [
     ("connections_total", "counter", "Connections accepted.", |slot| {
         count(&slot.accepted)
     }),
+    (
+        "connections_given_total",
+        "counter",
+        "Connections handed over to other workers.",
+        |slot| count(&slot.given),
+    ),
+    (
+        "connections_taken_total",
+        "counter",
+        "Connections taken over from other workers.",
+        |slot| count(&slot.taken),
+    ),
+    (
+        "pss_bytes",
+        "gauge",
+        "Memory of the worker's process, shared pages by their part; measured every five seconds.",
+        |slot| count(&slot.pss),
+    ),
+    (
+        "capacity_in_use",
+        "gauge",
+        "How much of what the worker can do it does, from 0 to 1: of a processor, or of its threads.",
+        |slot| gauge(&slot.capacity) / 1024.0,
+    ),
     ("received_bytes_total", "counter", "Bytes of requests.", |slot| {
         count(&slot.bytes_in)
     }),
@@ -73,12 +97,6 @@ const NUMBERS: [Number; 14] = [
         "counter",
         "Clients that left before their answer's end.",
         |slot| count(&slot.client_gone),
-    ),
-    (
-        "queue_seconds_total",
-        "counter",
-        "Time that requests have waited for a thread.",
-        |slot| count(&slot.queue_ns) / 1e9,
     ),
     (
         "busy_seconds_total",
@@ -117,7 +135,20 @@ impl Core {
             let _ = writeln!(out, "ostler_worker_restarts_total{{reason=\"{reason}\"}} {restarts}");
         }
         requests(&mut out, &workers);
-        durations(&mut out, &workers);
+        histogram(
+            &mut out,
+            &workers,
+            "request_duration_seconds",
+            "How long requests ran: from the moment a thread took them to their end.",
+            |slot| (slot.latency(), count(&slot.busy_ns)),
+        );
+        histogram(
+            &mut out,
+            &workers,
+            "queue_duration_seconds",
+            "How long requests waited for a thread.",
+            |slot| (slot.queue_latency(), count(&slot.queue_ns)),
+        );
         for (name, kind, about, value) in NUMBERS {
             head(&mut out, name, kind, about);
             for (worker, slot) in &workers {
@@ -151,27 +182,33 @@ fn requests(out: &mut String, workers: &[(usize, &Slot)]) {
     }
 }
 
-fn durations(out: &mut String, workers: &[(usize, &Slot)]) {
-    let about = "How long requests ran: from the moment a thread took them to their end.";
-    head(out, "request_duration_seconds", "histogram", about);
+/// A histogram of all workers, of which `read` gives the buckets and the sum in nanoseconds.
+fn histogram(
+    out: &mut String,
+    workers: &[(usize, &Slot)],
+    name: &str,
+    about: &str,
+    read: impl Fn(&Slot) -> ([u64; LATENCY_BUCKETS], f64),
+) {
+    head(out, name, "histogram", about);
     for (worker, slot) in workers {
-        let latency = slot.latency();
-        let total: u64 = latency.iter().sum();
+        let (buckets, sum) = read(slot);
+        let total: u64 = buckets.iter().sum();
         for power in BORDERS {
             // Two buckets to each power of two, see `score::bucket`.
-            let below: u64 = latency[..(2 * power).min(LATENCY_BUCKETS)].iter().sum();
+            let below: u64 = buckets[..(2 * power).min(LATENCY_BUCKETS)].iter().sum();
             let border = (1u64 << power) as f64 / 1e6;
             let _ = writeln!(
                 out,
-                "ostler_request_duration_seconds_bucket{{worker=\"{worker}\",le=\"{border}\"}} {below}"
+                "ostler_{name}_bucket{{worker=\"{worker}\",le=\"{border}\"}} {below}"
             );
         }
-        let seconds = count(&slot.busy_ns) / 1e9;
+        let seconds = sum / 1e9;
         let _ = write!(
             out,
-            "ostler_request_duration_seconds_bucket{{worker=\"{worker}\",le=\"+Inf\"}} {total}\n\
-             ostler_request_duration_seconds_sum{{worker=\"{worker}\"}} {seconds}\n\
-             ostler_request_duration_seconds_count{{worker=\"{worker}\"}} {total}\n"
+            "ostler_{name}_bucket{{worker=\"{worker}\",le=\"+Inf\"}} {total}\n\
+             ostler_{name}_sum{{worker=\"{worker}\"}} {seconds}\n\
+             ostler_{name}_count{{worker=\"{worker}\"}} {total}\n"
         );
     }
 }

@@ -1,0 +1,37 @@
+"""What a worker measures of itself now and then, for whoever looks at the scoreboard."""
+
+from __future__ import annotations
+
+import time
+
+from ostler.proc.memory import pss
+from ostler.stats.scoreboard import Scoreboard
+
+__all__ = ["Vitals"]
+
+_EVERY = 5.0  # seconds; reading the PSS of a process takes up to some milliseconds
+
+
+class Vitals:
+    """Memory, and how much of what the worker can do it does: of one processor, or of its threads."""
+
+    def __init__(self, board: Scoreboard, slot: int, places: int) -> None:
+        self._board = board
+        self._slot = slot
+        self._places = places  # for requests at once
+        self._looked = time.monotonic()
+        self._cpu = time.process_time()
+
+    def look(self, now: float) -> None:
+        """Measure, when it is time."""
+        if now - self._looked < _EVERY:
+            return
+        cpu = time.process_time()
+        computing = (cpu - self._cpu) / (now - self._looked)
+        waiting = self._board.read(self._slot).in_flight / self._places
+        self._looked, self._cpu = now, cpu
+        self._board.set_vitals(self._slot, pss(), min(1.0, max(computing, waiting)))
+
+    def due(self, now: float) -> float:
+        """Seconds until it is time."""
+        return max(0.0, self._looked + _EVERY - now)
