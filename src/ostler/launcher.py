@@ -374,10 +374,12 @@ def _detach(config: Config, logs: Logs) -> Callable[[], None]:
 
 def _bounds(config: Config) -> Bounds | None:
     """From how many workers to how many; None: their number is settled."""
-    if config.workers is not None:
+    if config.workers is not None or config.reload == "on":
         return None
     most = config.max_workers or max(config.min_workers, ceil(processors()))
     limit = memory_limit()
+    if most == config.min_workers:
+        return None
     memory = int(config.memory_budget) or (int(limit * _OF_LIMIT) if limit is not None else 0)
     return Bounds(config.min_workers, most, memory)
 
@@ -414,7 +416,8 @@ def _logical_directory() -> str:
 def _size(config: Config) -> str:
     """ "1 worker, up to 256 threads"."""
     bounds, threads = _bounds(config), config.threads or config.max_threads
-    workers = counted(config.workers or 1, "worker") if bounds is None else f"{bounds.least} to {bounds.most} workers"
+    settled = counted(config.workers or config.min_workers, "worker")
+    workers = settled if bounds is None else f"{bounds.least} to {bounds.most} workers"
     upto = "up to " if config.threads is None else ""
     kind = "greenlet" if config.driver == "gevent" else "thread"
     return f"{workers}, {upto}{counted(threads, kind)}"

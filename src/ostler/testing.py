@@ -88,6 +88,7 @@ class LiveServer:
             "error_log": self._log,
             "graceful_timeout": "1s",
             "control": "off",
+            "workers": 1,  # what a test finds in its memory is what the application has put there
             **self._options,
         }
         if self._setup is not None:

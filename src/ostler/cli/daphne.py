@@ -114,6 +114,7 @@ _DEFAULTS = (
     ("ws_ping_timeout", "30s"),
     ("ws_max_size", "1M"),
     ("ws_max_frame_size", "1M"),
+    ("workers", 1),  # channel layers in memory reach one process only
 )
 _REFUSED = {
     "ssl": "TLS is a proxy's business: let nginx, Caddy or HAProxy end it, and listen on tcp: or unix:",

@@ -37,7 +37,8 @@ def core_settings(
     settings.update((name, float(config.values[name])) for name in _SECONDS)
     if config.reload == "on":  # a browser must not find the old code at the end of its idle connection
         settings["keepalive"] = min(float(config.keepalive), _IDLE_IN_DEVELOPMENT)
-    settings["workers"] = config.workers or config.max_workers or 2  # more than one: wsgi.multiprocess
+    most = config.min_workers if config.reload == "on" else config.max_workers or 2
+    settings["workers"] = config.workers or most  # more than one: wsgi.multiprocess
     is_auto = config.threads is None
     settings["threads"] = config.threads or config.max_threads
     settings["initial_threads"] = config.threads or 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ HELLO = """
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
         return [b"hello"]
 """
+
+
+_SERVE = ("-m", "ostler", "serve")
 
 
 class Serve:
@@ -31,7 +35,7 @@ class Serve:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
-        python: Sequence[str] = ("-m", "ostler", "serve"),
+        python: Sequence[str] = _SERVE,
         ready: bool = True,
     ) -> Server:
         """Start `ostler serve APP --bind BIND OPTIONS…` and wait until it listens (unless not `ready`).
@@ -43,6 +47,10 @@ class Serve:
         args = [app] if app is not None else []
         args += [word for address in binds for word in ("--bind", address)]
         args += options
+        settled = {"--workers", "-w", "--min-workers", "--max-workers"}.intersection(options)
+        is_plain = python == _SERVE and not settled and not (cwd or self.directory).joinpath("ostler.toml").exists()
+        if is_plain and "OSTLER_WORKERS" not in (env or os.environ):
+            args += ["--workers", "1"]  # under load there would be more of them; what asks for that says so
         server = Server(
             args,
             log_path=self.directory / f"server-{len(self.servers)}.log",

@@ -26,7 +26,7 @@ def loaded(line: str = "", environ: dict[str, str] | None = None, toml: str | No
 @pytest.mark.parametrize(
     ("line", "environ", "toml", "workers", "source"),
     [
-        ("", {}, None, 1, "default"),
+        ("", {}, None, None, "default"),
         ("", {}, "workers = 2", 2, "ostler.toml:1"),
         ("", {"WEB_CONCURRENCY": "3"}, "workers = 2", 3, "WEB_CONCURRENCY"),
         ("", {"OSTLER_WORKERS": "4", "WEB_CONCURRENCY": "3"}, "workers = 2", 4, "OSTLER_WORKERS"),
@@ -34,7 +34,7 @@ def loaded(line: str = "", environ: dict[str, str] | None = None, toml: str | No
         ("-w 5", {"WEB_CONCURRENCY": "several"}, None, 5, "--workers"),  # a platform's hint nobody asked for
     ],
 )
-def test_precedence(line: str, environ: dict[str, str], toml: str | None, workers: int, source: str) -> None:
+def test_precedence(line: str, environ: dict[str, str], toml: str | None, workers: int | None, source: str) -> None:
     config = loaded(line, environ, toml)
     assert config.workers == workers
     assert config.source("workers") == source

@@ -67,6 +67,7 @@ class _Translation:
                 self._warnings.append(f"{found.label} changes nothing: {setting.text}")
             elif setting.option and found.value is not None:
                 self._set(setting.option, self._converted(setting.convert, found), found.label)
+        self._default("workers", 1)
         self._bind()
         self._worker_class()
         self._proxies()

@@ -16,10 +16,11 @@ class Workers(Group):
 
     workers = Option(
         AutoOr(Whole(1, 1000)),  # a slip of the finger must not fork until the machine is out of memory
-        1,
+        "auto",
         "How many worker processes serve. Each loads the application and runs Python code on one processor at a time. "
-        "auto: from `min_workers` on, one more while all of them compute and requests wait, one fewer after a while of "
-        "idleness.",
+        "auto: from `min_workers` to `max_workers`, one more while all of them compute and requests wait, one fewer "
+        "after a while of idleness; `min_workers` with `reload`. An application that keeps something in its memory for "
+        "later requests, or runs a timer of its own, needs 1.",
         short="-w",
         platform=("WEB_CONCURRENCY", "{}"),
         gunicorn="workers",
