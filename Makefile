@@ -138,8 +138,9 @@ fuzz: ## Fuzz each target for SECONDS_EACH seconds (default 600)
 	fuzz/run proxy_protocol $(SECONDS_EACH)
 
 .PHONY: soak
-soak: setup ## A million hand-overs, 100 reloads and 40 upgrades under load, 300 killed workers, then mixed and malicious load for SECONDS_EACH seconds; memory stays where it is
+soak: setup ## A million hand-overs between threads, five minutes of them between workers, 100 reloads and 40 upgrades under load, 300 killed workers, then mixed and malicious load for SECONDS_EACH seconds; memory stays where it is
 	$(BIN)/python -m tests.soak.handovers
+	$(BIN)/python -m tests.soak.moves
 	$(BIN)/python -m tests.soak.reloads
 	$(BIN)/python -m tests.soak.upgrades
 	$(BIN)/python -m tests.soak.kills

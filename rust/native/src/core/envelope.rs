@@ -106,3 +106,34 @@ impl Envelope {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_read() {
+        let v6 = Peer::Ip("2001:db8::7".parse().expect("an address"), 65535);
+        let v4 = Peer::Ip("192.0.2.1".parse().expect("an address"), 443);
+        for (origin, peer) in [(v4, v6), (v6, v4), (Peer::Unix, v4)] {
+            let envelope = Envelope {
+                listener: 3,
+                introduced: true,
+                hops: 2,
+                family: 0xdead_beef,
+                served: 70_000,
+                since: 1 << 60,
+                waits_since: 17,
+                origin,
+                peer,
+            };
+            let packed = envelope.pack();
+            let mut bytes = &[&packed[..], b"GET /"].concat()[..];
+            let read = Envelope::read(&mut bytes).expect("an envelope");
+            assert_eq!(bytes, b"GET /");
+            assert_eq!(read.pack(), packed);
+            assert_eq!((read.origin, read.peer), (origin, peer));
+            assert!(Envelope::read(&mut &packed[1..]).is_none());
+        }
+    }
+}
