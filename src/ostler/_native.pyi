@@ -31,6 +31,8 @@ class Core:
     ) -> Self: ...
     def start(self) -> None:
         """Accept from here on."""
+    def look_at_listeners(self) -> None:
+        """Accept what nobody has come for: the kernel tells one process of each connection, which may be stopped."""
     def run_thread(self, index: int) -> None:
         """The body of app thread `index`; returns after stop(), or when it had nothing to do for thread_idle."""
     def attention_fd(self) -> int:

@@ -234,6 +234,7 @@ class _Service:
             from ostler.proc.watching import watch
 
             self.listeners.leave(())
+            self._inboxes.let_go()
             channel.die_with_peer(True)
             watch([".", *config.pythonpath], config.reload_extra_files, channel.send, since)
             return 0

@@ -65,11 +65,15 @@ class Inboxes:
                 left += 1
                 for fd in packet[1]:
                     os.close(fd)
+        self.let_go()
+        return left
+
+    def let_go(self) -> None:
+        """Close the descriptors of this process, which has no business with them."""
         for pair in self._pairs:
             for end in pair:
                 end.close()
         self._pairs.clear()
-        return left
 
     def _take(self, slot: int) -> tuple[bytes, list[int]] | None:
         room = socket.CMSG_SPACE(_ONE.size)

@@ -22,15 +22,16 @@ class Vitals:
         self._looked = time.monotonic()
         self._cpu = time.process_time()
 
-    def look(self, now: float) -> None:
-        """Measure, when it is time."""
+    def look(self, now: float) -> bool:
+        """Measure, when it is time; returns whether it was."""
         if now - self._looked < _EVERY:
-            return
+            return False
         cpu = time.process_time()
         computing = (cpu - self._cpu) / (now - self._looked)
         waiting = self._board.read(self._slot).in_flight / self._places
         self._looked, self._cpu = now, cpu
         self._board.set_vitals(self._slot, pss(), min(1.0, max(computing, waiting)))
+        return True
 
     def due(self, now: float) -> float:
         """Seconds until it is time."""

@@ -270,7 +270,8 @@ class Worker:
             self._board.beat(self._slot)
             if self._lag is not None:
                 self._lag.look(time.monotonic())
-            self._vitals.look(time.monotonic())
+            if self._vitals.look(time.monotonic()):
+                self._core.look_at_listeners()
             if (reason := self._wear.look(time.monotonic())) is not None:
                 self._renew(reason)
             ready = {fd for fd, _ in poll.poll(self._timeout())}

@@ -40,6 +40,10 @@ def wait_held(server: Server, serve: Serve, count: int = 1) -> None:
     server.wait_for(lambda: held.exists() and held.stat().st_size >= count, f"{count} held requests")
 
 
+# Failures after which nobody is there any more: a test has failed, or will.
+MANY = 10_000
+
+
 class Load:
     """Clients that ask one request a connection, one after the other, and remember what failed."""
 
@@ -48,7 +52,7 @@ class Load:
         self.failed: list[Exception] = []
         self._server = server
         self._is_over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(clients)]
         for thread in self._threads:
             thread.start()
 
@@ -58,7 +62,7 @@ class Load:
             thread.join()
 
     def _ask(self) -> None:
-        while not self._is_over.is_set():
+        while not self._is_over.is_set() and len(self.failed) < MANY:
             try:
                 with self._server.connect() as connection:
                     assert connection.request(GET).status == 200

@@ -158,7 +158,8 @@ def test_kept_connections_get_a_last_answer(serve: Serve) -> None:
 
 
 def test_kept_connections_of_a_replaced_worker_have_longer(serve: Serve) -> None:
-    server = serve(version(serve, "old"))
+    """Where they do not go to other workers: test_balance.py."""
+    server = serve(version(serve, "old"), "--balance", "kernel")
     with server.connect() as used, server.connect() as unused:
         assert used.request(GET).header("Connection") is None
         unused.request(GET)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
-from tests.integration.process.test_death import GET, HELD, Load, serve_all, wait_held
+from tests.integration.process.test_death import GET, HELD, MANY, Load, serve_all, wait_held
 
 APP = """
     import os
@@ -50,7 +50,7 @@ class KeepAlive(Load):
     """Clients that use their connection until they are told to close it."""
 
     def _ask(self) -> None:
-        while not self._is_over.is_set():
+        while not self._is_over.is_set() and len(self.failed) < MANY:
             try:
                 with self._server.connect() as connection:
                     while not self._is_over.is_set():
@@ -281,7 +281,7 @@ def test_reloads_at_the_same_time_are_one_after_the_other(serve: Serve) -> None:
     server = serve(version(serve, "old", pause=0.3))
     version(serve, "new", pause=0.3)
     codes: list[int] = []
-    threads = [threading.Thread(target=lambda: codes.append(reload(server).returncode)) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: codes.append(reload(server).returncode), daemon=True) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

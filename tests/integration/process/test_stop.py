@@ -118,7 +118,7 @@ def test_stop_under_load_fails_nobody(serve: Serve, workers: str) -> None:
                 except (OSError, EOFError, AssertionError) as error:
                     failed.append(error)
 
-    threads = [threading.Thread(target=client) for _ in range(4)]
+    threads = [threading.Thread(target=client, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     server.wait_for(lambda: answered > 100, "some load")

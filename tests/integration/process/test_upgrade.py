@@ -74,8 +74,9 @@ def test_signal(serve: Serve) -> None:
 )
 def test_version_that_does_not_start_changes_nothing(serve: Serve, tmp_path: Path, text: str, said: str) -> None:
     path, pidfile = tmp_path / "app.sock", tmp_path / "pid"
-    options = ["--workers", "2", "--pidfile", str(pidfile)]
+    options = ["--workers", "2", "--pidfile", str(pidfile), "--log-level", "debug"]
     server = serve(version(serve, "old"), *options, bind=["127.0.0.1:0", f"unix:{path}"])
+    server.wait_log(r"worker \d \(pid \d+\) is ready", count=2)  # none of them imports what comes now
     load = Load(server, 2)
     serve.source(text)
     for _ in range(3):

@@ -169,7 +169,7 @@ impl Core {
             }
             self.watch_requests(&mut state, now);
             self.shed(&mut state, now);
-            self.share_out(&mut state, Sharer::Monitor, now);
+            self.share_out(&mut state, Sharer::Rescuer, now);
             state.roles.computing = pace.computes(now);
             state.roles.set_limit(self.settings.cpus, now);
             if !state.queue.is_empty() {
@@ -194,6 +194,9 @@ impl Core {
         if !helpless && !state.queue.is_empty() {
             let tick = TICK.as_millis() as i32;
             return if state.roles.computing { SLOW_TICK } else { tick };
+        }
+        if self.balances() && !state.queue.is_empty() {
+            return SLOW_TICK; // somebody else may have nothing to do by then
         }
         if self.settings.watches() || !state.queue.is_empty() && self.settings.queue_timeout > 0 {
             return WATCH.as_millis() as i32;

@@ -27,7 +27,8 @@ impl Core {
             if self.rest_for_loop() {
                 return;
             }
-            if self.turns.load(Relaxed) == turns && sys::is_readable(self.epoll.as_raw_fd()) {
+            let is_blocked = self.turns.load(Relaxed) == turns;
+            if is_blocked && sys::is_readable(self.epoll.as_raw_fd()) {
                 self.poll(&mut space, 0);
             }
             let now = sys::monotonic_ns();
@@ -35,7 +36,8 @@ impl Core {
             let mut state = self.lock();
             self.watch_requests(&mut state, now);
             self.shed(&mut state, now);
-            self.share_out(&mut state, Sharer::Monitor, now);
+            let sharer = if is_blocked { Sharer::Rescuer } else { Sharer::Monitor };
+            self.share_out(&mut state, sharer, now);
             drop(state);
             if self.owes.load(Relaxed) {
                 self.look_after_promises(&mut space.scratch, now);

@@ -194,6 +194,19 @@ impl Core {
         self.accepting.fetch_sub(1, SeqCst);
     }
 
+    /// Takes connections that nobody has come for: the kernel tells of each one waiter, which may have been stopped. Called now
+    /// and then.
+    pub fn look_at_listeners(&self) {
+        if self.draining.load(SeqCst) || self.lock().accept_after != 0 {
+            return;
+        }
+        for (index, listener) in self.listeners.iter().enumerate() {
+            if sys::is_readable(listener.fd) {
+                self.accept_some(index, sys::monotonic_ns());
+            }
+        }
+    }
+
     /// No poller accepts any more when this returns, and what one has taken from a listener is a connection. Otherwise a
     /// drain could end, and the worker with it, while a poller holds a client that is counted nowhere.
     pub(super) fn stop_accepting(&self) {

@@ -26,6 +26,8 @@ pub(super) enum Sharer {
     Runner,
     /// The monitor, while they are busy.
     Monitor,
+    /// The monitor, while it polls because none of them has come for a while.
+    Rescuer,
 }
 
 /// What the balancing of one worker remembers.
@@ -97,6 +99,7 @@ impl Core {
                 && *index < self.settings.inboxes.len()
                 && slot.taking.load(Relaxed) == OPEN
                 && slot.family.load(Relaxed) == self.family
+                && (slot.connections.load(Relaxed) as usize) < self.settings.connections
         })
     }
 
@@ -171,11 +174,12 @@ impl Core {
         let balancing = &mut state.balancing;
         let kept = match who {
             Sharer::Runner => 1,
-            Sharer::Monitor => 0,
+            Sharer::Monitor | Sharer::Rescuer => 0,
         };
         let is_worth = match who {
             Sharer::Runner => (waiting as u64 - 1) * balancing.pace > WORTH,
             Sharer::Monitor => oldest > super::roles::STALL,
+            Sharer::Rescuer => true,
         };
         if !is_worth && self.settings.balance != Balance::Random || now.saturating_sub(balancing.looked) < LOOK {
             return;
@@ -206,9 +210,9 @@ impl Core {
             let is_free = |request: &Request| self.may_go(state, request, is_stuck);
             let place = match who {
                 Sharer::Runner => queue.iter().rposition(|request| is_free(request)),
-                Sharer::Monitor => queue.iter().position(|request| is_free(request)),
+                _ => queue.iter().position(|request| is_free(request)),
             };
-            let Some(place) = place.filter(|&place| who == Sharer::Monitor || place > 0 || on_loop) else {
+            let Some(place) = place.filter(|&place| who != Sharer::Runner || place > 0 || on_loop) else {
                 continue;
             };
             let queue = if on_loop {

@@ -254,6 +254,11 @@ impl Core {
         })
     }
 
+    /// Takes connections that nobody has come for.
+    fn look_at_listeners(&self, py: Python<'_>) {
+        py.detach(|| self.core.look_at_listeners());
+    }
+
     /// Starts the monitor and accepts connections from here on.
     fn start(&self) -> PyResult<()> {
         let core = Arc::clone(&self.core);
