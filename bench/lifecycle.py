@@ -283,8 +283,8 @@ def memory(place: Place, rounds: int) -> list[str]:
             say(f"{name}: {tree.pss / MEGABYTE:.0f} MB, arbiter {arbiter / MEGABYTE:.1f} MB")
     ours = median(pss for pss, _ in next(iter(found.values())))
     for name, sizes in found.items():
-        pss, arbiter = median(each[0] for each in sizes), median(each[1] for each in sizes)
-        lines.append(f"| {name} | {pss / MEGABYTE:.0f} | {ours / pss:.2f}× | {arbiter / MEGABYTE:.1f} |")
+        whole, alone = median(each[0] for each in sizes), median(each[1] for each in sizes)
+        lines.append(f"| {name} | {whole / MEGABYTE:.0f} | {ours / whole:.2f}× | {alone / MEGABYTE:.1f} |")
     return lines
 
 
