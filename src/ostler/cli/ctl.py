@@ -28,6 +28,7 @@ Ask a running server, or tell it what to do.
   reload           read the configuration again and replace the workers; waits for the end (ostler reload)
   upgrade          start the same command anew on the same sockets, and end when it serves; waits for it
   scale N          have N workers, until the next reload or restart; with workers = auto, where it goes on from
+  recycle WORKER   replace this worker, the replacement first; its requests end in peace
   stop             end when the running requests have ended, at most after graceful_timeout; waits for the end
   config           every option with its value, and where it came from
   log-level LEVEL  write lines from this level on (debug, info, warning, error), until the next reload
@@ -35,7 +36,7 @@ Ask a running server, or tell it what to do.
 
 {OPTIONS}"""
 
-_VERBS = ("status", "reload", "upgrade", "scale", "stop", "config", "log-level", "stacks")
+_VERBS = ("status", "reload", "upgrade", "scale", "recycle", "stop", "config", "log-level", "stacks")
 LEVELS = ("debug", "info", "warning", "error")
 _EVERY = 1.0
 _COLUMNS = (
@@ -63,7 +64,7 @@ def ctl(arguments: list[str]) -> int:
     if path is None:
         print(USAGE, end="")
         return 0
-    wanted = 1 if verb in ("scale", "log-level") else 0
+    wanted = 1 if verb in ("scale", "recycle", "log-level") else 0
     if len(words) > wanted:
         raise ConfigError(f'unexpected "{words[wanted]}": see ostler ctl --help')
     if verb == "log-level" and (not words or words[0] not in LEVELS):
@@ -72,6 +73,10 @@ def ctl(arguments: list[str]) -> int:
         if not words or not words[0].isdecimal() or int(words[0]) < 1:
             raise ConfigError("scale needs the number of workers: ostler ctl scale 4")
         print(ask(path, "scale", words[0]), end="")
+    elif verb == "recycle":
+        if not words or not words[0].isdecimal():
+            raise ConfigError("recycle needs the number of a worker: ostler ctl recycle 0")
+        print(ask(path, "recycle", words[0]), end="")
     elif verb == "upgrade":
         print(ask(path, "upgrade", patient=True), end="")
     elif verb == "stop":

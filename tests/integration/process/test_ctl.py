@@ -53,6 +53,17 @@ def test_scale(serve: Serve) -> None:
     assert (done.returncode, done.stderr) == (1, "ostler: from 1 to 64 workers are possible without a restart\n")
 
 
+def test_recycle_replaces_one_worker(serve: Serve) -> None:
+    server = serve(version(serve, "v"), "--workers", "2")
+    [first, second] = [worker["pid"] for worker in json.loads(ctl(server, "status", "--json").stdout)["workers"]]
+    done = ctl(server, "recycle", "1")
+    assert (done.returncode, done.stdout) == (0, f"worker 1 (pid {second}) is replaced: another one starts first\n")
+    assert first in server.wait_children(2, without=[second])
+    server.wait_log(rf"worker 1 \(pid {second}\) is replaced: ostler ctl recycle")
+    done = ctl(server, "recycle", "9")
+    assert (done.returncode, done.stderr) == (1, "ostler: worker 9 that is ready is not there\n")
+
+
 def test_reload(serve: Serve) -> None:
     server = serve(version(serve, "old"))
     version(serve, "new")
@@ -75,6 +86,9 @@ def test_stop_waits_for_the_end(serve: Serve) -> None:
         (["scale"], "scale needs the number of workers: ostler ctl scale 4"),
         (["scale", "0"], "scale needs the number of workers"),
         (["scale", "two"], "scale needs the number of workers"),
+        (["recycle"], "recycle needs the number of a worker: ostler ctl recycle 0"),
+        (["recycle", "first"], "recycle needs the number of a worker"),
+        (["recycle", "0", "1"], 'unexpected "1": see ostler ctl --help'),
         (["stop", "now"], 'unexpected "now": see ostler ctl --help'),
         (["status", "--jsn"], 'unexpected "--jsn"'),
     ],
