@@ -9,6 +9,7 @@ from typing import Any
 
 from ostler.cli.asking import OPTIONS, which
 from ostler.cli.reload import reload
+from ostler.cli.spans import span
 from ostler.cli.stacks import stacks
 from ostler.config.names import closest, did_you_mean
 from ostler.control.client import ask
@@ -107,21 +108,11 @@ def _table(status: dict[str, Any]) -> str:
     """For people."""
     listening = ", ".join(status["listening"])
     reloading = ", reloading" if status["reloading"] else ""
-    head = (
-        f"ostler {status['version']}, pid {status['pid']}, {status['state']}{reloading} for {_span(status['uptime'])}"
-    )
+    head = f"ostler {status['version']}, pid {status['pid']}, {status['state']}{reloading} for {span(status['uptime'])}"
     rows = [[title for title, _ in _COLUMNS]]
     for worker in status["workers"]:
-        shown = {**worker, "age": _span(worker["age"]), "rss": megabytes(worker["rss"])}
+        shown = {**worker, "age": span(worker["age"]), "rss": megabytes(worker["rss"])}
         rows.append([str(shown[key]) for _, key in _COLUMNS])
     widths = [max(len(row[at]) for row in rows) for at in range(len(_COLUMNS))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join([head, f"listening on {listening}", "", *lines, ""])
-
-
-def _span(seconds: float) -> str:
-    """ "3s", "12m", "5h", "9d"."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= 2 * size:
-            return f"{seconds // size:.0f}{unit}"
-    return f"{seconds:.0f}s"
