@@ -15,8 +15,8 @@ def test_buckets_follow_each_other() -> None:
     edges = [bounds(bucket) for bucket in range(LATENCY_BUCKETS)]
     assert edges[0][0] == 0
     assert all(high == pytest.approx(low) for (_, high), (low, _) in pairwise(edges))
-    assert bounds(20) == (pytest.approx(1024e-6), pytest.approx(1536e-6))
-    assert bounds(21) == (pytest.approx(1536e-6), pytest.approx(2048e-6))
+    assert bounds(20) == pytest.approx((1024e-6, 1536e-6))
+    assert bounds(21) == pytest.approx((1536e-6, 2048e-6))
     assert bounds(63)[0] == pytest.approx(3221, abs=1)  # seconds
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.text import Text
+from textual.coordinate import Coordinate
 from textual.widgets import DataTable
 
 from ostler.cli.top.columns import REQUESTS, WORKERS, Column, RequestColumn
@@ -38,32 +39,29 @@ class _Table(DataTable[Text]):
 
     def show(self, titles: list[Text], keys: list[str], cells: list[list[Text]]) -> None:
         """Bring the table to this: cell by cell where the same rows are there as before."""
+        at = self.selected
+        chosen, scrolled = (at, self._keys[at]) if at is not None else (0, ""), self.scroll_y
         if titles != self._titles:
             self.clear(columns=True)
             for title in titles:
                 self.add_column(title, width=title.cell_len)
             self._titles, self._keys = titles, []
         if keys == self._keys:
-            for at, (row, before) in enumerate(zip(cells, self._cells, strict=True)):
-                for column, (cell, old) in enumerate(zip(row, before, strict=True)):
-                    if cell != old or cell.spans != old.spans or cell.style != old.style:
-                        self.update_cell_at((at, column), cell)  # type: ignore[arg-type]  # Coordinate is a tuple
+            self._update(cells)
         else:
-            self._replace(keys, cells)
-        self._cells = cells
-
-    def _replace(self, keys: list[str], cells: list[list[Text]]) -> None:
-        at = self.selected
-        chosen, scrolled = self._keys[at] if at is not None else "", self.scroll_y
-        self.clear()
-        for key, row in zip(keys, cells, strict=True):
-            self.add_row(*row, key=key)
-        self._keys = keys
-        if chosen in keys:
-            at = keys.index(chosen)
-        if keys:
-            self.move_cursor(row=min(at or 0, len(keys) - 1), animate=False, scroll=False)
+            self.clear()
+            for key, row in zip(keys, cells, strict=True):
+                self.add_row(*row, key=key)
+            at = keys.index(chosen[1]) if chosen[1] in keys else max(0, min(chosen[0], len(keys) - 1))
+            self.move_cursor(row=at, animate=False, scroll=False)
             self.scroll_to(y=scrolled, animate=False)
+        self._keys, self._cells = keys, cells
+
+    def _update(self, cells: list[list[Text]]) -> None:
+        for at, (row, before) in enumerate(zip(cells, self._cells, strict=True)):
+            for column, (cell, old) in enumerate(zip(row, before, strict=True)):
+                if cell != old:  # compares text and colours
+                    self.update_cell_at(Coordinate(at, column), cell)
 
 
 class WorkersTable(_Table):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import ClassVar
 
@@ -47,12 +48,18 @@ def test_without_a_terminal_there_is_something_else(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "ostler: top needs a terminal; for programs there is: ostler status --json\n"
 
 
-@pytest.mark.usefixtures("terminal")
-def test_without_textual(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.delitem(sys.modules, "ostler.cli.top.app", raising=False)
-    monkeypatch.setitem(sys.modules, "textual", None)
-    assert main(["top"]) == 1
-    assert capsys.readouterr().err == 'ostler: top needs textual: pip install "ostler[top]"\n'
+def test_without_textual() -> None:
+    code = """if True:
+        import sys
+        sys.modules["textual"] = None
+        from ostler.cli import main
+        from ostler.cli.top import command
+        command._is_terminal = lambda: True
+        sys.exit(main(["top"]))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'ostler: top needs textual: pip install "ostler[top]"\n'
 
 
 class NoServer:

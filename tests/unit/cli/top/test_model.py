@@ -58,11 +58,11 @@ def test_sums() -> None:
         worker(1, 101, in_flight=3, queued=2, connections=6),
         worker(2, 0, state="backoff"),
     )
-    readings = {99: Reading(0.01, 20), 100: Reading(0.5, None), 101: Reading(None, 70)}
+    readings = {99: Reading(0.25, 20), 100: Reading(0.5, None), 101: Reading(None, 70)}
     found = view(answer(10.0, *workers), None, readings)
     server = found.server
     assert (server.in_flight, server.queued, server.connections) == (5, 3, 11)
-    assert (server.cpu, server.pss) == (pytest.approx(0.51), 90), "the arbiter's too"
+    assert (server.cpu, server.pss) == (0.75, 90), "the arbiter's too"
     assert [(row.cpu, row.pss) for row in found.rows] == [(0.5, None), (None, 70), (None, None)]
     unknown = view(answer(10.0, *workers), None, {}).server
     assert (unknown.cpu, unknown.pss) == (None, None)
