@@ -121,6 +121,7 @@ class Top(App[None]):
 
     def on_mount(self) -> None:
         """Begin to look."""
+        self._head, self._notice = self.query_one("#head", Static), self.query_one("#notice", Static)
         self._table, self._requests = self.query_one(WorkersTable), self.query_one(RequestsTable)
         self._table.focus()
         self.set_interval(self._interval, self._look)
@@ -173,13 +174,13 @@ class Top(App[None]):
     def _complain(self, reason: str) -> None:
         """One line while the server does not answer; "": it does."""
         self.set_class(bool(reason), "lost")
-        self.query_one("#notice", Static).update(escape(f"{reason}; trying again"))
+        self._notice.update(escape(f"{reason}; trying again"))
 
     def _show(self) -> None:
         if self.shown is None:
             return
         server, rows, running = self.shown
-        self.query_one("#head", Static).update(head(server, list(self._history), self.size.width))
+        self._head.update(head(server, list(self._history), self.size.width))
         self._table.fill(rows, self.order)
         self._requests.fill(running, server.in_flight)
 

@@ -22,7 +22,7 @@ def head(server: Server, history: Sequence[float], width: int) -> Text:
     """Four lines; `history` are the latest requests per second, drawn where there is room."""
     fields = _fields(server)
     wide = _FIELD + (2 if width >= 120 else 0)
-    room = width - wide * len(fields) - 3
+    room = width - wide * len(fields) - 5
     labels = Text.assemble(*((title.rjust(wide), DIM) for title, _, _ in fields))
     values = Text.assemble(*((value.rjust(wide), colour or "bold") for _, value, colour in fields))
     if room >= 10:
