@@ -64,6 +64,16 @@ def test_recycle_replaces_one_worker(serve: Serve) -> None:
     assert (done.returncode, done.stderr) == (1, "ostler: worker 9 that is ready is not there\n")
 
 
+def test_recycle_of_a_worker_that_is_being_replaced(serve: Serve) -> None:
+    server = serve(version(serve, "v"))
+    [old] = server.children()
+    version(serve, "v", pause=2.0)
+    assert ctl(server, "recycle", "0").returncode == 0
+    assert ctl(server, "recycle", "0").stdout == f"worker 0 (pid {old}) is being replaced already\n"
+    server.wait_children(1, without=[old])
+    assert server.log.count(f"(pid {old}) is replaced: ostler ctl recycle") == 1
+
+
 def test_reload(serve: Serve) -> None:
     server = serve(version(serve, "old"))
     version(serve, "new")

@@ -59,7 +59,7 @@ class Fake(Server):
 
     def reload(self) -> str:
         self.asked.append("reload")
-        self.reloaded.wait(10)
+        assert self.reloaded.wait(5), "the view stands still"
         return "reloaded in 0.1s\n"
 
 
