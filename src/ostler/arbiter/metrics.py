@@ -13,6 +13,7 @@ from typing import Any
 from ostler.errors import OstlerError
 from ostler.logs import Logs
 from ostler.proc.sockets import Listener
+from ostler.stats.latency import bounds
 from ostler.stats.scoreboard import LATENCY_BUCKETS, Scoreboard, Snapshot
 
 __all__ = ["Statsd"]
@@ -116,11 +117,8 @@ def _read(board: Scoreboard) -> dict[tuple[int, int], Snapshot]:
 
 
 def _milliseconds(bucket: int) -> float:
-    """The middle of a bucket of the scoreboard's histogram: two for each power of two of microseconds (score.rs)."""
-    if bucket < 2:
-        return (bucket + 0.5) / 1000
-    power = 2.0 ** (bucket // 2)
-    return power * (1 + bucket % 2 / 2 + 0.25) / 1000
+    """The middle of a bucket."""
+    return sum(bounds(bucket)) / 2 * 1000
 
 
 def _backlog(listeners: Sequence[Listener]) -> int:

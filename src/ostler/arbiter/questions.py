@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ostler.arbiter import events as ev
+from ostler.arbiter.handle import WorkerState
 from ostler.arbiter.inquiries import Inquiries
+from ostler.arbiter.live import live
 from ostler.arbiter.status import status
 from ostler.control.server import Client, Question
 from ostler.logs import LEVELS, counted, printable
@@ -30,11 +32,13 @@ class Questions:
         self.inquiries = Inquiries(arbiter.control.answer, arbiter.processes.take_stacks)
         self._verbs: dict[str, tuple[int, Callable[..., None]]] = {
             "status": (0, self._status),
+            "top": (0, self._top),
             "config": (0, self._config),
             "reload": (0, self._reload),
             "upgrade": (0, self._upgrade),
             "stop": (0, self._stop),
             "scale": (1, self._scale),
+            "recycle": (1, self._recycle),
             "log-level": (1, self._log_level),
         }
 
@@ -52,6 +56,10 @@ class Questions:
     def _status(self, client: Client) -> None:
         arbiter, now = self._arbiter, time.monotonic_ns()
         self._control.answer(client, status(arbiter.fleet, arbiter.board, arbiter.plan, self._started_ns, now))
+
+    def _top(self, client: Client) -> None:
+        arbiter, now = self._arbiter, time.monotonic_ns()
+        self._control.answer(client, live(arbiter.fleet, arbiter.board, arbiter.plan, self._started_ns, now))
 
     def _config(self, client: Client) -> None:
         self._control.answer(client, self._arbiter.plan.shown)
@@ -79,6 +87,19 @@ class Questions:
             self._arbiter.feed(ev.Resize("ostler ctl scale", size - before))
         after = fleet.size
         self._control.answer(client, f"{counted(after, 'worker')}, {before} before\n", is_error=after != size)
+
+    def _recycle(self, client: Client, wanted: str) -> None:
+        """Have one worker replaced, as if it had reached a limit."""
+        fleet = self._arbiter.fleet
+        worker = next((each for each in fleet.workers if str(each.slot) == wanted), None)
+        if worker is None or not fleet.is_ready(worker.pid):
+            self._control.answer(client, f"worker {printable(wanted)} that is ready is not there", is_error=True)
+            return
+        if worker.is_worn or worker.state is not WorkerState.READY:
+            self._control.answer(client, f"{worker} is being replaced already\n")
+            return
+        self._arbiter.feed(ev.Renew(worker.pid, "ostler ctl recycle"))
+        self._control.answer(client, f"{worker} is replaced: another one starts first\n")
 
     def _log_level(self, client: Client, word: str) -> None:
         level = LEVELS.get(word)

@@ -1,9 +1,11 @@
 """What the commands have in common that ask a running server: which server is meant."""
 
+from typing import NamedTuple
+
 from ostler.control.client import find
 from ostler.errors import ConfigError
 
-__all__ = ["OPTIONS", "which"]
+__all__ = ["OPTIONS", "Wanted", "read", "which"]
 
 OPTIONS = """\
   --pid PID        the server with this process id, when several run here
@@ -12,11 +14,24 @@ OPTIONS = """\
 """
 
 
+class Wanted(NamedTuple):
+    """Which server is meant; neither: the only one there is."""
+
+    path: str | None
+    pid: int | None
+
+
 def which(command: str, arguments: list[str]) -> tuple[list[str], str | None]:
     """The other words of a command line, and the server's control socket; None when help was asked for.
 
     Raises ConfigError for what cannot be read, OstlerError when there is no such server.
     """
+    words, server = read(command, arguments)
+    return words, find(server.path, server.pid) if server is not None else None
+
+
+def read(command: str, arguments: list[str]) -> tuple[list[str], Wanted | None]:
+    """As `which`, without looking for the server."""
     words: list[str] = []
     path, pid = None, None
     waiting = list(reversed(arguments))
@@ -40,4 +55,4 @@ def which(command: str, arguments: list[str]) -> tuple[list[str], str | None]:
             pid = int(value)
         else:
             raise ConfigError(f'--pid: "{value}" is not a process id')
-    return words, find(path, pid)
+    return words, Wanted(path, pid)

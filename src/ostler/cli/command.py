@@ -15,7 +15,8 @@ COMMANDS: Mapping[str, str] = {
     "convert": "write an ostler.toml from a gunicorn command line or configuration file",
     "check": "show the configuration and where each value comes from, and whether the application loads",
     "status": "show a running server and its workers; --watch each second, --json for programs",
-    "ctl": "ask a running server: status, reload, upgrade, scale, stop, stacks",
+    "top": "watch a running server, its workers and requests; keys to reload, scale and replace",
+    "ctl": "ask a running server: status, reload, upgrade, scale, recycle, stop, stacks",
     "reload": "have a running server take up new code and configuration",
     "upgrade": "have a running server replaced by a new one on the same sockets",
     "stacks": "show where the threads of a running server are, with their requests",
@@ -82,6 +83,10 @@ def _run(arguments: list[str]) -> int:
         from ostler.cli.ctl import ctl
 
         return ctl(rest)
+    if command == "top":
+        from ostler.cli.top.command import top
+
+        return top(rest)
     if command == "reload":
         from ostler.cli.reload import reload
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ostler.cli.asking import OPTIONS, which
 from ostler.cli.reload import reload
+from ostler.cli.spans import span
 from ostler.cli.stacks import stacks
 from ostler.config.names import closest, did_you_mean
 from ostler.control.client import ask
@@ -28,6 +29,7 @@ Ask a running server, or tell it what to do.
   reload           read the configuration again and replace the workers; waits for the end (ostler reload)
   upgrade          start the same command anew on the same sockets, and end when it serves; waits for it
   scale N          have N workers, until the next reload or restart; with workers = auto, where it goes on from
+  recycle WORKER   replace this worker, the replacement first; its requests end in peace
   stop             end when the running requests have ended, at most after graceful_timeout; waits for the end
   config           every option with its value, and where it came from
   log-level LEVEL  write lines from this level on (debug, info, warning, error), until the next reload
@@ -35,7 +37,7 @@ Ask a running server, or tell it what to do.
 
 {OPTIONS}"""
 
-_VERBS = ("status", "reload", "upgrade", "scale", "stop", "config", "log-level", "stacks")
+_VERBS = ("status", "reload", "upgrade", "scale", "recycle", "stop", "config", "log-level", "stacks")
 LEVELS = ("debug", "info", "warning", "error")
 _EVERY = 1.0
 _COLUMNS = (
@@ -63,7 +65,7 @@ def ctl(arguments: list[str]) -> int:
     if path is None:
         print(USAGE, end="")
         return 0
-    wanted = 1 if verb in ("scale", "log-level") else 0
+    wanted = 1 if verb in ("scale", "recycle", "log-level") else 0
     if len(words) > wanted:
         raise ConfigError(f'unexpected "{words[wanted]}": see ostler ctl --help')
     if verb == "log-level" and (not words or words[0] not in LEVELS):
@@ -72,6 +74,10 @@ def ctl(arguments: list[str]) -> int:
         if not words or not words[0].isdecimal() or int(words[0]) < 1:
             raise ConfigError("scale needs the number of workers: ostler ctl scale 4")
         print(ask(path, "scale", words[0]), end="")
+    elif verb == "recycle":
+        if not words or not words[0].isdecimal():
+            raise ConfigError("recycle needs the number of a worker: ostler ctl recycle 0")
+        print(ask(path, "recycle", words[0]), end="")
     elif verb == "upgrade":
         print(ask(path, "upgrade", patient=True), end="")
     elif verb == "stop":
@@ -102,21 +108,11 @@ def _table(status: dict[str, Any]) -> str:
     """For people."""
     listening = ", ".join(status["listening"])
     reloading = ", reloading" if status["reloading"] else ""
-    head = (
-        f"ostler {status['version']}, pid {status['pid']}, {status['state']}{reloading} for {_span(status['uptime'])}"
-    )
+    head = f"ostler {status['version']}, pid {status['pid']}, {status['state']}{reloading} for {span(status['uptime'])}"
     rows = [[title for title, _ in _COLUMNS]]
     for worker in status["workers"]:
-        shown = {**worker, "age": _span(worker["age"]), "rss": megabytes(worker["rss"])}
+        shown = {**worker, "age": span(worker["age"]), "rss": megabytes(worker["rss"])}
         rows.append([str(shown[key]) for _, key in _COLUMNS])
     widths = [max(len(row[at]) for row in rows) for at in range(len(_COLUMNS))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join([head, f"listening on {listening}", "", *lines, ""])
-
-
-def _span(seconds: float) -> str:
-    """ "3s", "12m", "5h", "9d"."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= 2 * size:
-            return f"{seconds // size:.0f}{unit}"
-    return f"{seconds:.0f}s"

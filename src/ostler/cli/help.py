@@ -17,6 +17,12 @@ __all__ = ["answer", "explain", "options", "overview"]
 
 _WIDTH = 96
 _COLUMN = 38  # where explanations start, after the longest usage
+_USAGES = {
+    **{command: command for command in ("convert", "ctl", "reload", "stacks")},
+    "status": "ctl",
+    "top": "top.command",
+    "upgrade": "ctl",
+}  # whose text is their module's
 
 _CLOSING = """\
 SIZE is a number of bytes, or has a unit: 8192, 8K, 1M, 1G. TIME is a number of seconds, or has
@@ -30,8 +36,8 @@ def explain(arguments: list[str]) -> int:
     if topic is not None and topic not in COMMANDS:
         meant = did_you_mean(closest(topic, list(COMMANDS)))
         raise ConfigError(f'unknown command "{topic}"{meant}')
-    if topic in ("convert", "ctl", "reload", "stacks", "status", "upgrade"):
-        print(import_module(f"ostler.cli.{'ctl' if topic in ('status', 'upgrade') else topic}").USAGE, end="")
+    if topic in _USAGES:
+        print(import_module(f"ostler.cli.{_USAGES[topic]}").USAGE, end="")
         return 0
     print(options(topic) if topic in ("serve", "check") else overview())
     return 0

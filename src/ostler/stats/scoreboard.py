@@ -12,7 +12,7 @@ from __future__ import annotations
 import mmap
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "LATENCY_BUCKETS",
     "LAYOUT",
     "READY",
+    "RESTARTS",
     "STOPPED",
     "Request",
     "Scoreboard",
@@ -36,13 +37,15 @@ _HEADER = struct.Struct("<QIII")  # magic, version, slots, slot_size
 _LEAVING_AT = 20  # 1: /readyz says that the server is about to stop
 _LOG_LEVEL_AT = 24  # the level that was asked for while the server runs; 0: that of the configuration
 # 28: how many slots have been used; the native core's own
-_RESTARTS = struct.Struct("<4Q")  # workers that were followed by another one, by reason
+RESTARTS = ("died", "limit", "reload", "timeout")  # workers that were followed by another one, by reason
+_RESTARTS = struct.Struct("<4Q")
 _RESTARTS_AT = 32
 _HEADER_SIZE = 64
 
 LATENCY_BUCKETS = 64
 RECORDS = 256
 _RECORD = struct.Struct("<IIQ16s96s")  # seq, tid, start_ns, method, path
+_STARTS = struct.Struct("<" + RECORDS * "8xQ112x")  # nothing but start_ns of each record
 _RECORDS_AT = 1280
 _SLOT_SIZE = _RECORDS_AT + RECORDS * _RECORD.size
 
@@ -160,8 +163,13 @@ class Scoreboard:
         struct.pack_into("<I", self.mapping, _LOG_LEVEL_AT, level)
 
     def count_restarts(self, counts: Sequence[int]) -> None:
-        """Write how many workers were followed by another one, by reason: died, limit, reload, timeout."""
+        """Write how many workers were followed by another one, in the order of `RESTARTS`."""
         _RESTARTS.pack_into(self.mapping, _RESTARTS_AT, *counts)
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How many workers were followed by another one, by reason."""
+        return dict(zip(RESTARTS, _RESTARTS.unpack_from(self.mapping, _RESTARTS_AT), strict=True))
 
     def begin(self, slot: int, pid: int) -> None:
         """Clear a slot for a worker that boots."""
@@ -207,16 +215,26 @@ class Scoreboard:
         return Snapshot._make((*values[:ran], values[ran:waited], values[waited:rest], *values[rest:]))
 
     def in_flight(self, slot: int) -> list[Request]:
-        """The requests that the slot's worker runs now, the oldest first.
+        """The requests that the slot's worker runs now, the oldest first."""
+        return [request for _, request in self.oldest([slot], RECORDS)]
 
+    def oldest(self, slots: Iterable[int], most: int) -> list[tuple[int, Request]]:
+        """At most so many of the requests that the slots' workers run now, each with its slot, the oldest first.
+
+        The start words are looked at first, since nearly all records are empty.
         A record's `seq` is odd while it is being written and grows with each write: one that changed
         while it was read is read again. A worker that died while writing leaves it odd for ever.
         """
-        start = self._start(slot) + _RECORDS_AT
-        found = (self._record(start + index * _RECORD.size) for index in range(RECORDS))
-        return sorted((request for request in found if request), key=lambda request: request.start_ns)
+        begun: list[tuple[int, int, int]] = []
+        for slot in slots:
+            starts = _STARTS.unpack_from(self.mapping, self._start(slot) + _RECORDS_AT)
+            if any(starts):
+                begun += [(start_ns, slot, index) for index, start_ns in enumerate(starts) if start_ns]
+        found = ((slot, self._record(slot, index)) for _, slot, index in sorted(begun)[:most])
+        return sorted(((slot, request) for slot, request in found if request), key=lambda each: each[1].start_ns)
 
-    def _record(self, at: int) -> Request | None:
+    def _record(self, slot: int, index: int) -> Request | None:
+        at = self._start(slot) + _RECORDS_AT + index * _RECORD.size
         for _ in range(8):
             seq, tid, start_ns, method, path = _RECORD.unpack_from(self.mapping, at)
             if seq % 2 == 0 and seq == struct.unpack_from("<I", self.mapping, at)[0]:

@@ -53,6 +53,27 @@ def test_scale(serve: Serve) -> None:
     assert (done.returncode, done.stderr) == (1, "ostler: from 1 to 64 workers are possible without a restart\n")
 
 
+def test_recycle_replaces_one_worker(serve: Serve) -> None:
+    server = serve(version(serve, "v"), "--workers", "2")
+    [first, second] = [worker["pid"] for worker in json.loads(ctl(server, "status", "--json").stdout)["workers"]]
+    done = ctl(server, "recycle", "1")
+    assert (done.returncode, done.stdout) == (0, f"worker 1 (pid {second}) is replaced: another one starts first\n")
+    assert first in server.wait_children(2, without=[second])
+    server.wait_log(rf"worker 1 \(pid {second}\) is replaced: ostler ctl recycle")
+    done = ctl(server, "recycle", "9")
+    assert (done.returncode, done.stderr) == (1, "ostler: worker 9 that is ready is not there\n")
+
+
+def test_recycle_of_a_worker_that_is_being_replaced(serve: Serve) -> None:
+    server = serve(version(serve, "v"))
+    [old] = server.children()
+    version(serve, "v", pause=2.0)
+    assert ctl(server, "recycle", "0").returncode == 0
+    assert ctl(server, "recycle", "0").stdout == f"worker 0 (pid {old}) is being replaced already\n"
+    server.wait_children(1, without=[old])
+    assert server.log.count(f"(pid {old}) is replaced: ostler ctl recycle") == 1
+
+
 def test_reload(serve: Serve) -> None:
     server = serve(version(serve, "old"))
     version(serve, "new")
@@ -75,6 +96,9 @@ def test_stop_waits_for_the_end(serve: Serve) -> None:
         (["scale"], "scale needs the number of workers: ostler ctl scale 4"),
         (["scale", "0"], "scale needs the number of workers"),
         (["scale", "two"], "scale needs the number of workers"),
+        (["recycle"], "recycle needs the number of a worker: ostler ctl recycle 0"),
+        (["recycle", "first"], "recycle needs the number of a worker"),
+        (["recycle", "0", "1"], 'unexpected "1": see ostler ctl --help'),
         (["stop", "now"], 'unexpected "now": see ostler ctl --help'),
         (["status", "--jsn"], 'unexpected "--jsn"'),
     ],

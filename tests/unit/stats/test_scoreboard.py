@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import pytest
 
+from ostler.arbiter.fleet import Fleet
+from ostler.arbiter.timing import Timing
 from ostler.proc.fork import fork
 from ostler.stats import scoreboard as module
 from ostler.stats.scoreboard import BOOTING, EMPTY, LAYOUT, READY, Scoreboard, Snapshot
@@ -103,6 +105,13 @@ def test_slot_that_is_not_there(slot: int) -> None:
         Scoreboard(2).read(slot)
 
 
+def test_restarts_by_reason() -> None:
+    board = Scoreboard(1)
+    board.count_restarts([1, 2, 3, 4])
+    assert board.restarts == {"died": 1, "limit": 2, "reload": 3, "timeout": 4}
+    assert list(board.restarts) == list(Fleet(1, Timing()).restarts)
+
+
 # --- Requests in flight ---
 
 
@@ -120,6 +129,16 @@ def test_requests_come_oldest_first() -> None:
         (1127, "POST", "/é"),
         (1000, "GET", "/new"),
     ]
+
+
+def test_the_oldest_of_several_workers() -> None:
+    board = Scoreboard(3)
+    for slot, start_ns in ((0, 30), (1, 10), (2, 20)):
+        at = 64 + slot * module._SLOT_SIZE + LAYOUT["records"][0]
+        struct.pack_into("<IIQ16s96s", board.mapping, at + 255 * 128, 2, 7, start_ns, b"GET", b"/")
+    assert [(slot, request.start_ns) for slot, request in board.oldest([0, 1, 2], 2)] == [(1, 10), (2, 20)]
+    assert [slot for slot, _ in board.oldest([0, 2], 9)] == [2, 0]
+    assert board.oldest([1], 0) == board.oldest([], 9) == []
 
 
 def test_long_path_fills_its_field() -> None:

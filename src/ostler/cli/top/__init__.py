@@ -1,0 +1,1 @@
+"""`ostler top`: a live view of a running server, in the terminal. Needs textual (`ostler[top]`)."""
