@@ -107,7 +107,7 @@ class Server:
         self.log = log
         self.cfg = cfg
         self.pid = os.getpid()
-        self.num_workers = int(cfg.settings.get("workers") or 1)
+        self.num_workers = int(cfg.settings.get("workers") or cfg.settings.get("min_workers") or 1)
         self.WORKERS: dict[int, Worker] = {}
         self.worker_age = 0
         self.address: Any = cfg.settings.get("address", [])

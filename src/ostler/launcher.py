@@ -51,7 +51,7 @@ _HANDSHAKES = 0.1
 _ROOM = 4
 _LEAST_ROOM = 128
 # So many workers more than twice those that are planned can have connections handed to them: `ostler ctl scale`.
-_INBOXES = 6
+_INBOXES = 12
 # Of the control group's memory, what a fleet that sizes itself may have: files that are read want some as well.
 _OF_LIMIT = 0.9
 # What is settled when the server starts.

@@ -74,7 +74,9 @@ pub struct Slot {
     /// Proportional set size in bytes, and how much of what it can do it does (1024ths): written by the worker's main thread.
     pub pss: AtomicU64,
     pub capacity: AtomicU32,
-    reserved: [AtomicU32; 11],
+    /// When a sibling last gave it a connection for evenness (ms). Written by the siblings.
+    evened_ms: AtomicU32,
+    reserved: [AtomicU32; 10],
     records: [Record; RECORDS],
 }
 
@@ -89,7 +91,7 @@ pub const DEAF: u32 = 2;
 /// One request in `lately`.
 const UNIT: u32 = 1024;
 /// What is counted as lately loses half within so many milliseconds, as a shift.
-const HALF: u32 = 11;
+const HALF: u32 = 9;
 /// The least time between two decays that are written (ms): shorter ones would be rounded away.
 const DECAY: u32 = 64;
 
@@ -127,11 +129,35 @@ fn milliseconds(now: u64) -> u32 {
     (now / 1_000_000) as u32
 }
 
+/// Milliseconds from `then` to `now`; 0 where another process was here later.
+fn age(then: u32, now: u64) -> u32 {
+    let age = milliseconds(now).wrapping_sub(then);
+    if age > i32::MAX as u32 {
+        0
+    } else {
+        age
+    }
+}
+
 impl Slot {
-    /// Requests served lately, in 1024ths: each counts half after two seconds.
+    /// Requests served lately, in 1024ths: each counts half after half a second.
     pub fn lately(&self, now: u64) -> u32 {
-        let age = milliseconds(now).wrapping_sub(self.lately_ms.load(Relaxed));
-        decayed(self.lately.load(Relaxed), if age > i32::MAX as u32 { 0 } else { age })
+        decayed(self.lately.load(Relaxed), self.rests(now))
+    }
+
+    /// Milliseconds since it has served one, give or take the time between two decays.
+    pub fn rests(&self, now: u64) -> u32 {
+        age(self.lately_ms.load(Relaxed), now)
+    }
+
+    /// Whether it was given a connection for evenness less than so many milliseconds ago.
+    pub fn settles(&self, within: u32, now: u64) -> bool {
+        age(self.evened_ms.load(Relaxed), now) < within
+    }
+
+    /// It is given one now.
+    pub fn evens(&self, now: u64) {
+        self.evened_ms.store(milliseconds(now), Relaxed);
     }
 
     /// Begins with so much of it: as if it had been here.
@@ -388,18 +414,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_served_lately_counts_half_after_two_seconds() {
+    fn what_was_served_lately_counts_half_after_half_a_second() {
         let score = Score::private();
         let at = |ms: u64| ms * 1_000_000;
         score.begin_with(0, at(5));
-        for ms in 5..105 {
-            score.serves(at(ms));
+        for _ in 0..100 {
+            score.serves(at(5));
         }
-        let first = score.lately(at(105));
-        assert!((97 * UNIT..=100 * UNIT).contains(&first), "{first}");
-        let half = score.lately(at(105 + 2048));
-        assert!((48 * UNIT..=50 * UNIT).contains(&half), "{half}");
-        assert_eq!(score.lately(at(105 + 2048 * 40)), 0);
+        assert_eq!(score.lately(at(5)), 100 * UNIT);
+        let half = score.lately(at(5 + 512));
+        assert!((49 * UNIT..=50 * UNIT).contains(&half), "{half}");
+        assert_eq!(score.lately(at(5 + 512 * 40)), 0);
+        assert_eq!(score.lately(at(0)), 100 * UNIT, "another process was here later");
+        assert_eq!(score.rests(at(65)), 60);
     }
 
     #[test]

@@ -77,6 +77,7 @@ class Worker(Base):  # type: ignore[misc]  # gunicorn has no annotations
             value = setting.get()
             if value != setting.default and value not in (None, ""):
                 yield _assign(option, value)
+        yield _assign("workers", cfg.workers)
         if cfg.threads > 1:
             yield _assign("threads", cfg.threads)
         level = str(cfg.loglevel).lower()

@@ -7,6 +7,7 @@ the native core's own business (rust/native/src/core/handover.rs): a descriptor,
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import struct
 import sys
@@ -16,6 +17,8 @@ __all__ = ["Inboxes"]
 
 # More than the longest packet.
 _PACKET = 128 * 1024
+# Of the descriptors that a process may have, the pairs take at most two in so many.
+_SHARE = 16
 _ONE = struct.Struct("i")  # a descriptor
 
 
@@ -26,6 +29,9 @@ class Inboxes:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         if sys.platform != "linux":  # packets on unix sockets are Linux's
             return
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY:
+            count = min(count, limit // _SHARE)
         try:
             for _ in range(count):
                 self._pairs.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
@@ -45,13 +51,13 @@ class Inboxes:
         moved = 0
         while able and (packet := self._take(slot)) is not None:
             data, sockets = packet
+            heir = able[moved % len(able)]
             try:
-                give = self._pairs[able[moved % len(able)]][1]
-                _send(give, data, sockets)
+                _send(self._pairs[heir][1], data, sockets)
                 moved += 1
             except OSError:  # it has no room: a worker that takes nothing
+                able.remove(heir)
                 self._put_back(slot, data, sockets)
-                break
             finally:
                 for fd in sockets:
                     os.close(fd)

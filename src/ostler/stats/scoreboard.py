@@ -76,7 +76,7 @@ LAYOUT: dict[str, tuple[int, int]] = {
     "threads": (156, 4),
     "threads_busy": (160, 4),
     "taking": (164, 4),  # whether siblings may hand connections over
-    "lately": (168, 4),  # requests served lately, in 1024ths, as of lately_ms: half of it is gone after two seconds
+    "lately": (168, 4),  # requests served lately, in 1024ths, as of lately_ms: half of it is gone after half a second
     "lately_ms": (172, 4),
     "family": (176, 4),  # which listeners it has
     "promised": (180, 4),  # connections on their way to it; written by the siblings

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from math import ceil
 from typing import TYPE_CHECKING
+
+from ostler.proc.machine import processors
 
 if TYPE_CHECKING:
     from ostler.config import Config
@@ -37,7 +40,9 @@ def core_settings(
     settings.update((name, float(config.values[name])) for name in _SECONDS)
     if config.reload == "on":  # a browser must not find the old code at the end of its idle connection
         settings["keepalive"] = min(float(config.keepalive), _IDLE_IN_DEVELOPMENT)
-    most = config.min_workers if config.reload == "on" else config.max_workers or 2
+    most = config.max_workers or max(config.min_workers, ceil(processors()))
+    if config.reload == "on":
+        most = config.min_workers
     settings["workers"] = config.workers or most  # more than one: wsgi.multiprocess
     is_auto = config.threads is None
     settings["threads"] = config.threads or config.max_threads

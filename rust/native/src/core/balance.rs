@@ -4,10 +4,12 @@
 //! |---|---|---|---|
 //! | has just been accepted | it has less to do, far fewer connections, or has served less lately | the one with the least to do, then with the fewest served lately | the first that has nothing to do |
 //! | has a request that would wait here | it has nothing to do; or it has less, and nothing moves here | as above | as above |
-//! | has had its answer | it has no more to do and has clearly served less lately | as above | the first, if it comes before us |
+//! | has had its answer | it has clearly served less lately, and has not far more to do | as above | the first, if it comes before us |
 //!
 //! Requests served lately even out what load alone does not: of workers that are idle each time somebody asks, all get their
 //! share. "Clearly" leaves a margin, or connections would move for nothing.
+
+use std::cmp::Reverse;
 
 /// Who gets connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,12 +37,23 @@ pub struct Load {
     pub connections: u32,
     /// Requests served lately, in 1024ths.
     pub lately: u32,
+    /// How long ago it has served the last one, about (ms).
+    pub rests: u32,
+    /// It was given a connection a moment ago, so that it would serve as much as others: what that does is not known yet.
+    pub settles: bool,
 }
 
 /// Requests (in 1024ths) by which a worker must have served more lately than another to give it a connection.
 const MARGIN: u32 = 3 * 1024;
-/// Connections that may be on their way to one worker.
+/// Connections that may be on their way to one worker; and where somebody leaves, whose connections must go somewhere.
 const PROMISES: u32 = 32;
+const BEQUESTS: u32 = 128;
+/// Who has served nothing for so long, though there was something to do, may be stuck (ms).
+const MOVES: u32 = 200;
+/// A request that would wait for less goes to nobody who has served clearly more (ns).
+const FAIR: u64 = 4_000_000;
+/// Requests by which a worker that moves, and has served less, may have more to do than twice as much.
+const BACKLOG: u32 = 8;
 /// Requests that may wait at a worker which is given one more, because here nothing moves.
 const CROWD: u32 = 4;
 
@@ -48,6 +61,17 @@ impl Load {
     /// Whether it has clearly served more than `other`: an eighth, and three requests.
     fn has_served_more(&self, other: &Self) -> bool {
         self.lately > other.lately.saturating_add(other.lately / 8).saturating_add(MARGIN)
+    }
+
+    /// Whether it should have a connection of `mine`, to serve as much. With all processors busy it is the scheduler who is
+    /// unfair, and a worker that has served less has more to do for that: then, too, but not without a bound.
+    fn is_behind(&self, mine: &Self) -> bool {
+        let most = if self.rests < MOVES {
+            2 * mine.active + BACKLOG
+        } else {
+            mine.active
+        };
+        self.promised == 0 && !self.settles && self.active <= most && mine.has_served_more(self)
     }
 
     /// Connections beyond what chance explains, where `mean` is usual.
@@ -69,7 +93,15 @@ pub fn for_newcomer(policy: Balance, mine: &Load, others: &[Load]) -> Option<usi
     let count = others().count() as u32 + 1;
     let total = others().map(|other| other.connections).sum::<u32>() + mine.connections;
     let mean = total / count;
-    let best = others().min_by_key(|other| (other.active, other.excess(mean), other.lately, other.connections))?;
+    let best = others().min_by_key(|other| {
+        (
+            other.active,
+            other.excess(mean),
+            other.lately,
+            Reverse(other.rests),
+            other.connections,
+        )
+    })?;
     let is_better = if mine.active != best.active {
         mine.active > best.active + mine.active / 8
     } else if mine.excess(mean) != best.excess(mean) {
@@ -80,42 +112,42 @@ pub fn for_newcomer(policy: Balance, mine: &Load, others: &[Load]) -> Option<usi
     is_better.then_some(best.slot)
 }
 
-/// Who gets a request that would wait at `mine`. `is_stuck`: nothing moves there.
-pub fn for_waiting(policy: Balance, mine: &Load, others: &[Load], is_stuck: bool) -> Option<usize> {
-    let idle = others.iter().filter(|other| other.active == 0);
+/// Who gets a request that would wait at `mine`, for `wait` nanoseconds. `is_stuck`: nothing moves there.
+pub fn for_waiting(policy: Balance, mine: &Load, others: &[Load], wait: u64, is_stuck: bool) -> Option<usize> {
+    let is_free = |other: &&Load| other.active == 0 && (wait > FAIR || !other.has_served_more(mine));
+    let idle = others.iter().filter(is_free);
     let best = match policy {
         Balance::Packed => idle.min_by_key(|other| other.slot),
-        _ => idle.min_by_key(|other| other.lately),
+        _ => idle.min_by_key(|other| (other.lately, Reverse(other.rests))),
     };
     if best.is_some() || !is_stuck {
         return best.map(|other| other.slot);
     }
     let free = others
         .iter()
-        .filter(|other| other.waiting < CROWD && other.active <= mine.active);
+        .filter(|other| other.waiting < CROWD && other.active + 1 < mine.active);
     free.min_by_key(|other| (other.active, other.lately))
         .map(|other| other.slot)
 }
 
 /// Who gets a connection that has just had its answer from `mine`; none: it stays.
 pub fn for_rested(policy: Balance, mine: &Load, others: &[Load]) -> Option<usize> {
-    let others = others
-        .iter()
-        .filter(|other| other.promised == 0 && other.active <= mine.active);
     let best = match policy {
         Balance::Packed => others
-            .filter(|other| other.active == 0 && other.slot < mine.slot)
+            .iter()
+            .filter(|other| other.active == 0 && other.promised == 0 && other.slot < mine.slot)
             .min_by_key(|other| other.slot),
         _ => others
-            .filter(|other| mine.has_served_more(other))
-            .min_by_key(|other| other.lately),
+            .iter()
+            .filter(|other| other.is_behind(mine))
+            .min_by_key(|other| (other.lately, Reverse(other.rests))),
     };
     best.map(|other| other.slot)
 }
 
 /// Who gets a connection of a worker that leaves.
 pub fn for_heir(others: &[Load]) -> Option<usize> {
-    let others = others.iter().filter(|other| other.promised < PROMISES);
+    let others = others.iter().filter(|other| other.promised < BEQUESTS);
     others
         .min_by_key(|other| (other.active, other.connections, other.lately))
         .map(|other| other.slot)
@@ -131,6 +163,7 @@ mod tests {
             active,
             connections,
             lately: served * 1024,
+            rests: MOVES,
             ..Load::default()
         }
     }
@@ -161,7 +194,7 @@ mod tests {
     #[test]
     fn who_takes_nothing_is_promised_no_more() {
         let deaf = Load {
-            promised: PROMISES,
+            promised: BEQUESTS,
             ..load(1, 0, 0, 0)
         };
         assert_eq!(for_newcomer(Balance::Even, &load(0, 9, 9, 9), &[deaf]), None);
@@ -183,10 +216,18 @@ mod tests {
     #[test]
     fn a_waiting_request_goes_to_who_is_idle_or_moves() {
         let others = [load(1, 1, 5, 10), load(2, 0, 9, 50), load(3, 0, 9, 40)];
-        let mine = load(0, 3, 5, 0);
-        assert_eq!(for_waiting(Balance::Even, &mine, &others, false), Some(3));
-        assert_eq!(for_waiting(Balance::Even, &mine, &others[..1], false), None);
-        assert_eq!(for_waiting(Balance::Even, &mine, &others[..1], true), Some(1));
+        let mine = load(0, 3, 5, 60);
+        assert_eq!(
+            for_waiting(Balance::Even, &load(0, 2, 5, 60), &others[..1], 0, true),
+            None,
+            "it would be no better off"
+        );
+        assert_eq!(for_waiting(Balance::Even, &mine, &others, 0, false), Some(3));
+        assert_eq!(for_waiting(Balance::Even, &mine, &others[..1], 0, false), None);
+        assert_eq!(for_waiting(Balance::Even, &mine, &others[..1], 0, true), Some(1));
+        let busier = [load(1, 0, 5, 90)];
+        assert_eq!(for_waiting(Balance::Even, &mine, &busier, FAIR, false), None);
+        assert_eq!(for_waiting(Balance::Even, &mine, &busier, FAIR + 1, false), Some(1));
     }
 
     #[test]
@@ -195,5 +236,17 @@ mod tests {
         assert_eq!(for_rested(Balance::Even, &load(0, 0, 5, 100), &others), Some(2));
         assert_eq!(for_rested(Balance::Even, &load(0, 0, 5, 68), &others), None);
         assert_eq!(for_rested(Balance::Even, &load(0, 1, 5, 100), &others), Some(3));
+        let behind = Load {
+            rests: 3,
+            ..load(4, 8, 5, 50)
+        };
+        assert_eq!(for_rested(Balance::Even, &load(0, 0, 5, 100), &[behind]), Some(4));
+        let settles = Load {
+            settles: true,
+            ..behind
+        };
+        assert_eq!(for_rested(Balance::Even, &load(0, 0, 5, 100), &[settles]), None);
+        let stuck = Load { rests: MOVES, ..behind };
+        assert_eq!(for_rested(Balance::Even, &load(0, 0, 5, 100), &[stuck]), None);
     }
 }

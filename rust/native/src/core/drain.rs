@@ -16,6 +16,8 @@ const FIRST_REQUEST: u64 = 1_000_000_000;
 /// that has just been used, and would be lost. If it comes, its answer says `Connection: close`. Who is replaced has time;
 /// where the whole server stops, somebody waits.
 const IDLE: u64 = 2_000_000_000;
+/// Until the next attempt to give an idle connection to a sibling.
+const AGAIN: u64 = 100_000_000;
 const IDLE_AT_STOP: u64 = 100_000_000;
 
 impl Core {
@@ -81,6 +83,23 @@ impl Core {
             let due = tick_after(conn.since, self.last_idle());
             state.set_deadline(index, due);
         } else {
+            self.close_or_try_again(state, index, now);
+        }
+    }
+
+    /// An idle connection's time is over; while we drain it is somebody else's, where there is anybody.
+    pub(super) fn idle_deadline(&self, state: &mut State, index: usize, now: u64) {
+        if !state.draining {
+            self.close(state, index);
+        } else if !self.pass_on(state, index, now) {
+            self.close_or_try_again(state, index, now);
+        }
+    }
+
+    fn close_or_try_again(&self, state: &mut State, index: usize, now: u64) {
+        if self.has_sibling() && !self.score.is_leaving() {
+            state.set_deadline(index, tick_after(now, AGAIN)); // their inboxes are full
+        } else {
             self.close(state, index);
         }
     }
@@ -94,6 +113,7 @@ impl Core {
     /// Ends the app threads: each leaves when its request has ended.
     pub fn stop(&self) {
         self.lock().stopping = true;
+        self.stop_taking();
         for parker in &self.parkers {
             parker.unpark();
         }
@@ -128,8 +148,11 @@ impl Core {
 
     /// Whether a drain has nothing left to do.
     pub fn is_drained(&self) -> bool {
+        if self.is_draining() && self.owes.load(Relaxed) {
+            self.look_after_promises(&mut Vec::new(), sys::monotonic_ns()); // before nobody can any more
+        }
         let state = self.lock();
-        let is_over = state.draining && state.conns.len() == state.abandoned;
+        let is_over = state.draining && state.conns.len() == state.abandoned && !self.is_between();
         if !is_over {
             self.drained.clear(); // nothing was open for a moment, while more was being accepted
         }

@@ -13,6 +13,7 @@
 use super::balance;
 use super::envelope::{Envelope, ENVELOPE};
 use super::request::Request;
+use super::roles::Poller;
 use super::timers::tick_after;
 use super::{Core, State};
 use crate::score::{self, DEAF, OPEN, SHUT};
@@ -25,6 +26,8 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 pub(super) const LONGEST: usize = 48 * 1024;
 /// Connections taken from an inbox before other events have their turn.
 const TAKES: usize = 32;
+/// So many connections more than are allowed may come from siblings, where they had a place.
+const GUESTS: usize = 64;
 /// What has not been taken after this is taken back (ns).
 const PATIENCE: u64 = 100_000_000;
 
@@ -106,7 +109,9 @@ impl Core {
         score::add(&self.score.given, 1);
         if !state.balancing.owed.iter().any(|&(who, _, _)| who == to) {
             state.balancing.owed.push((to, now, taken));
-            self.owes.store(true, Relaxed);
+        }
+        if !self.owes.swap(true, Relaxed) && matches!(state.roles.poller, Poller::Thread(_) | Poller::Monitor) {
+            self.kick.signal(); // who polls counts on no promise
         }
         true
     }
@@ -122,13 +127,13 @@ impl Core {
         now: u64,
     ) -> Result<(), Option<Box<Request>>> {
         let conn = &mut state.conns[index];
-        conn.hops = conn.hops.saturating_add(1);
         let leftover = std::mem::take(&mut conn.leftover);
         let (waits_since, bytes) = match &request {
             Some(request) => (request.queued_ns, &request.buffer[..]),
             None => (0, &[][..]),
         };
-        let envelope = Envelope::of(conn, self.family, waits_since);
+        let mut envelope = Envelope::of(conn, self.family, waits_since);
+        envelope.hops = envelope.hops.saturating_add(1);
         let fd = conn.socket.as_raw_fd();
         let is_sent = self.post(state, &envelope, [bytes, &leftover], fd, to, now);
         let conn = &mut state.conns[index];
@@ -164,17 +169,21 @@ impl Core {
         let Some(&(inbox, _)) = self.settings.inboxes.get(slot) else {
             return;
         };
+        self.taking.fetch_add(1, SeqCst);
         for _ in 0..TAKES {
+            if self.has_stopped.load(SeqCst) {
+                break; // the arbiter gives it to others
+            }
             scratch.clear();
             scratch.reserve(ENVELOPE + 2 * LONGEST);
             let taken = sys::take(inbox, scratch);
             if matches!(taken, Taken::Nothing) {
-                return;
+                break;
             }
             if let Some(slot) = self.score.slot(slot) {
                 forget_promise(slot);
             }
-            score::add(&self.score.taken, 1);
+            self.score.taken.fetch_add(1, Relaxed);
             match taken {
                 Taken::Socket(socket) => self.welcome(socket, scratch, now),
                 _ => self.errors.error(format_args!(
@@ -183,6 +192,7 @@ impl Core {
                 )),
             }
         }
+        self.taking.fetch_sub(1, SeqCst);
     }
 
     /// Makes a connection that was handed over one of our own, as it was.
@@ -195,7 +205,7 @@ impl Core {
             listener = 0; // it was accepted before a reload: what serves everywhere is the same
         }
         let mut state = self.lock();
-        let Some(index) = self.insert(&mut state, socket, envelope.origin, listener, now) else {
+        let Some(index) = self.insert(&mut state, socket, envelope.origin, listener, GUESTS, now) else {
             return;
         };
         let conn = &mut state.conns[index];
@@ -221,9 +231,9 @@ impl Core {
         }
     }
 
-    /// Requests that were taken outside of a poll: somebody may wait in epoll who does not know of them.
+    /// What was taken outside of a poll: somebody may wait in epoll who does not know of its requests and deadlines.
     fn tell_poller(&self) {
-        if !self.settings.loop_polls && !self.lock().queue.is_empty() {
+        if !self.settings.loop_polls {
             self.kick.signal();
         }
     }
@@ -234,17 +244,20 @@ impl Core {
         let mut back = std::mem::take(&mut state.balancing.to_check);
         back.retain(|&to| self.score.slot(to).is_none_or(|slot| slot.taking.load(SeqCst) == SHUT));
         let score = &self.score;
-        state.balancing.owed.retain(|&(to, since, taken)| {
-            let Some(slot) = score.slot(to) else { return false };
-            if slot.promised.load(Relaxed) == 0 || slot.taken.load(Relaxed) != taken {
+        state.balancing.owed.retain_mut(|(to, since, taken)| {
+            let Some(slot) = score.slot(*to) else { return false };
+            if slot.promised.load(Relaxed) == 0 {
                 return false;
             }
-            let is_late = now.saturating_sub(since) > PATIENCE;
-            if is_late {
+            if slot.taken.load(Relaxed) != *taken {
+                *taken = slot.taken.load(Relaxed); // it takes what it gets; what is on its way now came later
+                *since = now;
+            } else if now.saturating_sub(*since) > PATIENCE {
                 let _ = slot.taking.compare_exchange(OPEN, DEAF, SeqCst, Relaxed);
-                back.push(to);
+                back.push(*to);
+                *since = now;
             }
-            !is_late
+            true
         });
         self.owes.store(!state.balancing.owed.is_empty(), Relaxed);
         drop(state);
@@ -264,6 +277,20 @@ impl Core {
         } else {
             -1
         }
+    }
+
+    /// Nothing more is taken at all: the worker ends.
+    pub(super) fn stop_taking(&self) {
+        self.has_stopped.store(true, SeqCst);
+        if let Some(&(take, _)) = self.settings.inboxes.get(self.score.number()) {
+            let _ = self.epoll.remove(take);
+        }
+    }
+
+    /// Whether somebody holds a connection that was handed over and is counted nowhere yet, or promised one to a sibling that
+    /// may have left.
+    pub(super) fn is_between(&self) -> bool {
+        self.taking.load(SeqCst) > 0
     }
 
     /// We are here, and hear again.

@@ -146,6 +146,10 @@ pub struct Core {
     accepting: AtomicUsize,
     /// See `handover::family`.
     family: u32,
+    /// Threads that are taking connections from an inbox.
+    taking: AtomicUsize,
+    /// Nothing is taken from inboxes any more.
+    has_stopped: AtomicBool,
     /// Something that siblings were promised is to be looked after.
     owes: AtomicBool,
     /// Spent pieces wait (a hint that saves taking the lock).
@@ -171,6 +175,8 @@ impl Core {
         attention.signal(); // the first threads are wanted
         Ok(Self {
             family: handover::family(&listeners),
+            taking: AtomicUsize::new(0),
+            has_stopped: AtomicBool::new(false),
             owes: AtomicBool::new(false),
             listeners,
             errors,

@@ -155,6 +155,7 @@ impl Core {
     /// Polls until an app thread takes the role back, or gets on with the queue.
     fn poll_in_their_place(&self, space: &mut PollSpace, pace: &mut Pace) {
         let mut look = TICK.as_millis() as i32;
+        self.lend(&mut self.lock(), sys::monotonic_ns());
         loop {
             let most = self.next_deadline(look);
             sys::wait_either(self.epoll.as_raw_fd(), self.nudge.as_raw_fd(), most);

@@ -200,9 +200,13 @@ impl Core {
         if self.draining.load(SeqCst) || self.lock().accept_after != 0 {
             return;
         }
+        if self.score.taking.load(Relaxed) == score::DEAF {
+            self.wake_all_timekeepers(); // the poller slept while somebody else took what was for us
+        }
         for (index, listener) in self.listeners.iter().enumerate() {
             if sys::is_readable(listener.fd) {
                 self.accept_some(index, sys::monotonic_ns());
+                self.wake_all_timekeepers();
             }
         }
     }
@@ -241,7 +245,7 @@ impl Core {
     pub fn adopt(&self, socket: OwnedFd, peer: Peer, listener: usize, now: u64) {
         let mut state = self.lock();
         score::add(&self.score.accepted, 1);
-        let Some(index) = self.insert(&mut state, socket, peer, listener, now) else {
+        let Some(index) = self.insert(&mut state, socket, peer, listener, 0, now) else {
             return;
         };
         state.set_deadline(index, tick_after(now, self.settings.header_timeout));
@@ -250,16 +254,17 @@ impl Core {
         self.watch(conn, index, Some(sys::READABLE));
     }
 
-    /// Gives a socket its place; none: there are too many, and it is refused.
+    /// Gives a socket its place; none: there are more than `spare` too many, and it is refused.
     pub(super) fn insert(
         &self,
         state: &mut State,
         socket: OwnedFd,
         peer: Peer,
         listener: usize,
+        spare: usize,
         now: u64,
     ) -> Option<usize> {
-        let most = self.settings.connections;
+        let most = self.settings.connections + spare;
         if state.conns.len() > most + most / 8 + 64 {
             return None; // so many are being refused that another would only add to them: it is closed
         }
@@ -320,7 +325,7 @@ impl Core {
     fn on_deadline(&self, state: &mut State, index: usize, now: u64) {
         let conn = &mut state.conns[index];
         match conn.phase {
-            Phase::Idle => self.close(state, index),
+            Phase::Idle => self.idle_deadline(state, index, now),
             Phase::Head => self.refuse(
                 state,
                 index,

@@ -11,6 +11,7 @@ use super::{Core, State};
 use crate::score;
 use crate::sys;
 use ostler_wire::http1::{parse_head, BodyDecoder, Framing, Progress, Reject};
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -415,14 +416,12 @@ impl Core {
         request.fd = conn.socket.as_raw_fd();
         request.listener = usize::from(conn.listener);
         request.body = body;
-        request.queued_ns = match std::mem::take(&mut conn.waits_since) {
-            0 => now,
-            since => since,
-        };
+        let waits_since = std::mem::take(&mut conn.waits_since);
+        request.queued_ns = if waits_since == 0 { now } else { waits_since };
         if request.on_loop {
-            return self.enqueue_for_loop(state, index, request, now);
+            return self.enqueue_for_loop(state, index, request, waits_since, now);
         }
-        state.queue.push_back(request);
+        put_in(&mut state.queue, request, waits_since);
         score::set(&self.score.queued, state.queue.len() + state.loop_queue.len());
         if state.roles.monitor_asleep {
             state.roles.monitor_asleep = false;
@@ -430,7 +429,7 @@ impl Core {
         }
     }
 
-    fn enqueue_for_loop(&self, state: &mut State, index: usize, request: Box<Request>, now: u64) {
+    fn enqueue_for_loop(&self, state: &mut State, index: usize, request: Box<Request>, waits_since: u64, now: u64) {
         let conn = &mut state.conns[index];
         conn.on_loop = true;
         conn.handshakes = request.websocket;
@@ -438,7 +437,7 @@ impl Core {
             let due = tick_after(now, self.settings.websocket.handshake_timeout);
             state.set_deadline(index, due);
         }
-        state.loop_queue.push_back(request);
+        put_in(&mut state.loop_queue, request, waits_since);
         self.wake_loop(state);
         score::set(&self.score.queued, state.queue.len() + state.loop_queue.len());
     }
@@ -535,6 +534,15 @@ impl Core {
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
+}
+
+/// The last in the queue, unless it has waited elsewhere since (0: it has not).
+fn put_in(queue: &mut VecDeque<Box<Request>>, request: Box<Request>, waits_since: u64) {
+    if waits_since == 0 {
+        return queue.push_back(request);
+    }
+    let place = queue.partition_point(|other| other.queued_ns <= waits_since);
+    queue.insert(place, request);
 }
 
 /// Tells the client to send its body (RFC 9110 §10.1.1).

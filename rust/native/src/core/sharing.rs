@@ -7,15 +7,23 @@ use super::handover::LONGEST;
 use super::request::{Body, Request};
 use super::{Core, State};
 use crate::score::{self, OPEN};
+use crate::sys;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// After so many hand-overs a request waits where it is.
+/// After so many hand-overs a request waits where it is, unless somebody is idle; and then.
 const HOPS: u8 = 3;
+const MOST_HOPS: u8 = 32;
 /// A request that would wait for less is not worth a hand-over (ns); neither is looking for an idle sibling more often.
 const WORTH: u64 = 300_000;
 const LOOK: u64 = 100_000;
 /// A request has waited for so long while none has ended: nothing moves here (ns).
 const STUCK: u64 = 20_000_000;
+/// After a worker was given a connection for evenness it gets none for so long (ms): what is counted as served lately
+/// follows only slowly, and all others would give it theirs meanwhile.
+const SETTLE: u32 = 200;
+/// A connection whose last answer is no older may ask again soon (ns); so many are looked at, at a time.
+const HOT: u64 = 1_000_000_000;
+const SCANNED: usize = 256;
 /// How often an answered connection may go to somebody who has served less (ns).
 const REST: u64 = 2_000_000;
 
@@ -49,6 +57,8 @@ pub(super) struct Balancing {
     /// What was promised to whom: the slot, when, and how many it had taken then.
     pub owed: Vec<(usize, u64, u64)>,
     chance: u64,
+    /// Where the next look for connections to lend begins.
+    cursor: usize,
 }
 
 impl Balancing {
@@ -99,8 +109,20 @@ impl Core {
                 && *index < self.settings.inboxes.len()
                 && slot.taking.load(Relaxed) == OPEN
                 && slot.family.load(Relaxed) == self.family
-                && (slot.connections.load(Relaxed) as usize) < self.settings.connections
+                && ((slot.connections.load(Relaxed) + slot.promised.load(Relaxed)) as usize) < self.settings.connections
         })
+    }
+
+    /// Whether anybody takes connections.
+    pub(super) fn has_sibling(&self) -> bool {
+        self.balances() && self.siblings().next().is_some()
+    }
+
+    /// After a poll by a thread that will run what it has read.
+    pub fn share(&self) {
+        if self.balances() {
+            self.share_out(&mut self.lock(), Sharer::Runner, sys::monotonic_ns());
+        }
     }
 
     /// Whether some sibling has nothing to do.
@@ -125,6 +147,8 @@ impl Core {
                 promised,
                 connections: slot.connections.load(Relaxed).saturating_add(promised),
                 lately: slot.lately(now),
+                rests: slot.rests(now),
+                settles: slot.settles(SETTLE, now),
             }
         }));
         let waiting = (state.queue.len() + state.loop_queue.len()) as u32;
@@ -135,6 +159,8 @@ impl Core {
             promised: 0,
             connections: state.conns.len() as u32,
             lately: self.score.lately(now),
+            rests: 0,
+            settles: false,
         };
         (mine, loads)
     }
@@ -171,13 +197,21 @@ impl Core {
             .max()
             .unwrap_or(0);
         let is_stuck = oldest > STUCK && now.saturating_sub(state.balancing.ended) > STUCK;
+        let parked = if state.roles.computing {
+            0
+        } else {
+            state.roles.parked.len()
+        };
+        let behind = (waiting - 1).saturating_sub(parked);
         let balancing = &mut state.balancing;
         let kept = match who {
             Sharer::Runner => 1,
             Sharer::Monitor | Sharer::Rescuer => 0,
         };
         let is_worth = match who {
-            Sharer::Runner => (waiting as u64 - 1) * balancing.pace > WORTH,
+            // Greenlets are all begun at once, and threads that are parked begin as many.
+            Sharer::Runner if self.settings.greenlets => false,
+            Sharer::Runner => (behind as u64) * balancing.pace > WORTH,
             Sharer::Monitor => oldest > super::roles::STALL,
             Sharer::Rescuer => true,
         };
@@ -185,10 +219,11 @@ impl Core {
             return;
         }
         balancing.looked = now;
+        let wait = oldest.max(behind as u64 * balancing.pace);
         let mut given = Vec::new();
         for _ in 0..waiting.saturating_sub(kept) {
             let to = self.choose(state, now, |policy, mine, loads| {
-                balance::for_waiting(policy, mine, loads, is_stuck)
+                balance::for_waiting(policy, mine, loads, wait, is_stuck)
             });
             let Some(to) = to else { break };
             if !self.give_waiting(state, who, to, is_stuck, now) {
@@ -255,7 +290,50 @@ impl Core {
                 .listeners
                 .get(request.listener)
                 .is_none_or(|listener| listener.admin)
-            && (conn.hops < HOPS || is_stuck && conn.hops < 2 * HOPS || self.settings.balance == Balance::Random)
+            && (conn.hops < if is_stuck { HOPS } else { MOST_HOPS } || self.settings.balance == Balance::Random)
+    }
+
+    /// While requests compute here for long, siblings that have nothing to do get connections that are idle here and have
+    /// asked a moment ago: what they ask next finds a worker that is free, and needs nobody to hand it on.
+    pub(super) fn lend(&self, state: &mut State, now: u64) {
+        if !self.balances() || state.draining || state.balancing.pace < super::roles::STALL || !self.has_idle_sibling()
+        {
+            return;
+        }
+        let first = state.balancing.cursor;
+        state.balancing.cursor = if first + SCANNED < state.conns.capacity() {
+            first + SCANNED
+        } else {
+            0
+        };
+        let is_hot = |conn: &&Conn| {
+            conn.phase == Phase::Idle
+                && conn.served > 0
+                && now.saturating_sub(conn.since) < HOT
+                && self.is_movable(conn)
+        };
+        let conns = (first..first + SCANNED).filter_map(|index| Some((index, state.conns.get(index)?)));
+        let mut hot: Vec<(u64, usize)> = conns
+            .filter(|(_, conn)| is_hot(conn))
+            .map(|(index, conn)| (conn.since, index))
+            .collect();
+        hot.sort_unstable();
+        while let Some((_, index)) = hot.pop() {
+            let to = self.choose(state, now, |policy, mine, loads| {
+                balance::for_waiting(policy, mine, loads, u64::MAX, false)
+            });
+            let Some(to) = to else { return };
+            if self.hand_over(state, index, None, to, now).is_err() {
+                return;
+            }
+            state.balancing.to_check.push(to);
+        }
+    }
+
+    /// Whether an idle connection may go.
+    fn is_movable(&self, conn: &Conn) -> bool {
+        let listener = self.listeners.get(usize::from(conn.listener));
+        is_plain(conn) && conn.incoming.is_none() && listener.is_some_and(|listener| !listener.admin)
     }
 
     /// The connection at `index` has had its answer and is idle: gives it to a sibling that has served less, now and then;
@@ -268,13 +346,8 @@ impl Core {
         if is_leaving && self.score.is_leaving() {
             return false;
         }
-        let conn = &mut state.conns[index];
-        conn.hops = 0;
-        let is_admin = self
-            .listeners
-            .get(usize::from(conn.listener))
-            .is_none_or(|listener| listener.admin);
-        if is_admin || !is_plain(conn) || conn.incoming.is_some() {
+        state.conns[index].hops = 0;
+        if !self.is_movable(&state.conns[index]) {
             return false;
         }
         if !is_leaving && now.saturating_sub(state.balancing.rested) < REST && self.settings.balance != Balance::Random
@@ -289,6 +362,9 @@ impl Core {
         let Some(to) = to else { return false };
         if self.hand_over(state, index, None, to, now).is_err() {
             return false;
+        }
+        if let Some(slot) = self.score.slot(to) {
+            slot.evens(now);
         }
         state.balancing.to_check.push(to);
         true

@@ -110,7 +110,9 @@ impl AppThread {
                 // Looking once without waiting costs less than giving the interpreter's lock away, and keeps it from
                 // a computing thread that would not give it back for a whole switch interval.
                 Next::Poll => {
-                    if !self.core.poll(&mut space, 0) {
+                    if self.core.poll(&mut space, 0) {
+                        self.core.share();
+                    } else {
                         py.detach(|| self.core.poll_until_work(self.me, &mut space));
                     }
                 }

@@ -148,6 +148,9 @@ class Top(App[None]):
             except OstlerError as error:
                 self.post_message(Lost(error.message))
                 return
+            except Exception as error:  # or nobody would ask again
+                self.post_message(Lost(repr(error)))
+                return
             pids = [answer["pid"], *(worker["pid"] for worker in answer["workers"] if worker["pid"])]
             self.post_message(Seen(answer, self._readings.look(pids, self._clock())))
 
