@@ -52,6 +52,17 @@ const BEQUESTS: u32 = 128;
 const MOVES: u32 = 200;
 /// A request that would wait for less goes to nobody who has served clearly more (ns).
 const FAIR: u64 = 4_000_000;
+
+/// What is to be known of a request that waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wait {
+    /// How long it would, or already has (ns).
+    pub length: u64,
+    /// Nothing moves where it waits.
+    pub is_stuck: bool,
+    /// Workers that can compute at the same time: with so many at work, one more makes nothing quicker.
+    pub processors: usize,
+}
 /// Requests by which a worker that moves, and has served less, may have more to do than twice as much.
 const BACKLOG: u32 = 8;
 /// Requests that may wait at a worker which is given one more, because here nothing moves.
@@ -112,15 +123,17 @@ pub fn for_newcomer(policy: Balance, mine: &Load, others: &[Load]) -> Option<usi
     is_better.then_some(best.slot)
 }
 
-/// Who gets a request that would wait at `mine`, for `wait` nanoseconds. `is_stuck`: nothing moves there.
-pub fn for_waiting(policy: Balance, mine: &Load, others: &[Load], wait: u64, is_stuck: bool) -> Option<usize> {
-    let is_free = |other: &&Load| other.active == 0 && (wait > FAIR || !other.has_served_more(mine));
+/// Who gets a request that would wait at `mine`.
+pub fn for_waiting(policy: Balance, mine: &Load, others: &[Load], wait: &Wait) -> Option<usize> {
+    let at_work = 1 + others.iter().filter(|other| other.active > 0).count();
+    let is_urgent = wait.length > FAIR && at_work < wait.processors;
+    let is_free = |other: &&Load| other.active == 0 && (is_urgent || !other.has_served_more(mine));
     let idle = others.iter().filter(is_free);
     let best = match policy {
         Balance::Packed => idle.min_by_key(|other| other.slot),
         _ => idle.min_by_key(|other| (other.lately, Reverse(other.rests))),
     };
-    if best.is_some() || !is_stuck {
+    if best.is_some() || !wait.is_stuck {
         return best.map(|other| other.slot);
     }
     let free = others
@@ -215,19 +228,30 @@ mod tests {
 
     #[test]
     fn a_waiting_request_goes_to_who_is_idle_or_moves() {
+        let wait = |length, is_stuck, processors| Wait {
+            length,
+            is_stuck,
+            processors,
+        };
         let others = [load(1, 1, 5, 10), load(2, 0, 9, 50), load(3, 0, 9, 40)];
+        let who = |mine, others: &[Load], wait| for_waiting(Balance::Even, &mine, others, &wait);
         let mine = load(0, 3, 5, 60);
+        assert_eq!(who(mine, &others, wait(0, false, 2)), Some(3));
+        assert_eq!(who(mine, &others[..1], wait(0, false, 2)), None);
+        assert_eq!(who(mine, &others[..1], wait(0, true, 2)), Some(1));
         assert_eq!(
-            for_waiting(Balance::Even, &load(0, 2, 5, 60), &others[..1], 0, true),
+            who(load(0, 2, 5, 60), &others[..1], wait(0, true, 2)),
             None,
-            "it would be no better off"
+            "no better off"
         );
-        assert_eq!(for_waiting(Balance::Even, &mine, &others, 0, false), Some(3));
-        assert_eq!(for_waiting(Balance::Even, &mine, &others[..1], 0, false), None);
-        assert_eq!(for_waiting(Balance::Even, &mine, &others[..1], 0, true), Some(1));
-        let busier = [load(1, 0, 5, 90)];
-        assert_eq!(for_waiting(Balance::Even, &mine, &busier, FAIR, false), None);
-        assert_eq!(for_waiting(Balance::Even, &mine, &busier, FAIR + 1, false), Some(1));
+        let busier = [load(1, 0, 5, 90), load(2, 1, 5, 90)];
+        assert_eq!(who(mine, &busier, wait(FAIR, false, 8)), None);
+        assert_eq!(who(mine, &busier, wait(FAIR + 1, false, 8)), Some(1));
+        assert_eq!(
+            who(mine, &busier, wait(FAIR + 1, false, 2)),
+            None,
+            "all processors are busy"
+        );
     }
 
     #[test]

@@ -146,6 +146,8 @@ pub struct Core {
     accepting: AtomicUsize,
     /// See `handover::family`.
     family: u32,
+    /// Processors that this process may use.
+    processors: usize,
     /// Threads that are taking connections from an inbox.
     taking: AtomicUsize,
     /// Nothing is taken from inboxes any more.
@@ -175,6 +177,7 @@ impl Core {
         attention.signal(); // the first threads are wanted
         Ok(Self {
             family: handover::family(&listeners),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
             taking: AtomicUsize::new(0),
             has_stopped: AtomicBool::new(false),
             owes: AtomicBool::new(false),

@@ -1,7 +1,7 @@
 //! When a connection goes to a sibling: what is looked at, how often, and what may go. Who gets it: balance.rs; how it gets
 //! there: handover.rs.
 
-use super::balance::{self, Balance, Load};
+use super::balance::{self, Balance, Load, Wait};
 use super::conn::{Conn, Phase};
 use super::handover::LONGEST;
 use super::request::{Body, Request};
@@ -17,7 +17,7 @@ const MOST_HOPS: u8 = 32;
 const WORTH: u64 = 300_000;
 const LOOK: u64 = 100_000;
 /// A request has waited for so long while none has ended: nothing moves here (ns).
-const STUCK: u64 = 20_000_000;
+const STUCK: u64 = 100_000_000;
 /// After a worker was given a connection for evenness it gets none for so long (ms): what is counted as served lately
 /// follows only slowly, and all others would give it theirs meanwhile.
 const SETTLE: u32 = 200;
@@ -219,11 +219,15 @@ impl Core {
             return;
         }
         balancing.looked = now;
-        let wait = oldest.max(behind as u64 * balancing.pace);
+        let wait = Wait {
+            length: oldest.max(behind as u64 * balancing.pace),
+            is_stuck,
+            processors: self.processors,
+        };
         let mut given = Vec::new();
         for _ in 0..waiting.saturating_sub(kept) {
             let to = self.choose(state, now, |policy, mine, loads| {
-                balance::for_waiting(policy, mine, loads, wait, is_stuck)
+                balance::for_waiting(policy, mine, loads, &wait)
             });
             let Some(to) = to else { break };
             if !self.give_waiting(state, who, to, is_stuck, now) {
@@ -320,7 +324,7 @@ impl Core {
         hot.sort_unstable();
         while let Some((_, index)) = hot.pop() {
             let to = self.choose(state, now, |policy, mine, loads| {
-                balance::for_waiting(policy, mine, loads, u64::MAX, false)
+                balance::for_waiting(policy, mine, loads, &Wait::default())
             });
             let Some(to) = to else { return };
             if self.hand_over(state, index, None, to, now).is_err() {
