@@ -139,15 +139,15 @@ def test_a_stuck_worker_hands_its_connections_over(serve: Serve) -> None:
     with ExitStack() as stack:
         connections = [stack.enter_context(server.connect()) for _ in range(16)]
         owners = [who(connection) for connection in connections]
-        busy = stack.enter_context(server.connect())
+        [(most, count)] = Counter(owners).most_common(1)
+        assert count > 1
+        busy = connections.pop(owners.index(most))
         busy.send(get("/stuck"))
         server.wait_for(lambda: number(server, "requests_in_flight") == 1 or None, "the request")
         started = time.monotonic()
         answers = [who(connection) for connection in connections]
         assert time.monotonic() - started < 2, "nobody waits for the stuck one"
-        stuck = int(busy.response().body)
-        assert stuck not in answers
-        assert stuck in owners, "it had some of them, or nothing was shown"
+        assert int(busy.response().body) not in answers
 
 
 def test_requests_behind_a_computing_one_go_to_idle_workers(serve: Serve) -> None:
@@ -184,6 +184,7 @@ def test_what_was_on_its_way_to_a_dead_worker_is_answered(serve: Serve) -> None:
         server.wait_for(lambda: number(server, 'workers{state="ready"}') == 2 or None, "both workers")
         visit(server, 20)
         os.kill(workers[0], signal.SIGSTOP)
+        wait_stopped(workers[0])
         with ExitStack() as stack:
             connections = [stack.enter_context(server.connect()) for _ in range(6)]
             for connection in connections:
@@ -203,7 +204,8 @@ def test_idle_connections_survive_a_reload(serve: Serve) -> None:
         server.wait_for(lambda: before.isdisjoint(server.children()) or None, "the end of the old workers")
         after = Counter(who(connection) for connection in connections)
         assert before.isdisjoint(after)
-        for _ in range(100):
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
             after += Counter(who(connection) for connection in connections)
         assert len(after) == WORKERS
         assert max(after.values()) <= 1.5 * min(after.values()), after
