@@ -68,9 +68,7 @@ async def picture(control: str) -> str:
         await asyncio.sleep(SECONDS)
         await pilot.press("down")
         drawing = view.export_screenshot(title="ostler top")
-        return re.sub(
-            r"\s*@font-face \{.*?\}", "", drawing, flags=re.DOTALL
-        )  # a font of the reader's, not one from the net
+        return re.sub(r"\s*@font-face \{.*?\}", "", drawing, flags=re.DOTALL)  # the reader's own font
 
 
 @contextmanager
