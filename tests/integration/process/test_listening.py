@@ -20,7 +20,7 @@ def test_taken_port_names_its_owner(serve: Serve) -> None:
     assert second.wait() == 1
     expected = f"ostler: bind 127.0.0.1:{first.port}: address already in use"
     if sys.platform == "linux":
-        expected += f' by "ostler serve app:application --bind 127.0.0.1:0" (pid {first.pid})'
+        expected += f' by "ostler serve app:application --bind 127.0.0.1:0 --workers 1" (pid {first.pid})'
     assert second.log == f"{expected}\n"
 
 
