@@ -32,8 +32,9 @@ HELLO = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 TIMEOUT = 3.0
 CLIENTS = 1000
 ENOUGH_FILES = 4096
-# A dripping client has its turn once a second, so it learns of its end up to a second late, on a busy machine more. The kernel still takes
-# bytes for one that sips, in steps: each step above `min_rate` is progress, and gives it another `write_timeout`.
+# A dripping client has its turn once a second, so it learns of its end up to a second late, on a busy machine more. The
+# kernel still takes bytes for one that sips, in steps: each step above `min_rate` is progress, and gives it another
+# `write_timeout`.
 MOST_DRIPPING = TIMEOUT + 5
 MOST_SIPPING = 4 * TIMEOUT
 PACE = 0.005  # between two requests of the client that is measured
