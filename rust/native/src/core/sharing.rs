@@ -17,7 +17,7 @@ const MOST_HOPS: u8 = 32;
 const WORTH: u64 = 300_000;
 const LOOK: u64 = 100_000;
 /// A request has waited for so long while none has ended: nothing moves here (ns).
-const STUCK: u64 = 100_000_000;
+const STUCK: u64 = 250_000_000;
 /// After a worker was given a connection for evenness it gets none for so long (ms): what is counted as served lately
 /// follows only slowly, and all others would give it theirs meanwhile.
 const SETTLE: u32 = 200;
@@ -196,7 +196,8 @@ impl Core {
             .filter_map(|queue| Some(now.saturating_sub(queue.front()?.queued_ns)))
             .max()
             .unwrap_or(0);
-        let is_stuck = oldest > STUCK && now.saturating_sub(state.balancing.ended) > STUCK;
+        // Who is about to run one moves; the processors may just have been others'.
+        let is_stuck = who != Sharer::Runner && oldest > STUCK && now.saturating_sub(state.balancing.ended) > STUCK;
         let parked = if state.roles.computing {
             0
         } else {
