@@ -9,7 +9,8 @@ from ostler.stats.scoreboard import Scoreboard
 
 __all__ = ["Vitals"]
 
-_EVERY = 5.0  # seconds; reading the PSS of a process takes up to some milliseconds
+_EVERY = 5.0  # seconds
+_PSS_EVERY = 60.0  # the kernel walks all pages for it: some milliseconds
 
 
 class Vitals:
@@ -21,6 +22,8 @@ class Vitals:
         self._places = places  # for requests at once
         self._looked = time.monotonic()
         self._cpu = time.process_time()
+        self._pss = 0
+        self._measured = -_PSS_EVERY
 
     def look(self, now: float) -> bool:
         """Measure, when it is time; returns whether it was."""
@@ -30,7 +33,9 @@ class Vitals:
         computing = (cpu - self._cpu) / (now - self._looked)
         waiting = self._board.read(self._slot).in_flight / self._places
         self._looked, self._cpu = now, cpu
-        self._board.set_vitals(self._slot, pss(), min(1.0, max(computing, waiting)))
+        if now - self._measured >= _PSS_EVERY:
+            self._measured, self._pss = now, pss()
+        self._board.set_vitals(self._slot, self._pss, min(1.0, max(computing, waiting)))
         return True
 
     def due(self, now: float) -> float:

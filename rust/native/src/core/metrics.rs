@@ -59,7 +59,7 @@ const NUMBERS: [Number; 17] = [
     (
         "pss_bytes",
         "gauge",
-        "Memory of the worker's process, shared pages by their part; measured every five seconds.",
+        "Memory of the worker's process, shared pages by their part; measured every minute.",
         |slot| count(&slot.pss),
     ),
     (
