@@ -33,13 +33,13 @@ setup: $(VENV)/.deps $(VENV)/.native ## Make the virtual environment and build t
 
 $(VENV)/.deps: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "ostler needs Python 3.11 or newer; say which: make PYTHON=python3.12" >&2; exit 1; }
+	  || { echo "hostler needs Python 3.11 or newer; say which: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'  # the first that knows --group
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
-# The module goes into src/ostler under a name that carries the interpreter's version; the package is installed as
+# The module goes into src/hostler under a name that carries the interpreter's version; the package is installed as
 # a link to src/. So only a change in Rust (or in how it is built) needs a new build.
 $(VENV)/.native: $(VENV)/.deps $(RUST_SOURCES)
 	VIRTUAL_ENV=$(abspath $(VENV)) CARGO_TARGET_DIR=$(TARGET) $(BIN)/maturin develop --quiet >/dev/null
@@ -52,7 +52,7 @@ test-packages:
 # --- Demo -------------------------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: .venv-demo/.ready ## Release build, then the demo site and its JSON API under `ostler serve`
+demo: .venv-demo/.ready ## Release build, then the demo site and its JSON API under `hostler serve`
 	@scripts/demo
 
 # As a user installs it: a release wheel in an environment of its own.
@@ -108,10 +108,10 @@ check-python: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy src bench tests
-	cd src && $(BIN)/python -m mypy.stubtest ostler._native
+	cd src && $(BIN)/python -m mypy.stubtest hostler._native
 	$(BIN)/lint-imports
-	$(BIN)/python -m ostler.config.reference --check docs/settings.md
-	$(BIN)/python -m ostler.cli.gunicorn.page --check docs/migrate/gunicorn.md
+	$(BIN)/python -m hostler.config.reference --check docs/settings.md
+	$(BIN)/python -m hostler.cli.gunicorn.page --check docs/migrate/gunicorn.md
 
 .PHONY: format
 format: $(VENV)/.deps ## Format everything, and apply the safe fixes
@@ -121,8 +121,8 @@ format: $(VENV)/.deps ## Format everything, and apply the safe fixes
 
 .PHONY: docs
 docs: setup ## Write the generated pages again
-	$(BIN)/python -m ostler.config.reference docs/settings.md
-	$(BIN)/python -m ostler.cli.gunicorn.page docs/migrate/gunicorn.md
+	$(BIN)/python -m hostler.config.reference docs/settings.md
+	$(BIN)/python -m hostler.cli.gunicorn.page docs/migrate/gunicorn.md
 
 # --- Measuring --------------------------------------------------------------------------------------------------
 
@@ -149,5 +149,5 @@ soak: setup ## A million hand-overs between threads, five minutes of them betwee
 .PHONY: clean
 clean: ## Remove everything that was built, and the environments
 	rm -rf target .venv .venv-* dist build fuzz/target bench/.build bench/.venv* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-	rm -f src/ostler/*.so
+	rm -f src/hostler/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,7 +18,7 @@ class Place(NamedTuple):
     bin: Path  # the commands of the virtual environment
     apps: Path
     build: Path
-    ostler: tuple[str, ...]  # the command to measure as ostler
+    hostler: tuple[str, ...]  # the command to measure as hostler
 
 
 class Plan(NamedTuple):
@@ -62,11 +62,11 @@ def _raw(place: Place, plan: Plan) -> list[str]:
     return [str(place.build / "epoll"), str(plan.port), *plan.raw.split()]
 
 
-def _ostler(*options: str) -> Command:
+def _hostler(*options: str) -> Command:
     def command(place: Place, plan: Plan) -> list[str]:
         log = ["--access-log", str(plan.log)] if plan.log else []
         where = ["--bind", plan.address, "--workers", str(plan.workers)]
-        return [*place.ostler, "serve", plan.app, *where, *options, *log]
+        return [*place.hostler, "serve", plan.app, *where, *options, *log]
 
     return command
 
@@ -153,9 +153,9 @@ def _daphne(place: Place, plan: Plan) -> list[str]:
     return [str(place.bin / "daphne"), "-b", "127.0.0.1", "-p", str(plan.port), "-v", "0", *log, "bridge:app"]
 
 
-def _ostler_asgi(loop: str) -> Command:
+def _hostler_asgi(loop: str) -> Command:
     rest = ("--lifespan", "off", "--ws-per-message-deflate", "off", "--worker-connections", "20000")
-    return _ostler("--loop", loop, *rest)
+    return _hostler("--loop", loop, *rest)
 
 
 def _uvicorn_asgi(ws: str) -> Command:
@@ -188,8 +188,8 @@ _GRANIAN_BEST = ("--http", "1", "--no-ws", "--blocking-threads", "1", "--runtime
 
 PEERS = (
     Peer("raw", "", "C, one epoll loop, no parsing: the limit", _raw, workers=False),
-    Peer("ostler", "ostler", "defaults", _ostler(), log="file"),
-    Peer("ostler-1", "ostler", "--threads 1", _ostler("--threads", "1"), log="file"),
+    Peer("hostler", "hostler", "defaults", _hostler(), log="file"),
+    Peer("hostler-1", "hostler", "--threads 1", _hostler("--threads", "1"), log="file"),
     Peer("bjoern", "bjoern", "defaults", _launched("bjoern")),
     Peer("fastpysgi", "fastpysgi", "tcp_nodelay=1", _launched("fastpysgi")),
     Peer("fastwsgi", "fastwsgi", "defaults", _launched("fastwsgi"), workers=False),
@@ -268,8 +268,8 @@ PEERS = (
         primary=False,
         bridged=True,
     ),
-    Peer("ostler-asgi", "ostler", "--loop uvloop", _ostler_asgi("uvloop"), asgi=True),
-    Peer("ostler-asgi-asyncio", "ostler", "--loop asyncio", _ostler_asgi("asyncio"), asgi=True, primary=False),
+    Peer("hostler-asgi", "hostler", "--loop uvloop", _hostler_asgi("uvloop"), asgi=True),
+    Peer("hostler-asgi-asyncio", "hostler", "--loop asyncio", _hostler_asgi("asyncio"), asgi=True, primary=False),
     Peer(
         "uvicorn-asgi",
         "uvicorn",

@@ -21,9 +21,9 @@ from bench.probes import Effort
 from bench.report import to_markdown
 from bench.results import Report
 
-QUICK_PEERS = "raw,ostler,bjoern,gunicorn-gthread"
+QUICK_PEERS = "raw,hostler,bjoern,gunicorn-gthread"
 SPARE_DESCRIPTORS = 2000
-OURS = tuple(peer.name for peer in adapters.PEERS if peer.distribution == "ostler")
+OURS = tuple(peer.name for peer in adapters.PEERS if peer.distribution == "hostler")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,13 +41,13 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--quick", action="store_true", help="one round of one second, a few servers, nothing written")
     words.add_argument("--name", default="", help="write bench/results/NAME.md and .json (default: the date)")
     words.add_argument("--no-write", action="store_true", help="only print the tables")
-    words.add_argument("--no-build", action="store_true", help="measure the ostler that is installed")
-    words.add_argument("--ostler", default="", metavar="CMD", help="measure this command as ostler")
+    words.add_argument("--no-build", action="store_true", help="measure the hostler that is installed")
+    words.add_argument("--hostler", default="", metavar="CMD", help="measure this command as hostler")
     return words
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run; the exit code is 1 when a row of ostler could not be measured, 2 when nothing could start."""
+    """Run; the exit code is 1 when a row of hostler could not be measured, 2 when nothing could start."""
     options = parser().parse_args(arguments)
     if options.quick:
         options.rounds, options.seconds, options.no_write = 1, 1, True
@@ -58,8 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.list:
             print(listing())
             return 0
-        wanted = any(peer.distribution == "ostler" for peer in peers)
-        place = prepare(build=wanted and not options.no_build, ostler=tuple(shlex.split(options.ostler)))
+        wanted = any(peer.distribution == "hostler" for peer in peers)
+        place = prepare(build=wanted and not options.no_build, hostler=tuple(shlex.split(options.hostler)))
     except (adapters.UnknownPeer, scenarios.UnknownScenario, NotReady) as error:
         say(f"bench: {error}")
         return 2

@@ -1,4 +1,4 @@
-"""What ostler has to reach, computed from a report: limits on ratios, each against named servers."""
+"""What hostler has to reach, computed from a report: limits on ratios, each against named servers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bench.adapters import PEERS
 from bench.results import Report, ratio
 
-OURS = "ostler"
+OURS = "hostler"
 C_SERVERS = ("bjoern", "fastpysgi", "fastwsgi")
 GRANIAN = ("granian", "granian-mt", "granian-defaults")
 UWSGI = ("uwsgi", "uwsgi-close", "uwsgi-router")
@@ -93,7 +93,7 @@ def _of_waiting_apps(report: Report) -> Iterator[Goal]:
     for metric, text in (("p99", "p99"), ("cpu", "CPU per request"), ("pss", "memory")):
         found = against_best(report, "sleep100", f"one.{metric}", POOLS)
         yield Goal("sleep100", f"sleeping: {text} against the best of the others", 1.0, found)
-    yield Goal("auto", "hello: throughput, one thread ÷ as many as it takes", 1 / 0.97, behind("auto", ("ostler-1",)))
+    yield Goal("auto", "hello: throughput, one thread ÷ as many as it takes", 1 / 0.97, behind("auto", ("hostler-1",)))
     alone = ratio(ours("beside-sleepers", "rate_alone"), ours("beside-sleepers", "rate"))
     yield Goal("beside-sleepers", "hello: throughput, alone ÷ beside 8 that sleep", 1 / 0.9, alone)
     yield Goal("beside-sleepers", "hello beside 8 that sleep: p99", 10, ours("beside-sleepers", "p99", 1e3), " ms")
@@ -130,9 +130,9 @@ def _of_asgi(report: Report) -> Iterator[Goal]:
         ("ws-echo", "one.cpu", 0.20, ("daphne-asgi",), "WebSocket echo against daphne"),
         ("ws-idle", "one.pss_each", 0.60, uvicorn, "memory of an idle WebSocket against uvicorn"),
     ):
-        yield Goal(scenario, text, limit, against_best(report, scenario, sample, rivals, "ostler-asgi"))
+        yield Goal(scenario, text, limit, against_best(report, scenario, sample, rivals, "hostler-asgi"))
     rates = [rate for rival in streamers if (rate := report.median("asgi-sleep10", rival, "one.rate")) is not None]
-    behind = ratio(max(rates, default=None), report.median("asgi-sleep10", "ostler-asgi", "one.rate"))
+    behind = ratio(max(rates, default=None), report.median("asgi-sleep10", "hostler-asgi", "one.rate"))
     yield Goal("asgi-sleep10", "sleeping 10 ms: throughput, the best of the others ÷ ours", 1.0, behind)
 
 

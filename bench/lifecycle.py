@@ -60,8 +60,8 @@ def _hup(place: Place, server: Server, folder: Path) -> None:
     os.kill(server.pid, signal.SIGHUP)
 
 
-def _ask_ostler(place: Place, server: Server, folder: Path) -> None:
-    command = [*place.ostler, "reload", "--pid", str(server.pid)]
+def _ask_hostler(place: Place, server: Server, folder: Path) -> None:
+    command = [*place.hostler, "reload", "--pid", str(server.pid)]
     subprocess.run(command, check=True, capture_output=True, timeout=WITHIN)
 
 
@@ -71,9 +71,9 @@ def _touch(place: Place, server: Server, folder: Path) -> None:
 
 PEERS = (
     Lifecycle(
-        "ostler",
-        lambda place, port, folder: [*place.ostler, "serve", "app", "--bind", f"127.0.0.1:{port}", "--workers", "2"],
-        _ask_ostler,
+        "hostler",
+        lambda place, port, folder: [*place.hostler, "serve", "app", "--bind", f"127.0.0.1:{port}", "--workers", "2"],
+        _ask_hostler,
         ("--max-requests", "1000"),
     ),
     Lifecycle(
@@ -182,8 +182,8 @@ def _replaced(place: Place, peer: Lifecycle, reloads: int, seconds: float) -> Ou
 # --- Memory ---
 
 MEMORY: dict[str, Callable[[Place, int], list[str]]] = {
-    "ostler --preload": lambda place, port: [
-        *place.ostler, "serve", "pages.wsgi:app", "--bind", f"127.0.0.1:{port}", "--workers", "4", "--preload",
+    "hostler --preload": lambda place, port: [
+        *place.hostler, "serve", "pages.wsgi:app", "--bind", f"127.0.0.1:{port}", "--workers", "4", "--preload",
     ],
     "gunicorn --preload": lambda place, port: [
         _tool(place, "gunicorn"), "-b", f"127.0.0.1:{port}", "-w", "4", "-k", "gthread", "--threads", "4", "--preload",
@@ -201,8 +201,8 @@ MEMORY: dict[str, Callable[[Place, int], list[str]]] = {
         _tool(place, "gunicorn"), "-b", f"127.0.0.1:{port}", "-w", "4", "-k", "gthread", "--threads", "4",
         "--no-control-socket", "pages.wsgi:app",
     ],
-    "ostler": lambda place, port: [
-        *place.ostler, "serve", "pages.wsgi:app", "--bind", f"127.0.0.1:{port}", "--workers", "4",
+    "hostler": lambda place, port: [
+        *place.hostler, "serve", "pages.wsgi:app", "--bind", f"127.0.0.1:{port}", "--workers", "4",
     ],
 }  # fmt: skip
 
@@ -270,7 +270,7 @@ def memory(place: Place, rounds: int) -> list[str]:
         "",
         f"PSS after 8 s of requests on 32 connections, the arbiter's alone beside it; medians of {rounds} rounds.",
         "",
-        "| server | MB, all | ostler, this = 1 | MB, arbiter |",
+        "| server | MB, all | hostler, this = 1 | MB, arbiter |",
         "| --- | ---: | ---: | ---: |",
     ]
     found: dict[str, list[tuple[int, int]]] = {name: [] for name in MEMORY}
@@ -297,7 +297,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="of the memory table")
     parser.add_argument("--no-build", action="store_true")
     options = parser.parse_args()
-    place = prepare(build=not options.no_build, ostler=())
+    place = prepare(build=not options.no_build, hostler=())
     make: dict[str, Callable[[], list[str]]] = {
         "reloads": lambda: reloads(place, options.reloads),
         "limit": lambda: limit(place, options.seconds),

@@ -57,7 +57,7 @@ def command(programs: Path, home: Path) -> list[str]:
 def running(cores: Iterable[int]) -> Iterator[dict[str, str]]:
     """The server on these cores; what the apps need to find it is in the environment variables that are given."""
     programs, user = _programs(), _user()
-    home = Path(tempfile.mkdtemp(prefix="ostler-bench-"))
+    home = Path(tempfile.mkdtemp(prefix="hostler-bench-"))
     try:
         if user is not None:
             os.chown(home, user, -1)

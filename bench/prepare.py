@@ -1,4 +1,4 @@
-"""Everything the benchmark needs before it can start: environment, peers, raw server, ostler, files for the apps."""
+"""Everything the benchmark needs before it can start: environment, peers, raw server, hostler, files for the apps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def prepare(*, build: bool, ostler: tuple[str, ...]) -> Place:
+def prepare(*, build: bool, hostler: tuple[str, ...]) -> Place:
     """Make everything ready, each part only when it is older than its sources."""
     for tool, package in TOOLS.items():
         if not shutil.which(tool):
@@ -40,9 +40,9 @@ def prepare(*, build: bool, ostler: tuple[str, ...]) -> Place:
     _environment()
     _raw_server()
     _files()
-    if build and not ostler:
-        _ostler()
-    return Place(VENV / "bin", HERE / "apps", BUILD, ostler or (str(VENV / "bin" / "ostler"),))
+    if build and not hostler:
+        _hostler()
+    return Place(VENV / "bin", HERE / "apps", BUILD, hostler or (str(VENV / "bin" / "hostler"),))
 
 
 def environment(place: Place) -> dict[str, str]:
@@ -61,8 +61,8 @@ def versions(place: Place) -> dict[str, str]:
     script = "import importlib.metadata as m\nfor d in m.distributions(): print(d.name.lower(), d.version)"
     done = subprocess.run([str(place.bin / "python"), "-c", script], capture_output=True, text=True, check=True)
     found = dict(line.split() for line in done.stdout.splitlines())
-    if place.ostler != (str(place.bin / "ostler"),):
-        found["ostler"] = "as given"
+    if place.hostler != (str(place.bin / "hostler"),):
+        found["hostler"] = "as given"
     return found
 
 
@@ -111,22 +111,22 @@ def _files() -> None:
         fill(place, {})
 
 
-def _ostler() -> None:
-    """Build ostler in release mode into the environment."""
-    stamp = VENV / "ostler.stamp"
+def _hostler() -> None:
+    """Build hostler in release mode into the environment."""
+    stamp = VENV / "hostler.stamp"
     if stamp.exists() and _newest() <= stamp.stat().st_mtime:
         return
     if not (ROOT / "pyproject.toml").exists():
-        say("ostler cannot be built yet: there is no pyproject.toml")
+        say("hostler cannot be built yet: there is no pyproject.toml")
         return
-    say("building ostler")
+    say("building hostler")
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if subprocess.run([*pip, "--force-reinstall", "--no-deps", str(ROOT)], check=False).returncode:
-        raise NotReady("ostler could not be built; --no-build measures what is installed")
+        raise NotReady("hostler could not be built; --no-build measures what is installed")
     stamp.touch()
 
 
 def _newest() -> float:
-    """When the last of ostler's sources changed."""
+    """When the last of hostler's sources changed."""
     files = [file for name in SOURCES for file in (ROOT / name, *(ROOT / name).rglob("*")) if file.is_file()]
     return max((file.stat().st_mtime for file in files if "__pycache__" not in file.parts), default=0.0)

@@ -14,7 +14,7 @@ from bench.scenarios import SCENARIOS, Scenario
 
 MEGABYTE = 1 << 20
 KILOBYTE = 1 << 10
-OURS = "ostler"
+OURS = "hostler"
 DISTURBED = 0.05
 """Cores that others may take before the page says so."""
 
@@ -128,7 +128,7 @@ def _load(result: Result) -> list[Column]:
     columns = [Column(f"CPU, {name} = 1", _against(base, "one.cpu"))]
     ours = result.row(OURS)
     if ours and ours is not base and ours.median("one.cpu") is not None:
-        columns.append(Column("CPU, ostler = 1", _against(ours, "one.cpu")))
+        columns.append(Column("CPU, hostler = 1", _against(ours, "one.cpu")))
     return [
         *columns,
         Column(f"throughput, {name} = 1", _against(base, "one.rate")),
@@ -176,11 +176,11 @@ def _idle(result: Result) -> list[Column]:
 def _waiting(result: Result) -> list[Column]:
     ours = result.row(OURS)
     return [
-        Column("throughput, ostler = 1", _against(ours, "one.rate")),
+        Column("throughput, hostler = 1", _against(ours, "one.rate")),
         Column("requests/s", _scaled("one.rate", 1), "{:.0f}"),
         Column("p50, ms", _scaled("one.p50", 1e3), "{:.0f}"),
         Column("p99, ms", _scaled("one.p99", 1e3), "{:.0f}"),
-        Column("CPU per request, ostler = 1", _against(ours, "one.cpu")),
+        Column("CPU per request, hostler = 1", _against(ours, "one.cpu")),
         Column("PSS, MB", _scaled("one.pss", MEGABYTE), "{:.0f}"),
         Column("threads", _scaled("one.threads", 1), "{:.0f}"),
         Column("spread", lambda row: row.spread("one.rate"), "{:.0%}"),
@@ -192,7 +192,7 @@ def _beside(result: Result) -> list[Column]:
         Column("hello p99, ms", _scaled("one.p99", 1e3), "{:.1f}"),
         Column("hello p50, ms", _scaled("one.p50", 1e3), "{:.2f}"),
         Column("throughput, beside ÷ alone", _within("one.rate", "one.rate_alone")),
-        Column("throughput, ostler = 1", _against(result.row(OURS), "one.rate")),
+        Column("throughput, hostler = 1", _against(result.row(OURS), "one.rate")),
         Column("the others, requests/s", _scaled("one.background", 1), "{:.1f}"),
         Column("spread of p99", lambda row: row.spread("one.p99"), "{:.0%}"),
     ]
@@ -213,7 +213,7 @@ def _burst(result: Result) -> list[Column]:
 def _sockets(result: Result) -> list[Column]:
     return [
         Column("PSS each, KB", _scaled("one.pss_each", KILOBYTE), "{:.2f}"),
-        Column("ostler = 1", _against(result.row("ostler-asgi"), "one.pss_each")),
+        Column("hostler = 1", _against(result.row("hostler-asgi"), "one.pss_each")),
         Column("CPU while idle, of one core", _scaled("one.idle_cpu", 1), "{:.2%}"),
     ]
 

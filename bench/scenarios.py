@@ -80,7 +80,7 @@ class Scenario(NamedTuple):
 
 def _asgi(*names: str) -> Callable[[Peer], bool]:
     """ASGI servers with these names, or all of them; the raw loop takes part by itself."""
-    return lambda peer: peer.asgi and (not names or peer.name in names or peer.distribution == "ostler")
+    return lambda peer: peer.asgi and (not names or peer.name in names or peer.distribution == "hostler")
 
 
 WAIT = Request(b"horses: 6", whole=False, path="/wait", connections=100)
@@ -172,7 +172,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         HELLO._replace(path="/sleep100", connections=200),
         probe=while_waiting,
         table="waiting",
-        suits=lambda peer: peer.name == "ostler" or peer.pool >= 200,
+        suits=lambda peer: peer.name == "hostler" or peer.pool >= 200,
         least=10,  # of 2 s, a server without any fault would show 95 % of the ideal
     ),
     Scenario(
@@ -180,7 +180,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "Hello: threads that grow by themselves, against one thread",
         "hello:app",
         HELLO,
-        suits=lambda peer: peer.name in ("ostler", "ostler-1"),
+        suits=lambda peer: peer.name in ("hostler", "hostler-1"),
     ),
     Scenario(
         "beside-sleepers",
@@ -189,7 +189,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         HELLO,
         probe=beside_others,
         table="beside",
-        suits=lambda peer: peer.name == "ostler" or peer.pool in (20, 40),
+        suits=lambda peer: peer.name == "hostler" or peer.pool in (20, 40),
         background=HELLO._replace(path="/sleep1000", connections=8),
     ),
     Scenario(
@@ -199,7 +199,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         HELLO._replace(connections=16),
         probe=beside_others,
         table="beside",
-        suits=lambda peer: peer.name == "ostler" or 0 < peer.pool <= 40,
+        suits=lambda peer: peer.name == "hostler" or 0 < peer.pool <= 40,
         background=HELLO._replace(path="/burn50", connections=4),
     ),
     Scenario(
@@ -209,7 +209,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         WAIT,
         probe=while_waiting,
         table="waiting",
-        suits=lambda peer: peer.name == "ostler" or peer.pool >= 8,
+        suits=lambda peer: peer.name == "hostler" or peer.pool >= 8,
     ),
     Scenario(
         "django-wait-postgres",
@@ -218,7 +218,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         WAIT,
         probe=while_waiting,
         table="waiting",
-        suits=lambda peer: peer.name == "ostler" or peer.pool >= 8,
+        suits=lambda peer: peer.name == "hostler" or peer.pool >= 8,
         postgres=True,
     ),
     Scenario(
@@ -228,7 +228,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         HELLO._replace(path="/sleep100", connections=128),
         probe=after_a_burst,
         table="burst",
-        suits=lambda peer: peer.name == "ostler",
+        suits=lambda peer: peer.name == "hostler",
         rounds=1,
     ),
 )
@@ -280,7 +280,7 @@ SCENARIOS += (
         "asgi:echo",
         HELLO,
         probe=echoes,
-        suits=lambda peer: peer.asgi and peer.distribution in ("ostler", "uvicorn", "granian", "daphne"),
+        suits=lambda peer: peer.asgi and peer.distribution in ("hostler", "uvicorn", "granian", "daphne"),
         variants=True,
     ),
     Scenario(

@@ -1,4 +1,4 @@
-"""Makes docs/top.svg anew: `ostler top` over a real server of four workers under load. Needs ostler[top].
+"""Makes docs/top.svg anew: `hostler top` over a real server of four workers under load. Needs hostler[top].
 
     .venv/bin/python scripts/screenshot_top.py [FILE]
 
@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ostler.cli.asking import Wanted
-from ostler.cli.top.app import Top
-from ostler.cli.top.server import Server
-from ostler.errors import OstlerError
+from hostler.cli.asking import Wanted
+from hostler.cli.top.app import Top
+from hostler.cli.top.server import Server
+from hostler.errors import HostlerError
 
 APP = """
 import random
@@ -67,7 +67,7 @@ async def picture(control: str) -> str:
     async with view.run_test(size=SIZE) as pilot:
         await asyncio.sleep(SECONDS)
         await pilot.press("down")
-        drawing = view.export_screenshot(title="ostler top")
+        drawing = view.export_screenshot(title="hostler top")
         return re.sub(r"\s*@font-face \{.*?\}", "", drawing, flags=re.DOTALL)  # the reader's own font
 
 
@@ -76,7 +76,7 @@ def running(folder: str, control: str) -> Iterator[None]:
     """The server."""
     command = ["serve", "shop:application", "--bind", "127.0.0.1:0", "--workers", "4", "--threads", "8"]
     with subprocess.Popen(
-        [sys.executable, "-m", "ostler", *command, "--control", control, "--log-level", "error"],
+        [sys.executable, "-m", "hostler", *command, "--control", control, "--log-level", "error"],
         cwd=folder,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as server:
@@ -111,7 +111,7 @@ def listening(server: Server) -> str:
             answer = server.look()
             if answer["state"] == "serving":
                 return str(answer["listening"][0]).removeprefix("http://")
-        except OstlerError:
+        except HostlerError:
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.05)

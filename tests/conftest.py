@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def _no_outside_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own OSTLER_* variables must not reach the code under test."""
+    """A developer's own HOSTLER_* variables must not reach the code under test."""
     for name in list(os.environ):
-        if name.startswith("OSTLER_") or name in ("PORT", "WEB_CONCURRENCY"):
+        if name.startswith("HOSTLER_") or name in ("PORT", "WEB_CONCURRENCY"):
             monkeypatch.delenv(name)
 
 

@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"some of {', '.join(TABLES)}; all by default")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement; fleet has its own times")
     parser.add_argument("--rounds", type=int, default=5, help="of each table but fleet")
-    parser.add_argument("--no-build", action="store_true", help="measure the ostler that is installed in bench/.venv")
+    parser.add_argument("--no-build", action="store_true", help="measure the hostler that is installed in bench/.venv")
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results", help="where to write")
     options = parser.parse_args()
     if unknown := set(options.tables) - set(TABLES):
@@ -41,7 +41,7 @@ def main() -> int:
     if options.rounds < 1 or options.seconds <= 0:
         parser.error("less than one round, or no time, measures nothing")
     try:
-        place = prepare(build=not options.no_build, ostler=())
+        place = prepare(build=not options.no_build, hostler=())
     except NotReady as error:
         say(str(error))
         return 1
@@ -60,7 +60,7 @@ def main() -> int:
 def _circumstances(bench: Bench) -> list[str]:
     """On what it was measured, and who disturbed it."""
     found = versions(bench.place)
-    names = [f"{name} {found[name]}" for name in ("ostler", "gunicorn", "granian", "gevent", "flask") if name in found]
+    names = [f"{name} {found[name]}" for name in ("hostler", "gunicorn", "granian", "gevent", "flask") if name in found]
     lines = [f"* {', '.join(names)}; {os.cpu_count()} processors, shared by servers and clients"]
     worst = max(bench.others, default=0.0)
     if worst > DISTURBED:

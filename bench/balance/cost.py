@@ -17,8 +17,8 @@ WORKERS = 2
 WARM = 1.0
 GOAL = 1.02
 REQUEST = Request(b"Hello, World!", connections=64)
-EVEN = contender("--balance even", "who:hello", "ostler", "--balance", "even")
-KERNEL = contender("--balance kernel", "who:hello", "ostler", "--balance", "kernel")
+EVEN = contender("--balance even", "who:hello", "hostler", "--balance", "even")
+KERNEL = contender("--balance kernel", "who:hello", "hostler", "--balance", "kernel")
 
 
 def table(bench: Bench) -> Page:
@@ -34,10 +34,10 @@ def table(bench: Bench) -> Page:
 
 
 def _require_option(place: Place) -> None:
-    command = [*place.ostler, "help", "serve"]
+    command = [*place.hostler, "help", "serve"]
     done = subprocess.run(command, env=environment(place), capture_output=True, text=True, check=False)
     if "--balance" not in done.stdout:
-        raise NotReady(f"{' '.join(place.ostler)} has no option --balance: there is nothing to compare")
+        raise NotReady(f"{' '.join(place.hostler)} has no option --balance: there is nothing to compare")
 
 
 def _measure(bench: Bench, setting: Contender) -> float:
@@ -84,5 +84,5 @@ def _plot(rounds: list[tuple[float, float]]) -> str:
     panels = []
     for number, setting in enumerate((EVEN, KERNEL)):
         times = [1e6 * each[number] for each in rounds]
-        panels.append(Panel(f"ostler {setting.name}", f"median {median(times):.1f} µs", times, number == 0))
+        panels.append(Panel(f"hostler {setting.name}", f"median {median(times):.1f} µs", times, number == 0))
     return bars("Processor time per request, balanced and not", panels, "rounds", "µs per request")

@@ -41,11 +41,11 @@ PATTERNS = (
     Pattern("200", "200 keep-alive connections", 200),
 )
 SERVERS = (
-    contender("ostler, threads", "who_flask:app", "ostler"),
+    contender("hostler, threads", "who_flask:app", "hostler"),
     contender("gunicorn gthread", "who_flask:app", "gunicorn-gthread"),
-    contender("ostler, gevent", "who_flask:app", "ostler", "--driver", "gevent"),
+    contender("hostler, gevent", "who_flask:app", "hostler", "--driver", "gevent"),
     contender("gunicorn gevent", "who_flask:app", "gunicorn-gevent"),
-    contender("ostler, asyncio", "who:asgi", "ostler", "--loop", "asyncio"),
+    contender("hostler, asyncio", "who:asgi", "hostler", "--loop", "asyncio"),
 )
 Rounds = dict[tuple[str, str], list[Found]]
 

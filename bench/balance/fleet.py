@@ -25,7 +25,7 @@ CLIENTS = 16
 MEGABYTE = 1 << 20
 
 OPTIONS = ("--min-workers", f"{LEAST}", "--max-workers", f"{MOST}", "--memory-budget", f"{BUDGET}M")
-FLEET = contender("ostler", "who_computes:app", "ostler", "--workers", "auto", *OPTIONS)
+FLEET = contender("hostler", "who_computes:app", "hostler", "--workers", "auto", *OPTIONS)
 
 
 class Sample(NamedTuple):
@@ -132,7 +132,7 @@ def _lines(watch: Watch, most: int, pss: float) -> list[str]:
 
 def _about() -> str:
     return (
-        f"`ostler serve --workers auto {' '.join(OPTIONS)}`, each request computes 5 ms of Python: {IDLE:g} s without "
+        f"`hostler serve --workers auto {' '.join(OPTIONS)}`, each request computes 5 ms of Python: {IDLE:g} s without "
         f"any, {CLIENTS} closed loops for {LOADED:g} s, then one request a second. A machine with {os.cpu_count()} "
         "processors: a worker more comes only while each has most of one."
     )

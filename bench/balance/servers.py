@@ -19,7 +19,7 @@ from bench.procs import Server, machine_cpu
 
 WITHIN = 60.0
 SETTLED = 0.5  # from the import of the app to the first accept, and a bit
-OURS = "ostler"
+OURS = "hostler"
 
 
 class Contender(NamedTuple):

@@ -24,7 +24,7 @@ EVEN = 1.5
 SHARE = 0.6  # of a peer's p99
 
 SERVERS = (
-    contender("ostler", "who_computes:app", "ostler"),
+    contender("hostler", "who_computes:app", "hostler"),
     contender("gunicorn gthread", "who_computes:app", "gunicorn-gthread"),
     contender("granian", "who_computes:app", "granian-defaults"),
 )
@@ -123,13 +123,13 @@ def _lines(rounds: dict[str, list[Found]], bench: Bench) -> list[str]:
                 verdict(ratio, EVEN) if server.ours else verdict(share, SHARE),
             ]
         )
-    titles = ["server", "requests", "most ÷ least", "worst", "p50, ms", "p99, ms", "worst p99", "ostler's p99 ÷ this"]
+    titles = ["server", "requests", "most ÷ least", "worst", "p50, ms", "p99, ms", "worst p99", "hostler's p99 ÷ this"]
     return [
         f"# {WORKERS} workers, a skewed load",
         "",
         _about(bench),
         "",
-        f"Goals: ostler's most ÷ least ≤ {EVEN}; its p99 ≤ {SHARE}× that of each other server.",
+        f"Goals: hostler's most ÷ least ≤ {EVEN}; its p99 ≤ {SHARE}× that of each other server.",
         "",
         grid([*titles, "failed", "met"], rows),
         "",

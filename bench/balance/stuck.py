@@ -26,7 +26,7 @@ WARM = 1.0
 LATE = 1.0
 
 SERVERS = (
-    contender("ostler, threads", "who:app", "ostler"),
+    contender("hostler, threads", "who:app", "hostler"),
     contender("gunicorn gthread", "who:app", "gunicorn-gthread"),
     contender("granian", "who:app", "granian-defaults"),
 )

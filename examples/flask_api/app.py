@@ -1,4 +1,4 @@
-"""A small JSON API: notes in SQLite. Run it with `ostler serve "app:create_app()"`."""
+"""A small JSON API: notes in SQLite. Run it with `hostler serve "app:create_app()"`."""
 
 import json
 import os

@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ostler_wire::http1::{parse_head, Head, Limits, Progress};
+use hostler_wire::http1::{parse_head, Head, Limits, Progress};
 
 #[path = "../../rust/wire/tests/common/mod.rs"]
 mod common;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ostler_wire::proxy_protocol::{read, Versions};
+use hostler_wire::proxy_protocol::{read, Versions};
 
 fuzz_target!(|bytes: &[u8]| {
     for versions in [Versions::One, Versions::Two, Versions::Both] {

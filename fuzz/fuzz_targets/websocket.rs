@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ostler_wire::websocket::{Decoder, Deflate, Encoder, Event, Failure, Limits};
+use hostler_wire::websocket::{Decoder, Deflate, Encoder, Event, Failure, Limits};
 
 const LIMITS: Limits = Limits {
     frame: 4096,

@@ -143,7 +143,7 @@ def test_repeated_fields_stay_apart(server: Server) -> None:
 def test_date_and_server_are_added_unless_the_app_has_its_own(server: Server) -> None:
     response = get(server, "/several")
     assert (response.header("Date") or "").endswith(" GMT")
-    assert response.header("Server") == "ostler"
+    assert response.header("Server") == "hostler"
     own = get(server, "/fields?own")
     assert (own.header("Date"), own.header("Server")) == ("today", "mine")
 

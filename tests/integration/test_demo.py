@@ -36,7 +36,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def site(serve: Serve, prepared: Path) -> Server:
-    """The site, as its ostler.toml has it: one worker, and the app found by itself."""
+    """The site, as its hostler.toml has it: one worker, and the app found by itself."""
     return serve(cwd=SITE, env={"DEMO_DATA": str(prepared)})
 
 
@@ -193,7 +193,7 @@ def test_an_error_is_a_500_and_a_traceback_in_the_log(site: Server, browser: htt
 
 @pytest.fixture
 def api(serve: Serve, tmp_path: Path) -> Iterator[httpx.Client]:
-    """The Flask API, as its ostler.toml has it: the app comes from a factory."""
+    """The Flask API, as its hostler.toml has it: the app comes from a factory."""
     server = serve(cwd=API, env={"NOTES_DB": str(tmp_path / "notes.sqlite3")})
     with httpx.Client(base_url=server.url(), trust_env=False, timeout=20) as client:
         yield client

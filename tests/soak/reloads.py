@@ -116,7 +116,7 @@ async def run(serve: Serve, server: Server, reloads: int, seconds: float) -> int
     began = time.monotonic()
     for number in range(1, reloads + 1):
         serve.source(PAGE.replace("VERSION", str(number)))
-        command = [sys.executable, "-m", "ostler", "reload", "--pid", str(server.pid)]
+        command = [sys.executable, "-m", "hostler", "reload", "--pid", str(server.pid)]
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
         if await process.wait() != 0:
             load.failures.append(f"reload {number} failed")

@@ -18,7 +18,7 @@ from tests.soak.reloads import PAGE, STEADY, Load
 
 
 async def upgrade(pid: int) -> tuple[int, str]:
-    command = [sys.executable, "-m", "ostler", "upgrade", "--pid", str(pid)]
+    command = [sys.executable, "-m", "hostler", "upgrade", "--pid", str(pid)]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
     output, errors = await process.communicate()

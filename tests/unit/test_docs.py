@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ostler.config import Config, from_arguments
-from ostler.config.settings import OPTIONS
-from ostler.config.sources.file import from_file
+from hostler.config import Config, from_arguments
+from hostler.config.settings import OPTIONS
+from hostler.config.sources.file import from_file
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
@@ -37,12 +37,12 @@ def test_links_lead_to_files(page: Path) -> None:
 
 @pytest.mark.parametrize(("page", "code"), list(blocks("toml")))
 def test_toml_examples_are_accepted(page: str, code: str, tmp_path: Path) -> None:
-    path = tmp_path / "ostler.toml"
+    path = tmp_path / "hostler.toml"
     path.write_text(code, encoding="utf-8")
     Config(from_file(str(path)))
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*/ostler.toml")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*/hostler.toml")), ids=lambda path: path.parent.name)
 def test_the_examples_configurations_are_accepted(path: Path) -> None:
     Config(from_file(str(path)))
 
@@ -50,9 +50,9 @@ def test_the_examples_configurations_are_accepted(path: Path) -> None:
 def commands() -> Iterator[str]:
     """What the pages tell to type."""
     for _, code in blocks("console"):
-        yield from re.findall(r"\bostler serve\b(.*)", code)
+        yield from re.findall(r"\bhostler serve\b(.*)", code)
     table = (ROOT / "README.md").read_text(encoding="utf-8")
-    yield from re.findall(r"`ostler serve( [^`…]*)`", table)
+    yield from re.findall(r"`hostler serve( [^`…]*)`", table)
 
 
 @pytest.mark.parametrize("command", list(commands()))

@@ -1,28 +1,28 @@
-"""The errors that end ostler, and their exit codes."""
+"""The errors that end hostler, and their exit codes."""
 
 from __future__ import annotations
 
 import pytest
 
-from ostler import errors
+from hostler import errors
 
 
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (errors.OstlerError, 1),
+        (errors.HostlerError, 1),
         (errors.BindError, 1),
         (errors.ConfigError, 2),
         (errors.BootError, 3),
         (errors.AppLoadError, 4),
     ],
 )
-def test_exit_codes(error: type[errors.OstlerError], code: int) -> None:
+def test_exit_codes(error: type[errors.HostlerError], code: int) -> None:
     """Service managers and their users rely on these numbers."""
     raised = error("the line", "the evidence")
     assert (raised.exit_code, raised.message, raised.detail) == (code, "the line", "the evidence")
     assert str(raised) == "the line"
-    assert isinstance(raised, errors.OstlerError)
+    assert isinstance(raised, errors.HostlerError)
 
 
 def test_all_errors_are_listed() -> None:

@@ -25,17 +25,17 @@ def test_layers(root: Path) -> None:
 
 
 def test_native_is_imported_in_one_place(root: Path) -> None:
-    """`ostler/native.py` is the only door to the built module, so its contract is in one place."""
-    package = root / "src" / "ostler"
+    """`hostler/native.py` is the only door to the built module, so its contract is in one place."""
+    package = root / "src" / "hostler"
     importers = {
         str(path.relative_to(package))
         for path in package.rglob("*.py")
-        if any(name.split(".")[:2] == ["ostler", "_native"] for name in imports(path, package))
+        if any(name.split(".")[:2] == ["hostler", "_native"] for name in imports(path, package))
     }
     assert importers == {"native.py"}
 
 
-@pytest.mark.parametrize("module", ["ostler", "ostler.arbiter"])
+@pytest.mark.parametrize("module", ["hostler", "hostler.arbiter"])
 def test_small_processes_stay_small(root: Path, module: str) -> None:
     """The arbiter lives as long as the service: it loads neither the core nor heavy modules."""
     code = f"import sys; import {module}; print(*sys.modules)"
@@ -55,7 +55,7 @@ def test_small_processes_stay_small(root: Path, module: str) -> None:
     )
     loaded = set(done.stdout.split())
     assert not loaded & HEAVY
-    assert "ostler._native" not in loaded
+    assert "hostler._native" not in loaded
 
 
 def imports(path: Path, package: Path) -> set[str]:

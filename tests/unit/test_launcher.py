@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ostler.config import Config
-from ostler.config.settings import Assignment
-from ostler.errors import BindError, OstlerError
-from ostler.launcher import run
+from hostler.config import Config
+from hostler.config.settings import Assignment
+from hostler.errors import BindError, HostlerError
+from hostler.launcher import run
 
 
 def config(**options: object) -> Config:
@@ -20,7 +20,7 @@ def config(**options: object) -> Config:
 
 
 def test_address_that_is_taken_leaves_no_pidfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ostler.arbiter.listeners._PATIENCE", 0.0)
+    monkeypatch.setattr("hostler.arbiter.listeners._PATIENCE", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as other:
         with pytest.raises(BindError, match="already in use"):
             run(config(bind=f"127.0.0.1:{other.getsockname()[1]}", pidfile=str(tmp_path / "pid")))
@@ -28,12 +28,12 @@ def test_address_that_is_taken_leaves_no_pidfile(tmp_path: Path, monkeypatch: py
 
 
 def test_only_the_main_thread_can_serve() -> None:
-    caught: list[OstlerError] = []
+    caught: list[HostlerError] = []
 
     def serve() -> None:
         try:
             run(config(bind="127.0.0.1:0"))
-        except OstlerError as error:
+        except HostlerError as error:
             caught.append(error)
 
     thread = threading.Thread(target=serve)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ostler.errors import OstlerError
-from ostler.logs import DEBUG, ERROR, Logs, ensure_standard_streams, printable
-from ostler.proc.fork import fork
+from hostler.errors import HostlerError
+from hostler.logs import DEBUG, ERROR, Logs, ensure_standard_streams, printable
+from hostler.proc.fork import fork
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_nothing_is_opened_unless_asked(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_file_that_cannot_be_opened(tmp_path: Path) -> None:
-    with pytest.raises(OstlerError, match=rf"^access_log {tmp_path}/no/x: No such file or directory$"):
+    with pytest.raises(HostlerError, match=rf"^access_log {tmp_path}/no/x: No such file or directory$"):
         Logs("-", str(tmp_path / "no" / "x"))
 
 
@@ -232,7 +232,7 @@ def test_full_disk_is_told_elsewhere_and_what_is_lost_when_there_is_room_again(
     monkeypatch.setattr(os, "write", full)
     for _ in range(3):
         logs.warning("lost")
-    said = f"ostler: error_log {path}: No space left on device; its lines are lost until it can be written\n"
+    said = f"hostler: error_log {path}: No space left on device; its lines are lost until it can be written\n"
     assert capfd.readouterr().err == said
     monkeypatch.undo()
     logs.warning("here")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-import ostler
-from ostler.config import Config, TcpAddress, UnixAddress
-from ostler.errors import ConfigError
+import hostler
+from hostler.config import Config, TcpAddress, UnixAddress
+from hostler.errors import ConfigError
 
 
 def app(environ: object, start_response: object) -> list[bytes]:
@@ -27,15 +27,15 @@ def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Conf
         calls.append((config, app))
         return 7
 
-    module = ModuleType("ostler.launcher")
+    module = ModuleType("hostler.launcher")
     module.run = run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ostler.launcher", module)
+    monkeypatch.setitem(sys.modules, "hostler.launcher", module)
     monkeypatch.chdir(tmp_path)  # no configuration file is found here
     return calls
 
 
 def test_serve_takes_the_options_of_the_command_line(launched: list[tuple[Config, Any]]) -> None:
-    assert ostler.serve(app, bind=["127.0.0.1:5000", "unix:x"], workers=2, keepalive="5s") == 7
+    assert hostler.serve(app, bind=["127.0.0.1:5000", "unix:x"], workers=2, keepalive="5s") == 7
     [(config, given)] = launched
     assert given is app
     assert config.bind == (TcpAddress("127.0.0.1", 5000), UnixAddress("x"))
@@ -43,12 +43,12 @@ def test_serve_takes_the_options_of_the_command_line(launched: list[tuple[Config
 
 
 def test_serve_takes_text_too(launched: list[tuple[Config, Any]]) -> None:
-    ostler.serve("shop.wsgi")
+    hostler.serve("shop.wsgi")
     [(config, given)] = launched
     assert (*map(str, config.app), given) == ("shop.wsgi", None)
 
 
-@pytest.mark.parametrize("call", [ostler.serve, ostler.run])
+@pytest.mark.parametrize("call", [hostler.serve, hostler.run])
 @pytest.mark.parametrize(
     ("args", "bind"),
     [
@@ -62,21 +62,21 @@ def test_serve_takes_text_too(launched: list[tuple[Config, Any]]) -> None:
 def test_bjoerns_call_shape(
     launched: list[tuple[Config, Any]], monkeypatch: pytest.MonkeyPatch, call: Any, args: Any, bind: Any
 ) -> None:
-    monkeypatch.setattr("ostler.config.loading.check_directories", lambda config: None)
+    monkeypatch.setattr("hostler.config.loading.check_directories", lambda config: None)
     call(app, *args)
     assert launched[0][0].bind == (bind,)
 
 
 def test_bjoerns_reuse_port_is_accepted(launched: list[tuple[Config, Any]]) -> None:
-    ostler.run(app, "127.0.0.1", 8080, reuse_port=True)
+    hostler.run(app, "127.0.0.1", 8080, reuse_port=True)
     assert len(launched) == 1
 
 
 def test_host_and_bind_contradict_each_other(launched: list[tuple[Config, Any]]) -> None:
     with pytest.raises(ConfigError, match="host"):
-        ostler.serve(app, "127.0.0.1", 8080, bind="127.0.0.1:8081")
+        hostler.serve(app, "127.0.0.1", 8080, bind="127.0.0.1:8081")
 
 
 def test_unknown_option(launched: list[tuple[Config, Any]]) -> None:
     with pytest.raises(ConfigError, match="worker"):
-        ostler.serve(app, worker=2)
+        hostler.serve(app, worker=2)

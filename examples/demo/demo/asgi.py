@@ -1,4 +1,4 @@
-"""The ASGI application for WebSockets. HTTP stays with demo.wsgi: see ostler.toml."""
+"""The ASGI application for WebSockets. HTTP stays with demo.wsgi: see hostler.toml."""
 
 import os
 

@@ -8,7 +8,7 @@ DATA_DIR = Path(os.environ.get("DEMO_DATA", BASE_DIR))
 
 DEBUG = os.environ.get("DEMO_DEBUG") == "1"
 # Good enough for a site whose only user is called demo. A real one reads a secret from its environment.
-SECRET_KEY = os.environ.get("DEMO_SECRET_KEY", "django-insecure-demo-site-of-ostler")
+SECRET_KEY = os.environ.get("DEMO_SECRET_KEY", "django-insecure-demo-site-of-hostler")
 # Names under which the site may be reached: the self-calling page trusts this list.
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *os.environ.get("DEMO_HOSTS", "").split()]
 

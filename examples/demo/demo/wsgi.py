@@ -1,4 +1,4 @@
-"""The WSGI application: what `ostler serve` runs."""
+"""The WSGI application: what `hostler serve` runs."""
 
 import os
 

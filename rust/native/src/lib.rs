@@ -1,4 +1,4 @@
-//! The native core of ostler: everything that touches bytes on every request, and needs no Python to do it.
+//! The native core of hostler: everything that touches bytes on every request, and needs no Python to do it.
 //!
 //! `sys` wraps the system calls, `core` is one worker's reactor and scheduling, `log` and `score` say what happened,
 //! `python` (a feature, on by default) is the bridge: the only part that knows the interpreter.

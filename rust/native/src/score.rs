@@ -2,7 +2,7 @@
 //!
 //! Only this worker writes the slot, and every write happens under the core's lock (records: by the thread that owns the
 //! record), so plain relaxed loads and stores suffice: no locked instructions, no system calls.
-//! The layout stands twice, here and in `ostler/stats/scoreboard.py`; a test holds the two equal.
+//! The layout stands twice, here and in `hostler/stats/scoreboard.py`; a test holds the two equal.
 
 use std::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release};
 

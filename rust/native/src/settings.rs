@@ -1,10 +1,10 @@
 //! What the operator chose, in base units. Python has checked every value before it comes here.
 
 use crate::core::{Balance, Mount};
-use ostler_wire::forwarded::{Believed, Networks};
-use ostler_wire::http1::Limits;
-use ostler_wire::proxy_protocol::Versions;
-use ostler_wire::websocket::Deflate;
+use hostler_wire::forwarded::{Believed, Networks};
+use hostler_wire::http1::Limits;
+use hostler_wire::proxy_protocol::Versions;
+use hostler_wire::websocket::Deflate;
 use std::os::fd::RawFd;
 use std::time::Duration;
 

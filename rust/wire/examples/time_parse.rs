@@ -1,8 +1,8 @@
-//! How long one head takes: `cargo run --release -p ostler-wire --example time_parse`.
+//! How long one head takes: `cargo run --release -p hostler-wire --example time_parse`.
 //!
 //! The best of several rounds, since everything else that runs on a machine only ever adds time.
 
-use ostler_wire::http1::{parse_head, BodyDecoder, Framing, Head, Limits, Progress};
+use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Head, Limits, Progress};
 use std::hint::black_box;
 use std::time::Instant;
 

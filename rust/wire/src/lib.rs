@@ -1,4 +1,4 @@
-//! The protocols that ostler speaks, without I/O.
+//! The protocols that hostler speaks, without I/O.
 //!
 //! Bytes go in, decisions come out, and bytes to send come out. This crate knows no socket, no clock and no
 //! Python, so every rule in it is tested and fuzzed alone.

@@ -1,6 +1,6 @@
 //! Bodies in pieces, and their budgets. What is malformed is in the vectors.
 
-use ostler_wire::http1::{BodyDecoder, Framing, Limits, Reject, Step};
+use hostler_wire::http1::{BodyDecoder, Framing, Limits, Reject, Step};
 
 const LIMITS: Limits = Limits {
     request_line: 0,

@@ -1,6 +1,6 @@
 //! What a parsed head says, and how early a bad one is refused.
 
-use ostler_wire::http1::{parse_head, Framing, Head, Limits, Progress, Reject, Version};
+use hostler_wire::http1::{parse_head, Framing, Head, Limits, Progress, Reject, Version};
 
 const LIMITS: Limits = Limits {
     request_line: 64,
@@ -86,7 +86,7 @@ fn an_asterisk_is_its_own_path() {
     let bytes = b"OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n";
     let head = parsed(bytes);
     assert_eq!((head.path.of(bytes), head.query.of(bytes)), (&b"*"[..], &b""[..]));
-    assert_eq!(head.host.map(ostler_wire::http1::Span::is_empty), Some(true));
+    assert_eq!(head.host.map(hostler_wire::http1::Span::is_empty), Some(true));
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! How responses are framed.
 
-use ostler_wire::http1::response::{
+use hostler_wire::http1::response::{
     chunk_header, has_body, is_field_value, is_hop_by_hop, is_token, parse_length, plan, reason_phrase, BodyFraming,
     Plan,
 };
-use ostler_wire::http1::Version::{self, Http10, Http11};
+use hostler_wire::http1::Version::{self, Http10, Http11};
 
 /// The plan for a client that keeps the connection: its framing, and whether the connection lives.
 fn planned(

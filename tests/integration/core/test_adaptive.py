@@ -58,7 +58,7 @@ APP = """
             time.sleep(float(query))
         elif path == "/threads":
             names = (thread.name for thread in threading.enumerate())
-            body = " ".join(sorted(name for name in names if name.startswith("ostler-app-")))
+            body = " ".join(sorted(name for name in names if name.startswith("hostler-app-")))
         elif path == "/most":
             body = str(most)
         elif path == "/kept":
@@ -186,7 +186,7 @@ def test_without_more_threads_in_the_system_it_goes_on_with_those_it_has(serve: 
         real = threading.Thread.start
 
         def start(thread):
-            if thread.name not in ("ostler-app-0", "ostler-app-1") and thread.name.startswith("ostler-app"):
+            if thread.name not in ("hostler-app-0", "hostler-app-1") and thread.name.startswith("hostler-app"):
                 raise RuntimeError("can't start new thread")
             real(thread)
 

@@ -336,7 +336,7 @@ def test_daphnes_command_line(serve: Serve) -> None:
         ["-b", "127.0.0.1", "-p", "0", "--proxy-headers", app],
         log_path=serve.directory / "daphne.log",
         cwd=serve.directory,
-        python=("-m", "ostler", "daphne"),
+        python=("-m", "hostler", "daphne"),
     )
     serve.servers.append(server)
     server.wait_ready(1)

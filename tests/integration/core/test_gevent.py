@@ -180,4 +180,4 @@ def test_without_gevent_the_start_says_what_to_install(serve: Serve) -> None:
     serve.source("raise ImportError('No module named gevent')", "gevent")
     server = serve(serve.source(APP), "--driver", "gevent", ready=False)
     server.wait_for(lambda: server.process.poll() == 3, "exit code 3")
-    assert "the gevent driver needs gevent (pip install 'ostler[gevent]')" in server.log
+    assert "the gevent driver needs gevent (pip install 'hostler[gevent]')" in server.log

@@ -51,7 +51,7 @@ APP = """
         elif path == "/pid":
             body = str(os.getpid()).encode()
         elif path == "/queue":
-            body = json.dumps(environ["ostler.queue_time"]).encode()
+            body = json.dumps(environ["hostler.queue_time"]).encode()
         elif path == "/stream":
             start_response("200 OK", [("Content-Type", "text/plain")])
             return streams()

@@ -176,7 +176,7 @@ def test_the_same_by_a_file(serve: Serve, tmp_path: Path, client: Client) -> Non
         '[[app]]\ntarget = "channels_site:wsgi"\npath = "/shop"\n'
         '[[app]]\ntarget = "channels_site:application"\nprotocols = ["websocket"]\n'
     )
-    (tmp_path / "ostler.toml").write_text(text)
+    (tmp_path / "hostler.toml").write_text(text)
     server = serve(None, "--chdir", str(APPS), cwd=tmp_path)
     assert client(server).get("/shop/which").json() == {"kind": "wsgi", "script": "/shop", "path": "/which"}
     assert client(server).get("/which").status_code == 404

@@ -1,4 +1,4 @@
-"""Connections that the app opens in threads and greenlets of its own: without and with ostler.integrations.django."""
+"""Connections that the app opens in threads and greenlets of its own: without and with hostler.integrations.django."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ APP = """
     import threading
 
     if os.environ["KEEP"] == "yes":
-        import ostler.integrations.django
-        ostler.integrations.django.install = lambda: None
+        import hostler.integrations.django
+        hostler.integrations.django.install = lambda: None
 
     from django.conf import settings
 

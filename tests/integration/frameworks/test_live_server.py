@@ -1,4 +1,4 @@
-"""`ostler.testing.LiveServer` in place of daphne's process."""
+"""`hostler.testing.LiveServer` in place of daphne's process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ostler.testing import LiveServer
+from hostler.testing import LiveServer
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -90,7 +90,7 @@ def test_channels_live_server_tests(tmp_path: Path) -> None:
             """
             import urllib.request
             from channels.testing import ChannelsLiveServerTestCase
-            from ostler.testing import LiveServer
+            from hostler.testing import LiveServer
             from websockets.sync.client import connect
 
             class Tests(ChannelsLiveServerTestCase):

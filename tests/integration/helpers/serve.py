@@ -17,7 +17,7 @@ HELLO = """
 """
 
 
-_SERVE = ("-m", "ostler", "serve")
+_SERVE = ("-m", "hostler", "serve")
 
 
 class Serve:
@@ -38,7 +38,7 @@ class Serve:
         python: Sequence[str] = _SERVE,
         ready: bool = True,
     ) -> Server:
-        """Start `ostler serve APP --bind BIND OPTIONS…` and wait until it listens (unless not `ready`).
+        """Start `hostler serve APP --bind BIND OPTIONS…` and wait until it listens (unless not `ready`).
 
         It runs in `cwd`, or else in the test's own directory, where `source()` puts modules.
         Without `app` the server looks for one there. `python` starts something else, such as a script.
@@ -48,8 +48,8 @@ class Serve:
         args += [word for address in binds for word in ("--bind", address)]
         args += options
         settled = {"--workers", "-w", "--min-workers", "--max-workers"}.intersection(options)
-        is_plain = python == _SERVE and not settled and not (cwd or self.directory).joinpath("ostler.toml").exists()
-        if is_plain and "OSTLER_WORKERS" not in (env or os.environ):
+        is_plain = python == _SERVE and not settled and not (cwd or self.directory).joinpath("hostler.toml").exists()
+        if is_plain and "HOSTLER_WORKERS" not in (env or os.environ):
             args += ["--workers", "1"]  # under load there would be more of them; what asks for that says so
         server = Server(
             args,

@@ -1,4 +1,4 @@
-"""A running `ostler serve`: started as a user starts it, watched through its log, always ended."""
+"""A running `hostler serve`: started as a user starts it, watched through its log, always ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ READY_WITHIN = 20.0
 ENDED_WITHIN = 20.0
 _POLL = 0.01
 
-# "ostler 0.1.0 listening on http://127.0.0.1:43121 (…)", "… on unix:/run/app.sock (…)"
+# "hostler 0.1.0 listening on http://127.0.0.1:43121 (…)", "… on unix:/run/app.sock (…)"
 _LISTENING = re.compile(r"listening on (?:http://(?P<tcp>\S+)|unix:(?P<unix>\S+))", re.IGNORECASE)
 
 
@@ -32,9 +32,9 @@ class ServerError(AssertionError):
 
 
 class Server:
-    """One `ostler serve` process with its workers, in a process group of its own.
+    """One `hostler serve` process with its workers, in a process group of its own.
 
-    `args` are what follows `ostler serve`, or follows what `python` names in its place. The log (stdout and
+    `args` are what follows `hostler serve`, or follows what `python` names in its place. The log (stdout and
     stderr together) goes to a file, so that no reader can block the server.
     """
 
@@ -46,7 +46,7 @@ class Server:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
-        python: Sequence[str] = ("-m", "ostler", "serve"),
+        python: Sequence[str] = ("-m", "hostler", "serve"),
     ) -> None:
         self.log_path = log_path
         with log_path.open("wb") as log:
@@ -190,7 +190,7 @@ class Server:
             time.sleep(_POLL)
 
     def _error(self, what: str) -> ServerError:
-        return ServerError(f"ostler serve: {what}. Its log:\n{self.log or '(empty)'}")
+        return ServerError(f"hostler serve: {what}. Its log:\n{self.log or '(empty)'}")
 
 
 def _address(match: re.Match[str]) -> tuple[str, int] | str:
@@ -202,7 +202,7 @@ def _address(match: re.Match[str]) -> tuple[str, int] | str:
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Ours, without what would configure the server behind a test's back."""
-    configures = re.compile(r"OSTLER_|LISTEN_|(PORT|WEB_CONCURRENCY|DJANGO_SETTINGS_MODULE)$")
+    configures = re.compile(r"HOSTLER_|LISTEN_|(PORT|WEB_CONCURRENCY|DJANGO_SETTINGS_MODULE)$")
     env = {name: value for name, value in os.environ.items() if not configures.match(name)}
     # Tests run with warnings as errors; so do the servers that they start.
     env["PYTHONWARNINGS"] = "error"

@@ -27,7 +27,7 @@ def test_exception_comes_with_its_traceback_and_its_cause(serve: Serve) -> None:
     first, *lines = server.log.partition("[ERROR] ")[2].splitlines()
     assert re.fullmatch(r"GET / from 127\.0\.0\.1:\d+ failed in the app", first)
     files = [line.strip().split('"')[1].rpartition("/")[2] for line in lines if line.startswith("  File ")]
-    assert files == ["app.py"] * 3  # nothing of ostler's own
+    assert files == ["app.py"] * 3  # nothing of hostler's own
     text = "\n".join(lines)
     assert "ValueError: no such thing\n\nThe above exception was the direct cause" in text
     assert "the app says /\n" in server.log

@@ -64,7 +64,7 @@ def number(server: Server, name: str) -> float:
     with Connection(probes) as connection:
         text = connection.request(get("/metrics")).body.decode()
     return sum(
-        float(line.split()[-1]) for line in text.splitlines() if re.match(rf"ostler_{re.escape(name)}[{{ ]", line)
+        float(line.split()[-1]) for line in text.splitlines() if re.match(rf"hostler_{re.escape(name)}[{{ ]", line)
     )
 
 
@@ -199,7 +199,7 @@ def test_idle_connections_survive_a_reload(serve: Serve) -> None:
     with ExitStack() as stack:
         connections = [stack.enter_context(server.connect()) for _ in range(20)]
         before = {who(connection) for connection in connections}
-        command = [sys.executable, "-m", "ostler", "reload", "--pid", str(server.pid)]
+        command = [sys.executable, "-m", "hostler", "reload", "--pid", str(server.pid)]
         subprocess.run(command, capture_output=True, timeout=60, check=True)
         server.wait_for(lambda: before.isdisjoint(server.children()) or None, "the end of the old workers")
         after = Counter(who(connection) for connection in connections)

@@ -62,7 +62,7 @@ def test_app_that_does_not_load_is_said_once_and_ends_with_4(serve: Serve) -> No
     assert server.log.count("No module named 'of_mars'") == 2  # the headline, and the traceback's last line
     assert server.log.count("Traceback") == 1
     assert f"Install of_mars for {sys.executable}" in server.log
-    assert "ostler/worker" not in server.log
+    assert "hostler/worker" not in server.log
 
 
 def test_worker_that_dies_without_a_word_is_tried_again_then_3(serve: Serve) -> None:
@@ -131,7 +131,7 @@ def test_arbiter_stays_small_and_without_the_core(serve: Serve) -> None:
         loaded = set(connection.request(GET).body.decode().split())
     # A worker has what the arbiter had when it was forked, and threads.
     assert loaded & HEAVY <= {"threading"}
-    assert "ostler._native" not in loaded
+    assert "hostler._native" not in loaded
 
 
 def test_nothing_is_written_unless_asked(serve: Serve, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`ostler ctl`: what a running server tells of itself, and what it can be told."""
+"""`hostler ctl`: what a running server tells of itself, and what it can be told."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.integration.process.test_reload import answer, version
 
 
 def ctl(server: Server, *words: str) -> subprocess.CompletedProcess[str]:
-    """`ostler ctl WORDS`, to its end."""
-    command = [sys.executable, "-m", "ostler", "ctl", *words, "--pid", str(server.pid)]
+    """`hostler ctl WORDS`, to its end."""
+    command = [sys.executable, "-m", "hostler", "ctl", *words, "--pid", str(server.pid)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -35,7 +35,7 @@ def test_status(serve: Serve) -> None:
     assert sum(worker["in_flight"] for worker in known["workers"]) == 1
     assert all(worker["rss"] > 1 << 20 for worker in known["workers"])
     shown = ctl(server, "status").stdout.splitlines()
-    assert shown[0].startswith("ostler ")
+    assert shown[0].startswith("hostler ")
     assert shown[1].startswith("listening on http://127.0.0.1:")
     assert shown[3].split()[:4] == ["worker", "pid", "state", "age"]
     assert [line.split()[1] for line in shown[4:]] == [str(pid) for pid in server.children()]
@@ -50,7 +50,7 @@ def test_scale(serve: Serve) -> None:
     assert ctl(server, "scale", "1").returncode == 0
     server.wait_children(1)
     done = ctl(server, "scale", "1000")
-    assert (done.returncode, done.stderr) == (1, "ostler: from 1 to 64 workers are possible without a restart\n")
+    assert (done.returncode, done.stderr) == (1, "hostler: from 1 to 64 workers are possible without a restart\n")
 
 
 def test_recycle_replaces_one_worker(serve: Serve) -> None:
@@ -59,9 +59,9 @@ def test_recycle_replaces_one_worker(serve: Serve) -> None:
     done = ctl(server, "recycle", "1")
     assert (done.returncode, done.stdout) == (0, f"worker 1 (pid {second}) is replaced: another one starts first\n")
     assert first in server.wait_children(2, without=[second])
-    server.wait_log(rf"worker 1 \(pid {second}\) is replaced: ostler ctl recycle")
+    server.wait_log(rf"worker 1 \(pid {second}\) is replaced: hostler ctl recycle")
     done = ctl(server, "recycle", "9")
-    assert (done.returncode, done.stderr) == (1, "ostler: worker 9 that is ready is not there\n")
+    assert (done.returncode, done.stderr) == (1, "hostler: worker 9 that is ready is not there\n")
 
 
 def test_recycle_of_a_worker_that_is_being_replaced(serve: Serve) -> None:
@@ -71,7 +71,7 @@ def test_recycle_of_a_worker_that_is_being_replaced(serve: Serve) -> None:
     assert ctl(server, "recycle", "0").returncode == 0
     assert ctl(server, "recycle", "0").stdout == f"worker 0 (pid {old}) is being replaced already\n"
     server.wait_children(1, without=[old])
-    assert server.log.count(f"(pid {old}) is replaced: ostler ctl recycle") == 1
+    assert server.log.count(f"(pid {old}) is replaced: hostler ctl recycle") == 1
 
 
 def test_reload(serve: Serve) -> None:
@@ -86,20 +86,20 @@ def test_stop_waits_for_the_end(serve: Serve) -> None:
     done = ctl(server, "stop")
     assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
     assert server.wait(within=2.0) == 0
-    assert "ostler ctl stop: stopping" in server.log
+    assert "hostler ctl stop: stopping" in server.log
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["statsu"], 'unknown verb "statsu" - did you mean "status"?'),
-        (["scale"], "scale needs the number of workers: ostler ctl scale 4"),
+        (["scale"], "scale needs the number of workers: hostler ctl scale 4"),
         (["scale", "0"], "scale needs the number of workers"),
         (["scale", "two"], "scale needs the number of workers"),
-        (["recycle"], "recycle needs the number of a worker: ostler ctl recycle 0"),
+        (["recycle"], "recycle needs the number of a worker: hostler ctl recycle 0"),
         (["recycle", "first"], "recycle needs the number of a worker"),
-        (["recycle", "0", "1"], 'unexpected "1": see ostler ctl --help'),
-        (["stop", "now"], 'unexpected "now": see ostler ctl --help'),
+        (["recycle", "0", "1"], 'unexpected "1": see hostler ctl --help'),
+        (["stop", "now"], 'unexpected "now": see hostler ctl --help'),
         (["status", "--jsn"], 'unexpected "--jsn"'),
     ],
 )
@@ -112,11 +112,11 @@ def test_wrong_words_are_one_line(serve: Serve, words: list[str], said: str) -> 
 
 
 def test_configuration_with_its_sources(serve: Serve) -> None:
-    (serve.directory / "ostler.toml").write_text("keepalive = 9\n")
+    (serve.directory / "hostler.toml").write_text("keepalive = 9\n")
     server = serve(version(serve, "v"), "--workers", "2")
     lines = [line.split() for line in ctl(server, "config").stdout.splitlines()]
     assert ["workers", "2", "--workers"] in lines
-    assert ["keepalive", "9s", "ostler.toml:1"] in lines
+    assert ["keepalive", "9s", "hostler.toml:1"] in lines
     assert ["preload", "off", "default"] in lines
 
 
@@ -141,12 +141,12 @@ def test_log_level_everywhere(serve: Serve) -> None:
     assert ctl(server, "log-level", "info").returncode == 0
     done = ctl(server, "log-level", "loud")
     assert done.returncode == 2
-    assert done.stderr == "ostler: log-level needs one of debug, info, warning, error: ostler ctl log-level debug\n"
+    assert done.stderr == "hostler: log-level needs one of debug, info, warning, error: hostler ctl log-level debug\n"
 
 
 def test_status_is_shown_again_each_second(serve: Serve) -> None:
     server = serve(version(serve, "v"))
-    command = [sys.executable, "-m", "ostler", "status", "--watch", "--json", "--pid", str(server.pid)]
+    command = [sys.executable, "-m", "hostler", "status", "--watch", "--json", "--pid", str(server.pid)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
         seen = [json.loads(watching.stdout.readline()) for _ in range(2)]

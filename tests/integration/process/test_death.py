@@ -164,7 +164,7 @@ def test_worker_whose_cleanup_hangs_follows_a_killed_arbiter(serve: Serve) -> No
 def test_next_start_takes_the_place_of_a_killed_one(serve: Serve, tmp_path: Path) -> None:
     """At once, while the old workers may still end: same port, same unix socket, same pid file."""
     bind = ["127.0.0.1:0", f"unix:{tmp_path}/app.sock"]
-    pidfile = tmp_path / "ostler.pid"
+    pidfile = tmp_path / "hostler.pid"
     old = serve(serve.source(HELLO), "--pidfile", str(pidfile), bind=bind)
     bind[0] = f"127.0.0.1:{old.port}"
     old.kill(signal.SIGKILL)
@@ -196,7 +196,7 @@ def test_inherited_orphans_are_reaped(serve: Serve) -> None:
     """
     launch = (
         "import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0);"
-        " os.execv(sys.executable, [sys.executable, '-m', 'ostler', 'serve', *sys.argv[1:]])"
+        " os.execv(sys.executable, [sys.executable, '-m', 'hostler', 'serve', *sys.argv[1:]])"
     )
     server = serve(
         serve.source(app), "-t", "1", python=("-W", "default", "-c", launch), env={"PYTHONWARNINGS": "ignore"}
@@ -209,7 +209,7 @@ def test_inherited_orphans_are_reaped(serve: Serve) -> None:
         return len([row for row in processes.table() if row.parent == server.pid]) == 1
 
     server.wait_for(is_clean, "end of the orphans")
-    assert "fault of ostler" not in server.log
+    assert "fault of hostler" not in server.log
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pid namespaces")
@@ -219,13 +219,13 @@ def test_as_process_1(serve: Serve) -> None:
     if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
         pytest.skip("not allowed here")
     inner = (
-        f"import os, sys; os.execvp('unshare', {unshare!r} + [sys.executable, '-m', 'ostler', 'serve'] + sys.argv[1:])"
+        f"import os, sys; os.execvp('unshare', {unshare!r} + [sys.executable, '-m', 'hostler', 'serve'] + sys.argv[1:])"
     )
     server = serve(serve.source(HELLO), python=("-c", inner))
     [arbiter] = server.children()
     with server.connect() as connection:
         assert connection.request(GET).body == b"hello"
-    assert "[1] [INFO] ostler" in server.log
+    assert "[1] [INFO] hostler" in server.log
     os.kill(arbiter, signal.SIGTERM)
     assert server.wait() == 0
     assert "stopped" in server.log

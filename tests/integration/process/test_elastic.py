@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from ostler.proc.machine import processors
+from hostler.proc.machine import processors
 from tests.integration.helpers import Serve, Server
 from tests.integration.process.test_death import GET, Load
 from tests.integration.process.test_reload import answer, reload
@@ -82,4 +82,4 @@ def test_bounds(serve: Serve) -> None:
 def test_bounds_that_contradict_each_other(serve: Serve) -> None:
     server = serve(serve.source(COMPUTES), "--min-workers", "3", "--max-workers", "2", ready=False)
     assert server.wait() == 2
-    assert "ostler: --min-workers: 3 is more than max_workers (2, --max-workers)" in server.log
+    assert "hostler: --min-workers: 3 is more than max_workers (2, --max-workers)" in server.log

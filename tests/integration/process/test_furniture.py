@@ -32,7 +32,7 @@ ENV = """
 
 
 def daemon(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ostler", "serve", "app", "--daemon", "--pidfile", "pid", *options]
+    command = [sys.executable, "-m", "hostler", "serve", "app", "--daemon", "--pidfile", "pid", *options]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -70,7 +70,7 @@ def test_daemon_that_does_not_start_says_so(
 
 
 def test_environment_of_the_workers(serve: Serve) -> None:
-    config = serve.directory / "ostler.toml"
+    config = serve.directory / "hostler.toml"
     config.write_text('[env]\nGREETING = "one, two"\nTZ = "Asia/Tokyo"\n')
     server = serve(serve.source(ENV))
     assert answer(server) == "one, two JST"

@@ -1,4 +1,4 @@
-"""`ostler gunicorn` as it is typed, and ostler's worker under gunicorn's own arbiter."""
+"""`hostler gunicorn` as it is typed, and hostler's worker under gunicorn's own arbiter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.integration.helpers.serve import HELLO
 from tests.integration.process.test_death import GET, HELD, wait_held
 from tests.integration.process.test_reload import APP, answer, reload
 
-GUNICORN = ("-m", "ostler", "gunicorn")
+GUNICORN = ("-m", "hostler", "gunicorn")
 
 CONF = """
     import multiprocessing
@@ -129,7 +129,7 @@ def test_broken_file_is_one_line(serve: Serve) -> None:
     serve.source("workers = 2\nbind = adress\n", "gunicorn.conf")
     server = serve(None, "app", bind=[], python=GUNICORN, ready=False)
     assert server.wait() == 2
-    assert server.log == "ostler: gunicorn.conf.py:2: NameError: name 'adress' is not defined\n"
+    assert server.log == "hostler: gunicorn.conf.py:2: NameError: name 'adress' is not defined\n"
 
 
 def test_sync_worker_serves_one_after_the_other(serve: Serve) -> None:
@@ -152,7 +152,7 @@ class Gunicorn:
 
     def __init__(self, serve: Serve, *options: str) -> None:
         self.server = Server(
-            [*options, "-k", "ostler.integrations.gunicorn.Worker", "-b", "127.0.0.1:0", "--no-control-socket", "app"],
+            [*options, "-k", "hostler.integrations.gunicorn.Worker", "-b", "127.0.0.1:0", "--no-control-socket", "app"],
             log_path=serve.directory / "gunicorn.log",
             cwd=serve.directory,
             python=("-W", "default", "-m", "gunicorn"),
@@ -235,7 +235,7 @@ def test_under_gunicorn_a_stop_while_it_imports(serve: Serve, gunicorn: type[Gun
 
 def test_under_gunicorn_an_app_that_does_not_load(serve: Serve) -> None:
     serve.source("import nowhere")
-    command = [sys.executable, "-m", "gunicorn", "-k", "ostler.integrations.gunicorn.Worker", "-b", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "gunicorn", "-k", "hostler.integrations.gunicorn.Worker", "-b", "127.0.0.1:0"]
     env = {**os.environ, "PYTHONWARNINGS": "default"}
     done = subprocess.run(
         [*command, "--no-control-socket", "app"],
@@ -259,7 +259,7 @@ def test_under_gunicorn_tls_is_refused(serve: Serve) -> None:
     serve.source(HELLO)
     for name in ("key.pem", "cert.pem"):
         (serve.directory / name).touch()
-    command = [sys.executable, "-m", "gunicorn", "-k", "ostler.integrations.gunicorn.Worker", "-b", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "gunicorn", "-k", "hostler.integrations.gunicorn.Worker", "-b", "127.0.0.1:0"]
     done = subprocess.run(
         [*command, "--no-control-socket", "--certfile", "cert.pem", "--keyfile", "key.pem", "app"],
         cwd=serve.directory, capture_output=True, text=True, timeout=30, check=False,

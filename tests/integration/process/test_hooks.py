@@ -223,13 +223,13 @@ def test_files_without_use(serve: Serve, text: str, line: str) -> None:
     serve.source(text, "hooks")
     server = serve(serve.source(HELLO), "--hooks", "hooks.py", ready=False)
     assert server.wait() == 2
-    assert f"ostler: {line}" in server.log
+    assert f"hostler: {line}" in server.log
 
 
 def test_file_that_is_not_there(serve: Serve) -> None:
     server = serve(serve.source(HELLO), "--hooks", "none.py", ready=False)
     assert server.wait() == 2
-    assert 'ostler: "none.py" cannot be read: No such file or directory' in server.log
+    assert 'hostler: "none.py" cannot be read: No such file or directory' in server.log
 
 
 def test_prometheus_recipe(serve: Serve, tmp_path: Path) -> None:

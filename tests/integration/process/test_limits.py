@@ -119,7 +119,7 @@ def test_a_server_that_leaves_is_not_reloaded(serve: Serve) -> None:
     done = reload(server)
     assert (done.returncode, done.stderr) == (
         1,
-        "ostler: not reloaded: the server is stopping; nothing has changed\n",
+        "hostler: not reloaded: the server is stopping; nothing has changed\n",
     )
     server.kill(signal.SIGQUIT)
     assert server.wait() == 0

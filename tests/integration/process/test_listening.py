@@ -18,9 +18,9 @@ def test_taken_port_names_its_owner(serve: Serve) -> None:
     first = serve(serve.source(HELLO))
     second = serve("app", bind=f"127.0.0.1:{first.port}", ready=False)
     assert second.wait() == 1
-    expected = f"ostler: bind 127.0.0.1:{first.port}: address already in use"
+    expected = f"hostler: bind 127.0.0.1:{first.port}: address already in use"
     if sys.platform == "linux":
-        expected += f' by "ostler serve app:application --bind 127.0.0.1:0 --workers 1" (pid {first.pid})'
+        expected += f' by "hostler serve app:application --bind 127.0.0.1:0 --workers 1" (pid {first.pid})'
     assert second.log == f"{expected}\n"
 
 
@@ -46,7 +46,7 @@ def test_sockets_of_systemd(serve: Serve) -> None:
         launch = (
             "import os, sys; fd = int(sys.argv[1]); os.dup2(fd, 3); "
             "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); "
-            "os.execv(sys.executable, [sys.executable, '-m', 'ostler', 'serve', *sys.argv[2:]])"
+            "os.execv(sys.executable, [sys.executable, '-m', 'hostler', 'serve', *sys.argv[2:]])"
         )
         python = ("-c", launch, str(listener.fileno()))
         server = serve(serve.source(ENVIRON), pass_fds=[listener.fileno()], python=python)
@@ -69,7 +69,7 @@ def test_closed_standard_streams_do_no_harm(serve: Serve, tmp_path: Path) -> Non
     """Else a socket gets number 1 or 2, and logs go to clients."""
     launch = (
         "import os, sys; os.closerange(0, 3); "
-        "os.execv(sys.executable, [sys.executable, '-m', 'ostler', 'serve', *sys.argv[1:]])"
+        "os.execv(sys.executable, [sys.executable, '-m', 'hostler', 'serve', *sys.argv[1:]])"
     )
     path = tmp_path / "app.sock"
     server = serve(
@@ -83,7 +83,7 @@ def test_closed_standard_streams_do_no_harm(serve: Serve, tmp_path: Path) -> Non
 
 
 def test_pidfile_of_a_living_server_is_refused(serve: Serve, tmp_path: Path) -> None:
-    pidfile = tmp_path / "ostler.pid"
+    pidfile = tmp_path / "hostler.pid"
     first = serve(serve.source(HELLO), "--pidfile", str(pidfile))
     assert pidfile.read_text() == f"{first.pid}\n"
     second = serve("app", "--pidfile", str(pidfile), ready=False)
@@ -91,7 +91,7 @@ def test_pidfile_of_a_living_server_is_refused(serve: Serve, tmp_path: Path) -> 
     assert f"pidfile {pidfile}: it belongs to" in second.log
     assert pidfile.read_text() == f"{first.pid}\n"
     assert first.stop() == 0
-    assert os.listdir(tmp_path).count("ostler.pid") == 0
+    assert os.listdir(tmp_path).count("hostler.pid") == 0
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")

@@ -33,14 +33,14 @@ class Page:
 
     def buckets(self, name: str) -> list[tuple[float, float]]:
         """Border and count of each."""
-        name = f"ostler_{name}_bucket"
+        name = f"hostler_{name}_bucket"
         return [(float(each.labels["le"]), each.value) for each in self.samples if each.name == name]
 
     def sum(self, name: str, **labels: str) -> float:
         return sum(
             sample.value
             for sample in self.samples
-            if sample.name == f"ostler_{name}" and labels.items() <= sample.labels.items()
+            if sample.name == f"hostler_{name}" and labels.items() <= sample.labels.items()
         )
 
 
@@ -82,8 +82,8 @@ def test_requests_are_counted_by_class(serve: Serve) -> None:
     assert found.sum("workers", state="ready") == 2
     assert found.sum("resident_memory_bytes") > 20 << 20
     assert found.sum("build_info", version="0.1.0") == 1
-    assert found.kinds["ostler_request_duration_seconds"] == "histogram"
-    assert found.kinds["ostler_requests"] == "counter"
+    assert found.kinds["hostler_request_duration_seconds"] == "histogram"
+    assert found.kinds["hostler_requests"] == "counter"
 
 
 def test_buckets_grow(serve: Serve) -> None:

@@ -19,8 +19,8 @@ JSON = {
     "formatters": {"line": {"format": "%(name)s %(levelname)s %(message)s"}},
     "handlers": {"file": {"class": "logging.FileHandler", "filename": "all.log", "formatter": "line"}},
     "loggers": {
-        "ostler.error": {"handlers": ["file"], "level": "INFO"},
-        "ostler.access": {"handlers": ["file"], "level": "INFO"},
+        "hostler.error": {"handlers": ["file"], "level": "INFO"},
+        "hostler.access": {"handlers": ["file"], "level": "INFO"},
         "shop": {"handlers": ["file"], "level": "INFO"},
     },
 }
@@ -83,21 +83,21 @@ def free_port() -> int:
 def test_logging_by_json(serve: Serve, options: tuple[str, ...]) -> None:
     (serve.directory / "log.json").write_text(json.dumps(JSON))
     server = ready(serve, "--log-config", "log.json", *options)
-    wait_line(server, serve, "ostler.error INFO ostler 0.1.0 listening on http://")
+    wait_line(server, serve, "hostler.error INFO hostler 0.1.0 listening on http://")
     assert answer(server) == "hello"
     wait_line(server, serve, "shop INFO asked for /")
-    wait_line(server, serve, "ostler.access INFO 127.0.0.1 - - [")
+    wait_line(server, serve, "hostler.access INFO 127.0.0.1 - - [")
     (serve.directory / "all.log").rename(serve.directory / "all.log.1")
     server.kill(signal.SIGUSR1)
     server.wait_for(lambda: answer(server) and lines(serve), "the new file")
     server.stop()
-    assert any("ostler.error INFO stopped" in line for line in lines(serve))
+    assert any("hostler.error INFO stopped" in line for line in lines(serve))
 
 
 def test_logging_by_ini(serve: Serve) -> None:
     (serve.directory / "log.ini").write_text(INI)
     server = ready(serve, "--log-config", "log.ini", "--access-log", "access.log")
-    wait_line(server, serve, "gunicorn.error INFO ostler 0.1.0 listening on http://")
+    wait_line(server, serve, "gunicorn.error INFO hostler 0.1.0 listening on http://")
     assert answer(server) == "hello"
     wait_line(server, serve, "shop INFO asked for /")
     server.wait_for(lambda: "GET / HTTP/1.1" in (serve.directory / "access.log").read_text(), "the access log's file")
@@ -106,12 +106,12 @@ def test_logging_by_ini(serve: Serve) -> None:
 
 def test_logging_by_a_table_and_a_reload(serve: Serve) -> None:
     def write(level: str) -> None:
-        table = f'[log_config.loggers."ostler.error"]\nhandlers = ["error_console"]\nlevel = "{level}"\n'
-        (serve.directory / "ostler.toml").write_text(table)
+        table = f'[log_config.loggers."hostler.error"]\nhandlers = ["error_console"]\nlevel = "{level}"\n'
+        (serve.directory / "hostler.toml").write_text(table)
 
     write("INFO")
     server = serve(serve.source(HELLO))
-    assert "[INFO] ostler 0.1.0 listening on" in server.log
+    assert "[INFO] hostler 0.1.0 listening on" in server.log
     write("NO SUCH LEVEL")
     done = reload(server)
     assert done.returncode == 1
@@ -134,7 +134,7 @@ def test_logging_that_is_none(serve: Serve, name: str, text: str | None, said: s
     server = serve(serve.source(HELLO), "--log-config", name, ready=False)
     assert server.wait() == 2
     [line] = server.log.splitlines()
-    assert line.startswith("ostler: --log-config: ")
+    assert line.startswith("hostler: --log-config: ")
     assert said.removeprefix("log_config: ") in line
 
 
@@ -164,7 +164,7 @@ def test_syslog(serve: Serve, udp: Receiver) -> None:
     options = ("--syslog", where, "--syslog-prefix", "shop", "--syslog-facility", "local3")
     server = serve(serve.source(HELLO), *options, "--access-log", "-")
     text = udp.wait("listening on")
-    assert text.startswith(f"<158>shop.error: [{server.pid}] ostler 0.1.0 listening on")  # 19 * 8 + 6
+    assert text.startswith(f"<158>shop.error: [{server.pid}] hostler 0.1.0 listening on")  # 19 * 8 + 6
     assert answer(server) == "hello"
     udp.wait("] 127.0.0.1 - - [")
     udp.wait('"GET / HTTP/1.1" 200 5')
@@ -179,14 +179,14 @@ def test_syslog_by_a_unix_socket_without_the_access_log(serve: Serve, tmp_path: 
         server = serve(serve.source(HELLO), *options)
         assert answer(server) == "hello"
         server.stop()
-        assert "ostler.error: " in receiver.wait("stopped")
+        assert "hostler.error: " in receiver.wait("stopped")
         assert "GET /" not in receiver.text
 
 
 def test_syslog_that_is_not_there(serve: Serve) -> None:
     server = serve(serve.source(HELLO), "--syslog", "unix:///nowhere/log", ready=False)
     assert server.wait() == 1
-    assert "ostler: --syslog: unix:///nowhere/log: No such file or directory" in server.log
+    assert "hostler: --syslog: unix:///nowhere/log: No such file or directory" in server.log
 
 
 def test_statsd(serve: Serve, udp: Receiver) -> None:
@@ -220,7 +220,7 @@ def test_statsd_counts_nothing_twice_over_a_reload(serve: Serve, udp: Receiver) 
 def test_statsd_whose_host_is_not_known(serve: Serve) -> None:
     server = serve(serve.source(HELLO), "--statsd", "no.such.host.invalid:8125", ready=False)
     assert server.wait() == 1
-    assert "ostler: statsd no.such.host.invalid:8125: the host is not known" in server.log
+    assert "hostler: statsd no.such.host.invalid:8125: the host is not known" in server.log
 
 
 def test_lines_of_the_core_and_of_wsgi_errors_go_to_logging_too(serve: Serve) -> None:
@@ -234,9 +234,9 @@ def test_lines_of_the_core_and_of_wsgi_errors_go_to_logging_too(serve: Serve) ->
     server = ready(serve, "--log-config", "log.json", app=app)
     with server.connect() as connection:
         assert connection.request(b"nonsense\r\n\r\n").status == 400
-    wait_line(server, serve, "ostler.error WARNING 400 to 127.0.0.1")
+    wait_line(server, serve, "hostler.error WARNING 400 to 127.0.0.1")
     assert answer(server) == "hello"
-    wait_line(server, serve, "ostler.error ERROR said to wsgi.errors")
+    wait_line(server, serve, "hostler.error ERROR said to wsgi.errors")
 
 
 def test_statsd_that_is_not_there(serve: Serve) -> None:

@@ -205,7 +205,7 @@ def test_what_was_printed_is_printed_once(serve: Serve) -> None:
 
 
 def test_gevent_with_logging(serve: Serve) -> None:
-    loggers = {name: {"handlers": ["file"], "level": "INFO"} for name in ("ostler.error", "ostler.access")}
+    loggers = {name: {"handlers": ["file"], "level": "INFO"} for name in ("hostler.error", "hostler.access")}
     table = {"handlers": {"file": {"class": "logging.FileHandler", "filename": "all.log"}}, "loggers": loggers}
     (serve.directory / "log.json").write_text(json.dumps(table))
     options = ("--driver", "gevent", "--log-config", "log.json")

@@ -41,8 +41,8 @@ def answer(server: Server, index: int = 0) -> str:
 
 
 def reload(server: Server) -> subprocess.CompletedProcess[str]:
-    """`ostler reload`, to its end."""
-    command = [sys.executable, "-m", "ostler", "reload", "--pid", str(server.pid)]
+    """`hostler reload`, to its end."""
+    command = [sys.executable, "-m", "hostler", "reload", "--pid", str(server.pid)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -114,7 +114,7 @@ def test_request_that_runs_ends_in_its_old_worker(serve: Serve) -> None:
 
 
 def test_configuration_is_read_again(serve: Serve, tmp_path: Path) -> None:
-    config = serve.directory / "ostler.toml"
+    config = serve.directory / "hostler.toml"
     config.write_text('bind = "127.0.0.1:0"\n')
     server = serve(version(serve, "v"), bind=[], ready=False)
     server.wait_ready()
@@ -130,7 +130,7 @@ def test_configuration_is_read_again(serve: Serve, tmp_path: Path) -> None:
 
 
 def test_addresses_come_and_go(serve: Serve, tmp_path: Path) -> None:
-    config, path = serve.directory / "ostler.toml", tmp_path / "app.sock"
+    config, path = serve.directory / "hostler.toml", tmp_path / "app.sock"
     config.write_text('bind = "127.0.0.1:0"\n')
     server = serve(version(serve, "v"), bind=[], ready=False)
     server.wait_ready()
@@ -154,7 +154,7 @@ def test_addresses_come_and_go(serve: Serve, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("workers = many", "ostler.toml:1"),
+        ("workers = many", "hostler.toml:1"),
         ("wokers = 2", 'unknown option "wokers"'),
         ("workers = 900", "workers: 900"),
         ('bind = "unix:/nowhere/app.sock"', "/nowhere"),
@@ -162,7 +162,7 @@ def test_addresses_come_and_go(serve: Serve, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_configuration_is_one_line_and_changes_nothing(serve: Serve, text: str, said: str) -> None:
-    config = serve.directory / "ostler.toml"
+    config = serve.directory / "hostler.toml"
     config.write_text('bind = "127.0.0.1:0"\n')
     server = serve(version(serve, "v"), bind=[], ready=False)
     server.wait_ready()
@@ -174,11 +174,11 @@ def test_wrong_configuration_is_one_line_and_changes_nothing(serve: Serve, text:
     assert done.stderr.count("\n") == 1
     assert "nothing has changed" in done.stderr
     assert server.children() == before
-    server.wait_log("ostler reload: not reloaded: ")
+    server.wait_log("hostler reload: not reloaded: ")
 
 
 def test_new_address_of_a_version_that_does_not_load_is_given_up(serve: Serve, tmp_path: Path) -> None:
-    config, path = serve.directory / "ostler.toml", tmp_path / "app.sock"
+    config, path = serve.directory / "hostler.toml", tmp_path / "app.sock"
     config.write_text('bind = "127.0.0.1:0"\n')
     server = serve(version(serve, "v"), bind=[], ready=False)
     server.wait_ready()
@@ -191,7 +191,7 @@ def test_new_address_of_a_version_that_does_not_load_is_given_up(serve: Serve, t
 
 def test_stop_shuts_the_addresses_of_both_versions(serve: Serve, tmp_path: Path) -> None:
     """A reload is on its way that would leave the old address."""
-    config, old, new = serve.directory / "ostler.toml", tmp_path / "old.sock", tmp_path / "new.sock"
+    config, old, new = serve.directory / "hostler.toml", tmp_path / "old.sock", tmp_path / "new.sock"
     config.write_text(f'bind = "unix:{old}"\n')
     server = serve(version(serve, "v"), bind=[], ready=False)
     server.wait_ready()
@@ -209,7 +209,7 @@ def test_stop_shuts_the_addresses_of_both_versions(serve: Serve, tmp_path: Path)
 
 def test_configuration_can_be_mended_while_nobody_serves(serve: Serve) -> None:
     """The reload before has not got anybody ready, and never will."""
-    config = serve.directory / "ostler.toml"
+    config = serve.directory / "hostler.toml"
     config.write_text('bind = "127.0.0.1:0"\n')
     app = """
         import os
@@ -303,7 +303,7 @@ def test_ttin_and_ttou_change_the_number(serve: Serve) -> None:
 
 def test_app_of_a_script_cannot_be_reloaded(serve: Serve) -> None:
     (serve.directory / "script.py").write_text(
-        "import ostler\nfrom app import application\nostler.serve(application, bind='127.0.0.1:0')\n"
+        "import hostler\nfrom app import application\nhostler.serve(application, bind='127.0.0.1:0')\n"
     )
     version(serve, "v")
     server = serve(None, python=("script.py",), bind=[])

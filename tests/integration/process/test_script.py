@@ -1,4 +1,4 @@
-"""`ostler.serve(app)` in a script: an app that nobody can import, and a script that goes on after it."""
+"""`hostler.serve(app)` in a script: an app that nobody can import, and a script that goes on after it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.integration.process.test_death import GET
 
 SCRIPT = """
     import atexit, os, signal
-    import ostler
+    import hostler
 
     me = os.getpid()
 
@@ -36,9 +36,9 @@ SCRIPT = """
 @pytest.mark.parametrize(
     "call",
     [
-        'ostler.serve(app, bind="127.0.0.1:0", workers=2)',
-        'ostler.serve(app, "127.0.0.1", 0, workers=2)',
-        'ostler.run(app, "127.0.0.1", 0, workers=2)',
+        'hostler.serve(app, bind="127.0.0.1:0", workers=2)',
+        'hostler.serve(app, "127.0.0.1", 0, workers=2)',
+        'hostler.run(app, "127.0.0.1", 0, workers=2)',
     ],
 )
 def test_script_serves_and_goes_on(serve: Serve, call: str) -> None:
@@ -56,7 +56,7 @@ def test_script_serves_and_goes_on(serve: Serve, call: str) -> None:
 
 def test_what_is_no_app_ends_with_4(serve: Serve) -> None:
     path = serve.directory / "script.py"
-    path.write_text("import ostler, sys\nsys.exit(ostler.serve({}, bind='127.0.0.1:0'))")
+    path.write_text("import hostler, sys\nsys.exit(hostler.serve({}, bind='127.0.0.1:0'))")
     server = serve(python=(str(path),), ready=False)
     assert server.wait() == 4
     assert 'cannot load "the app": dict object is not callable' in server.log

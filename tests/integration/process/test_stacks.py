@@ -1,4 +1,4 @@
-"""`ostler stacks` and the control socket behind it."""
+"""`hostler stacks` and the control socket behind it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def get(target: str) -> bytes:
 
 
 def stacks(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ostler", "stacks", *arguments]
+    command = [sys.executable, "-m", "hostler", "stacks", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, env=env)
 
 
@@ -100,7 +100,7 @@ def test_complaints(start: Callable[..., Server], tmp_path: Path) -> None:
         (("--pid", "1"), 1, "no server with process id 1 has a control socket here"),
         (("--pid", "x"), 2, '--pid: "x" is not a process id'),
         (("--pid",), 2, "--pid needs a value"),
-        (("--colour",), 2, 'unexpected "--colour": see ostler stacks --help'),
+        (("--colour",), 2, 'unexpected "--colour": see hostler stacks --help'),
         (("--control", str(tmp_path / "none")), 1, "cannot be asked: No such file or directory"),
     ):
         found = stacks(*arguments)
@@ -151,7 +151,7 @@ def test_the_socket_of_a_killed_server_is_no_hindrance(start: Callable[..., Serv
     assert stacks("--control", str(tmp_path / "control.sock")).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["taken.sock", "@ostler-test-PID"])
+@pytest.mark.parametrize("name", ["taken.sock", "@hostler-test-PID"])
 def test_a_name_that_another_server_has_stops_the_start(serve: Serve, name: str) -> None:
     name = name.replace("PID", str(os.getpid()))
     first = serve(serve.source(APP), "--control", name)
@@ -174,7 +174,7 @@ def test_by_default_there_is_no_file(serve: Serve, tmp_path: Path) -> None:
     env = {"XDG_RUNTIME_DIR": str(tmp_path / "run"), "TMPDIR": str(tmp_path / "run")}
     (tmp_path / "run").mkdir()
     server = serve(serve.source(APP), env=env)
-    assert f"@ostler/{os.geteuid()}/{server.pid}" in Path("/proc/net/unix").read_text()
+    assert f"@hostler/{os.geteuid()}/{server.pid}" in Path("/proc/net/unix").read_text()
     assert stacks("--pid", str(server.pid)).returncode == 0
     assert list((tmp_path / "run").iterdir()) == []
 

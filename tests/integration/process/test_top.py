@@ -1,4 +1,4 @@
-"""`ostler top` over a real server under load."""
+"""`hostler top` over a real server under load."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable
 
 from textual.pilot import Pilot
 
-from ostler.cli.asking import Wanted
-from ostler.cli.top.app import Top
-from ostler.cli.top.model import View
-from ostler.cli.top.screens import Page
-from ostler.cli.top.server import Server as Watched
+from hostler.cli.asking import Wanted
+from hostler.cli.top.app import Top
+from hostler.cli.top.model import View
+from hostler.cli.top.screens import Page
+from hostler.cli.top.server import Server as Watched
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
 from tests.integration.process.test_death import HELD, Load, wait_held
@@ -108,7 +108,7 @@ def test_a_server_that_ends_and_comes_back(serve: Serve) -> None:
 def test_in_a_terminal(serve: Serve) -> None:
     server = serve(serve.source(HOLD))
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "ostler", "top", "--pid", str(server.pid)]
+    command = [sys.executable, "-m", "hostler", "top", "--pid", str(server.pid)]
     env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True) as top:
         try:
@@ -126,10 +126,10 @@ def test_in_a_terminal(serve: Serve) -> None:
 
 def test_not_in_a_terminal(serve: Serve) -> None:
     server: Server = serve(serve.source(HOLD))
-    command = [sys.executable, "-m", "ostler", "top", "--pid", str(server.pid)]
+    command = [sys.executable, "-m", "hostler", "top", "--pid", str(server.pid)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "ostler: top needs a terminal; for programs there is: ostler status --json\n"
+    assert done.stderr == "hostler: top needs a terminal; for programs there is: hostler status --json\n"
 
 
 def _read_until(fd: int, wanted: bytes) -> None:

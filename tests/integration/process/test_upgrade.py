@@ -1,4 +1,4 @@
-"""ostler upgrade and SIGUSR2: a new server on the same sockets, and no request that notices."""
+"""hostler upgrade and SIGUSR2: a new server on the same sockets, and no request that notices."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.integration.process.test_reload import KeepAlive, answer, version
 
 
 def upgrade(pid: int) -> subprocess.CompletedProcess[str]:
-    """`ostler upgrade`, to its end."""
-    command = [sys.executable, "-m", "ostler", "upgrade", "--pid", str(pid)]
+    """`hostler upgrade`, to its end."""
+    command = [sys.executable, "-m", "hostler", "upgrade", "--pid", str(pid)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -96,9 +96,9 @@ def test_version_that_does_not_start_changes_nothing(serve: Serve, tmp_path: Pat
 
 
 def test_configuration_that_is_wrong(serve: Serve) -> None:
-    (serve.directory / "ostler.toml").write_text("workers = 2\n")
+    (serve.directory / "hostler.toml").write_text("workers = 2\n")
     server = serve(version(serve, "old"))
-    (serve.directory / "ostler.toml").write_text("workers = 0\n")
+    (serve.directory / "hostler.toml").write_text("workers = 0\n")
     assert "exit code 2" in upgrade(server.pid).stderr
     assert "workers" in server.log
     assert answer(server).startswith("old ")
@@ -109,7 +109,7 @@ def test_control_socket_by_its_path(serve: Serve, tmp_path: Path) -> None:
     server = serve(version(serve, "v0"), "--control", str(control))
 
     def ask(verb: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "ostler", "ctl", verb, "--control", str(control)]
+        command = [sys.executable, "-m", "hostler", "ctl", verb, "--control", str(control)]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     pid = successor(ask("upgrade"))

@@ -20,7 +20,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 # All that the worker needs is imported by root: the interpreter may lie where nobody else can read it.
 SCRIPT = """
 import encodings.idna, json, os, stringprep
-import ostler, ostler.native, ostler.worker.worker, ostler.launcher, ostler.config
+import hostler, hostler.native, hostler.worker.worker, hostler.launcher, hostler.config
 
 def application(environ, start_response):
     start_response("200 OK", [])
@@ -28,7 +28,7 @@ def application(environ, start_response):
     os.umask(mask)
     return [json.dumps([os.getresuid(), os.getresgid(), os.getgroups(), mask]).encode()]
 
-ostler.serve(application, bind="unix:{directory}/app.sock", error_log="error.log", access_log="access.log", {options})
+hostler.serve(application, bind="unix:{directory}/app.sock", error_log="error.log", access_log="access.log", {options})
 """
 
 
@@ -95,4 +95,4 @@ def test_group_alone(public: Serve) -> None:
 def test_unknown_names_are_one_line(serve: Serve, option: str, said: str) -> None:
     server = serve("app", option, "nosuch", ready=False)
     assert server.wait() == 2
-    assert server.log == f"ostler: {option}: {said}\n"
+    assert server.log == f"hostler: {option}: {said}\n"

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from ostler.arbiter import processes as module
-from ostler.arbiter.arbiter import Arbiter
-from ostler.arbiter.fleet import Fleet
-from ostler.arbiter.plan import Plan
-from ostler.arbiter.timing import Timing
-from ostler.logs import DEBUG, Logs
-from ostler.proc.channel import Channel
-from ostler.proc.dump import Dump
-from ostler.proc.fork import fork
-from ostler.proc.poll import Poll
-from ostler.stats.scoreboard import READY, STOPPED, Scoreboard
+from hostler.arbiter import processes as module
+from hostler.arbiter.arbiter import Arbiter
+from hostler.arbiter.fleet import Fleet
+from hostler.arbiter.plan import Plan
+from hostler.arbiter.timing import Timing
+from hostler.logs import DEBUG, Logs
+from hostler.proc.channel import Channel
+from hostler.proc.dump import Dump
+from hostler.proc.fork import fork
+from hostler.proc.poll import Poll
+from hostler.stats.scoreboard import READY, STOPPED, Scoreboard
 
 Work = Callable[["World", int, Channel, Dump], int]
 

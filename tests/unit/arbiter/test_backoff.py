@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ostler.arbiter.backoff import delay
+from hostler.arbiter.backoff import delay
 
 
 @pytest.mark.parametrize(

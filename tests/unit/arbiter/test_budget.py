@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ostler.arbiter.budget import Budget
+from hostler.arbiter.budget import Budget
 
 MB = 1 << 20
 SIZES = {os.getpid(): 6 * MB, 7: 50 * MB, 8: 80 * MB, 9: 30 * MB}

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from ostler.arbiter.diagnosis import can_answer, explain
-from ostler.proc.threads import Thread
-from ostler.stats.scoreboard import Request
+from hostler.arbiter.diagnosis import can_answer, explain
+from hostler.proc.threads import Thread
+from hostler.stats.scoreboard import Request
 
-MAIN = Thread(12, "ostler", "S", "futex", "futex_do_wait")
-LOCKED = Thread(13, "ostler", "S", "futex", "futex_do_wait")
-SLEEPS = Thread(14, "ostler", "S", "clock_nanosleep", "hrtimer_nanosleep")
-RUNS = Thread(15, "ostler", "R", "", "")
-POLLS = Thread(16, "ostler", "S", "epoll_wait", "do_epoll_wait")
-MONITOR = Thread(17, "ostler-monitor", "R", "", "")
+MAIN = Thread(12, "hostler", "S", "futex", "futex_do_wait")
+LOCKED = Thread(13, "hostler", "S", "futex", "futex_do_wait")
+SLEEPS = Thread(14, "hostler", "S", "clock_nanosleep", "hrtimer_nanosleep")
+RUNS = Thread(15, "hostler", "R", "", "")
+POLLS = Thread(16, "hostler", "S", "epoll_wait", "do_epoll_wait")
+MONITOR = Thread(17, "hostler-monitor", "R", "", "")
 SECOND = 1_000_000_000
 
 BUSY = """Thread 0x0000000000000001 (most recent call first):
   File "/srv/app.py", line 9 in application
-  File "/lib/ostler/worker/worker.py", line 8 in _run_thread
+  File "/lib/hostler/worker/worker.py", line 8 in _run_thread
 """
 IDLE = """Thread 0x0000000000000002 (most recent call first):
-  File "/lib/ostler/worker/worker.py", line 8 in _run_thread
+  File "/lib/hostler/worker/worker.py", line 8 in _run_thread
   File "/lib/threading.py", line 7 in run
 """
 
@@ -51,13 +51,13 @@ def test_thread_that_holds_the_lock_is_named_with_its_request() -> None:
     assert said(MAIN, LOCKED, SLEEPS, MONITOR, POLLS, requests=(request(14), request(13, "/other"))) == (
         "worker 0 (pid 12) runs no Python any more: native code keeps the interpreter's lock; "
         "no answer for 30s; a new worker starts\n"
-        "it is held by thread 14 (ostler), which sleeps in clock_nanosleep, in GET /hold since 32.0s"
+        "it is held by thread 14 (hostler), which sleeps in clock_nanosleep, in GET /hold since 32.0s"
     )
 
 
 def test_request_that_only_waits_for_the_lock_is_not_blamed() -> None:
     text = said(MAIN, LOCKED, RUNS, requests=(request(13, "/victim"),))
-    assert "it is held by thread 15 (ostler), which is running, without a request" in text
+    assert "it is held by thread 15 (hostler), which is running, without a request" in text
     assert "/victim" not in text
 
 
@@ -65,8 +65,8 @@ def test_several_that_may_hold_it_the_running_one_first() -> None:
     text = said(MAIN, SLEEPS, RUNS, requests=(request(14, "/sleeps"), request(15, "/runs")))
     assert text.splitlines()[1:] == [
         "it is held by one of these, the likeliest first:",
-        "  thread 15 (ostler), which is running, in GET /runs since 32.0s",
-        "  thread 14 (ostler), which sleeps in clock_nanosleep, in GET /sleeps since 32.0s",
+        "  thread 15 (hostler), which is running, in GET /runs since 32.0s",
+        "  thread 14 (hostler), which sleeps in clock_nanosleep, in GET /sleeps since 32.0s",
     ]
 
 
@@ -87,7 +87,7 @@ def test_main_thread_that_is_kept_elsewhere(main: Thread, doing: str) -> None:
 def test_where_the_kernel_does_not_say_it_is_taken_to_be_the_lock() -> None:
     text = said(MAIN._replace(call="", place=""), SLEEPS._replace(call="", place=""), requests=(request(14),))
     assert "keeps the interpreter's lock" in text
-    assert "thread 14 (ostler), which sleeps in a system call, in GET /hold" in text
+    assert "thread 14 (hostler), which sleeps in a system call, in GET /hold" in text
 
 
 def test_without_proc_there_are_the_stacks() -> None:
@@ -110,8 +110,8 @@ def test_stack_is_named_when_it_lies_right_above_a_native_one_and_that_of_the_su
     text = said(*threads, requests=(request(14), request(13, "/other")), stacks=f"{other}\n{mine}\n{BUSY}")
     heads = [line for line in text.splitlines() if "most recent" in line]
     assert heads == [
-        "thread 14 (ostler): Thread 0x00007f0002000000 (most recent call first):",
-        "thread 13 (ostler): Thread 0x00007f0001000000 (most recent call first):",
+        "thread 14 (hostler): Thread 0x00007f0002000000 (most recent call first):",
+        "thread 13 (hostler): Thread 0x00007f0001000000 (most recent call first):",
         "Thread 0x0000000000000001 (most recent call first):",
     ]
     assert text.index("line 9") < text.index("line 5")

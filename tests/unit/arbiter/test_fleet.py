@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from ostler.arbiter import actions as do
-from ostler.arbiter import events as ev
-from ostler.arbiter import life as module
-from ostler.arbiter.actions import Action
-from ostler.arbiter.fleet import FLEET, ONE_STOP, Fleet, FleetState, ImpossibleEvent
-from ostler.arbiter.handle import WorkerState
-from ostler.arbiter.life import BOOT_ATTEMPTS, CUT_GRACE, FAILED_GRACE, QUIT_GRACE, WORKER
-from ostler.arbiter.timing import Timing
-from ostler.logs import DEBUG
+from hostler.arbiter import actions as do
+from hostler.arbiter import events as ev
+from hostler.arbiter import life as module
+from hostler.arbiter.actions import Action
+from hostler.arbiter.fleet import FLEET, ONE_STOP, Fleet, FleetState, ImpossibleEvent
+from hostler.arbiter.handle import WorkerState
+from hostler.arbiter.life import BOOT_ATTEMPTS, CUT_GRACE, FAILED_GRACE, QUIT_GRACE, WORKER
+from hostler.arbiter.timing import Timing
+from hostler.logs import DEBUG
 
 TIMING = Timing(graceful=30.0, boot=0.0, handshakes=0.1)
 TERM, QUIT = ev.Stop("SIGTERM"), ev.Quit("SIGQUIT")

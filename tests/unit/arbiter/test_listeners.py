@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ostler.arbiter import listeners as module
-from ostler.arbiter.listeners import Listeners
-from ostler.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress
-from ostler.errors import BindError
-from ostler.logs import Logs
-from ostler.proc.sockets import Listener
+from hostler.arbiter import listeners as module
+from hostler.arbiter.listeners import Listeners
+from hostler.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress
+from hostler.errors import BindError
+from hostler.logs import Logs
+from hostler.proc.sockets import Listener
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_other_errors_are_not_waited_for(logs: Logs, tmp_path: Path) -> None:
 def test_sockets_of_systemd_take_the_place_of_bind(logs: Logs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as passed:
         fd = os.dup(passed.fileno())
-        monkeypatch.setattr("ostler.proc.sockets._FIRST_PASSED", fd)
+        monkeypatch.setattr("hostler.proc.sockets._FIRST_PASSED", fd)
         monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
         monkeypatch.setenv("LISTEN_FDS", "1")
         [listener] = listen(logs, TcpAddress("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""What `ostler top` is told, from a scoreboard that the test writes."""
+"""What `hostler top` is told, from a scoreboard that the test writes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 import os
 import struct
 
-from ostler.arbiter.fleet import Fleet
-from ostler.arbiter.handle import WorkerState
-from ostler.arbiter.live import MOST, live
-from ostler.arbiter.plan import Plan
-from ostler.arbiter.timing import Timing
-from ostler.stats import scoreboard as layout
-from ostler.stats.scoreboard import LAYOUT, Scoreboard
+from hostler.arbiter.fleet import Fleet
+from hostler.arbiter.handle import WorkerState
+from hostler.arbiter.live import MOST, live
+from hostler.arbiter.plan import Plan
+from hostler.arbiter.timing import Timing
+from hostler.stats import scoreboard as layout
+from hostler.stats.scoreboard import LAYOUT, Scoreboard
 
 SECOND = 1_000_000_000
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from ostler.arbiter import actions as do
-from ostler.arbiter import events as ev
-from ostler.arbiter.actions import Action
-from ostler.arbiter.fleet import Fleet, FleetState
-from ostler.arbiter.handle import WorkerState
-from ostler.arbiter.life import BOOT_ATTEMPTS, CUT_GRACE, QUIT_GRACE
-from ostler.arbiter.timing import Timing
+from hostler.arbiter import actions as do
+from hostler.arbiter import events as ev
+from hostler.arbiter.actions import Action
+from hostler.arbiter.fleet import Fleet, FleetState
+from hostler.arbiter.handle import WorkerState
+from hostler.arbiter.life import BOOT_ATTEMPTS, CUT_GRACE, QUIT_GRACE
+from hostler.arbiter.timing import Timing
 from tests.unit.arbiter.test_fleet import QUIT, TERM, TIMING, Story, deeds, logged
 
 WATCHED = TIMING._replace(silence=8.0)  # a look every 2 s

@@ -6,12 +6,12 @@ from signal import SIGKILL, SIGTERM
 
 import pytest
 
-from ostler.arbiter import actions as do
-from ostler.arbiter import events as ev
-from ostler.arbiter.actions import Action
-from ostler.arbiter.fleet import Fleet, FleetState
-from ostler.arbiter.handle import WorkerState
-from ostler.arbiter.timing import Timing
+from hostler.arbiter import actions as do
+from hostler.arbiter import events as ev
+from hostler.arbiter.actions import Action
+from hostler.arbiter.fleet import Fleet, FleetState
+from hostler.arbiter.handle import WorkerState
+from hostler.arbiter.timing import Timing
 from tests.unit.arbiter.test_fleet import QUIT, TERM, TIMING, Story, deeds, logged
 from tests.unit.arbiter.test_replacing import World, slots
 

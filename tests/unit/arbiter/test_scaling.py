@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ostler.arbiter.scaling import GROW_AFTER, SHRINK_AFTER, Bounds, Load, Scaling
+from hostler.arbiter.scaling import GROW_AFTER, SHRINK_AFTER, Bounds, Load, Scaling
 
 
 class World:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ostler.arbiter.touched import Touched
+from hostler.arbiter.touched import Touched
 
 
 def test_no_files_are_never_looked_at() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bench.adapters import PEERS, Peer, Place, Plan, UnknownPeer, choose
 
-PLACE = Place(Path("/venv/bin"), Path("/apps"), Path("/build"), ("/venv/bin/ostler",))
+PLACE = Place(Path("/venv/bin"), Path("/apps"), Path("/build"), ("/venv/bin/hostler",))
 PLAN = Plan("hello:app", 4711, raw="post 65536")
 
 
@@ -36,10 +36,10 @@ def test_raw_takes_its_mode_in_words() -> None:
     assert PEERS[0].command(PLACE, PLAN) == ["/build/epoll", "4711", "post", "65536"]
 
 
-def test_ostler_is_measured_as_given() -> None:
-    place = PLACE._replace(ostler=("python", "-m", "ostler"))
-    command = choose(["ostler-1"])[0].command(place, PLAN)
-    assert command[:5] == ["python", "-m", "ostler", "serve", "hello:app"]
+def test_hostler_is_measured_as_given() -> None:
+    place = PLACE._replace(hostler=("python", "-m", "hostler"))
+    command = choose(["hostler-1"])[0].command(place, PLAN)
+    assert command[:5] == ["python", "-m", "hostler", "serve", "hello:app"]
     assert command[-2:] == ["--threads", "1"]
 
 
@@ -49,10 +49,10 @@ def test_names_are_unique() -> None:
 
 def test_choosing() -> None:
     assert choose([]) == list(PEERS)
-    assert [peer.name for peer in choose(["raw", "ostler"])] == ["raw", "ostler"]
+    assert [peer.name for peer in choose(["raw", "hostler"])] == ["raw", "hostler"]
     assert [peer.name for peer in choose(["granian-[md]*"])] == ["granian-mt", "granian-defaults"]
 
 
 def test_an_unknown_server_is_named_with_the_known_ones() -> None:
-    with pytest.raises(UnknownPeer, match=r"no server 'meinheld'; there are: raw, ostler, .*daphne"):
+    with pytest.raises(UnknownPeer, match=r"no server 'meinheld'; there are: raw, hostler, .*daphne"):
         choose(["raw", "meinheld"])

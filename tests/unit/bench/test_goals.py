@@ -1,4 +1,4 @@
-"""Goals compare ostler's value with the best rival's."""
+"""Goals compare hostler's value with the best rival's."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def report(scenario: str, sample: str, **values: float) -> Report:
 
 
 def test_the_best_rival_is_the_one_that_counts() -> None:
-    measured = report("hello", "one.cpu", ostler=6.0, bjoern=8.0, fastpysgi=7.5)
+    measured = report("hello", "one.cpu", hostler=6.0, bjoern=8.0, fastpysgi=7.5)
     assert against_best(measured, "hello", "one.cpu", C_SERVERS) == 0.8
 
 
-def test_without_ostler_or_rivals_nothing_is_said() -> None:
+def test_without_hostler_or_rivals_nothing_is_said() -> None:
     assert against_best(report("hello", "one.cpu", bjoern=8.0), "hello", "one.cpu", C_SERVERS) is None
-    assert against_best(report("hello", "one.cpu", ostler=8.0), "hello", "one.cpu", C_SERVERS) is None
+    assert against_best(report("hello", "one.cpu", hostler=8.0), "hello", "one.cpu", C_SERVERS) is None
 
 
 def test_a_goal_is_met_up_to_its_limit() -> None:
@@ -32,7 +32,7 @@ def test_a_goal_is_met_up_to_its_limit() -> None:
 
 
 def test_idle_connections_are_judged_in_kilobytes() -> None:
-    found = {goal.text: goal for goal in goals(report("idle", "one.pss_each", ostler=3072.0))}
+    found = {goal.text: goal for goal in goals(report("idle", "one.pss_each", hostler=3072.0))}
     assert found["memory of an idle connection"].found == 3.0
     assert found["memory of an idle connection"].met is False
 
@@ -50,7 +50,7 @@ def test_every_goal_belongs_to_a_scenario() -> None:
 
 
 def test_throughput_is_compared_with_the_best_of_the_others() -> None:
-    rows = {"ostler": 1900.0, "gunicorn-gthread-200": 1700.0, "cheroot-200": 1805.0}
+    rows = {"hostler": 1900.0, "gunicorn-gthread-200": 1700.0, "cheroot-200": 1805.0}
     result = Result("sleep100", [Row(name, "1", "", {"one.rate": [rate]}) for name, rate in rows.items()])
     found = {goal.text: goal.found for goal in goals(Report({}, [result]))}
     assert found["sleeping: throughput, the best of the others ÷ ours"] == 0.95
@@ -59,19 +59,19 @@ def test_throughput_is_compared_with_the_best_of_the_others() -> None:
 
 def test_threads_and_memory_after_a_burst_are_compared_with_before() -> None:
     samples = {"pss_before": 20.0, "pss_after": 25.0, "threads_before": 3.0, "threads_after": 4.0}
-    row = Row("ostler", "1", "", {f"one.{name}": [value] for name, value in samples.items()})
+    row = Row("hostler", "1", "", {f"one.{name}": [value] for name, value in samples.items()})
     found = [(goal.found, goal.met) for goal in goals(Report({}, [Result("burst", [row])]))]
     assert found == [(1.25, False), (pytest.approx(4 / 3), False)]
 
 
 def test_the_best_number_of_gunicorns_threads_counts_beside_burners() -> None:
-    measured = report("beside-burners", "one.p99", **{"ostler": 30.0, "gunicorn-gthread-2": 90.0, "cheroot-8": 1.0})
+    measured = report("beside-burners", "one.p99", **{"hostler": 30.0, "gunicorn-gthread-2": 90.0, "cheroot-8": 1.0})
     measured.results[0].rows.append(Row("gunicorn-gthread-8", "", "", {"one.p99": [60.0]}))
     assert [goal.found for goal in goals(measured)] == [0.5]
 
 
 def test_rivals_are_servers_that_exist() -> None:
     names = {peer.name for peer in PEERS}
-    assert {*C_SERVERS, *GRANIAN, *UWSGI, *GTHREAD, *OTHERS, *POOLS, "gunicorn-sync", "raw", "ostler"} <= names
+    assert {*C_SERVERS, *GRANIAN, *UWSGI, *GTHREAD, *OTHERS, *POOLS, "gunicorn-sync", "raw", "hostler"} <= names
     assert "raw" not in OTHERS
-    assert not any(name.startswith("ostler") for name in OTHERS)
+    assert not any(name.startswith("hostler") for name in OTHERS)

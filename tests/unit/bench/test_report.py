@@ -20,7 +20,7 @@ HELLO = Result(
     [
         load_row("bjoern", 7.5, 80_000, 200),
         load_row("raw", 5.0, 100_000, 100),
-        load_row("ostler", 6.0, 90_000, 150),
+        load_row("hostler", 6.0, 90_000, 150),
         load_row("waitress", error="ended with 1 at start: Traceback\nmore lines"),
     ],
 )
@@ -28,10 +28,10 @@ PAGE = to_markdown(Report({"date": "2026-01-02", "kernel": "Linux 6"}, [HELLO]))
 
 
 def test_rows_are_ordered_by_cost_with_their_ratios() -> None:
-    rows = [line for line in PAGE.splitlines() if re.match(r"\| (\*\*)?(raw|ostler|bjoern)\W.*×", line)]
+    rows = [line for line in PAGE.splitlines() if re.match(r"\| (\*\*)?(raw|hostler|bjoern)\W.*×", line)]
     assert rows == [
         "| raw | 1.00× | 0.83× | 1.00× | 1.00× | – |",
-        "| **ostler** | 1.20× | 1.00× | 0.90× | 1.50× | – |",
+        "| **hostler** | 1.20× | 1.00× | 0.90× | 1.50× | – |",
         "| bjoern | 1.50× | 1.25× | 0.80× | 2.00× | – |",
     ]
 
@@ -64,14 +64,14 @@ def test_a_disturbed_run_says_so() -> None:
 
 def test_every_kind_of_table_is_written_without_a_single_sample() -> None:
     names = ("hello", "log", "scale-hello", "memory", "idle", "sleep100", "beside-sleepers", "burst")
-    empty = Report({}, [Result(name, [Row("ostler", "", "")]) for name in names])
-    assert to_markdown(empty).count("| **ostler** |") == len(names)
+    empty = Report({}, [Result(name, [Row("hostler", "", "")]) for name in names])
+    assert to_markdown(empty).count("| **hostler** |") == len(names)
 
 
 def test_the_base_is_raw_or_the_lowest() -> None:
     assert base_of(HELLO, "one.cpu") is HELLO.row("raw")
     without = Result("hello", [row for row in HELLO.rows if row.peer != "raw"])
-    assert base_of(without, "one.cpu") is HELLO.row("ostler")
+    assert base_of(without, "one.cpu") is HELLO.row("hostler")
     assert base_of(Result("hello"), "one.cpu") is None
 
 

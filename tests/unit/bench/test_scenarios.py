@@ -19,7 +19,7 @@ def takes(name: str, variants: bool = False) -> set[str]:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_scenario_is_measured_by_someone_and_has_a_table(scenario: Scenario) -> None:
-    assert {"ostler", "ostler-asgi"} & takes(scenario.name)
+    assert {"hostler", "hostler-asgi"} & takes(scenario.name)
     assert len(takes(scenario.name)) > 1 or scenario.name == "burst"
     assert scenario.table in TABLES
 
@@ -37,7 +37,7 @@ def test_raw_takes_part_where_it_has_a_mode() -> None:
 
 
 def test_only_servers_that_log_are_asked_to() -> None:
-    assert "ostler" in takes("log")
+    assert "hostler" in takes("log")
     assert not {"bjoern", "fastpysgi", "raw"} & takes("log")
 
 

@@ -1,4 +1,4 @@
-"""`ostler check`: the table, and whether the application loads."""
+"""`hostler check`: the table, and whether the application loads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ostler.cli import main
-from ostler.config.settings import OPTIONS
+from hostler.cli import main
+from hostler.config.settings import OPTIONS
 
 APP = """
 import threading, time
@@ -28,8 +28,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_table_shows_value_and_source(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    Path("ostler.toml").write_text('app = "checked_shop"\nkeepalive = "2m"\n')
-    monkeypatch.setenv("OSTLER_THREADS", "4")
+    Path("hostler.toml").write_text('app = "checked_shop"\nkeepalive = "2m"\n')
+    monkeypatch.setenv("HOSTLER_THREADS", "4")
     monkeypatch.setenv("PORT", "5000")
     assert main(["check", "-w", "2", "--no-server-header"]) == 0
     output = capfd.readouterr()
@@ -37,13 +37,13 @@ def test_table_shows_value_and_source(monkeypatch: pytest.MonkeyPatch, capfd: py
     table, _, verdict = output.out.partition("\n\n")
     rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in table.splitlines()}
     assert list(rows) == list(OPTIONS)
-    assert rows["app"] == ["checked_shop", "ostler.toml:1"]
-    assert rows["keepalive"] == ["2m", "ostler.toml:2"]
-    assert rows["threads"] == ["4", "OSTLER_THREADS"]
+    assert rows["app"] == ["checked_shop", "hostler.toml:1"]
+    assert rows["keepalive"] == ["2m", "hostler.toml:2"]
+    assert rows["threads"] == ["4", "HOSTLER_THREADS"]
     assert rows["bind"] == ["0.0.0.0:5000", "PORT"]
     assert rows["workers"] == ["2", "--workers"]
     assert rows["server_header"] == ["off", "--server-header"]
-    assert rows["config"] == ["ostler.toml", "found here"]
+    assert rows["config"] == ["hostler.toml", "found here"]
     assert rows["backlog"] == ["2048", "default"]
     assert verdict == "The application loads: checked_shop (function, WSGI)\n"
 
@@ -77,8 +77,8 @@ def test_no_application(capfd: pytest.CaptureFixture[str]) -> None:
     """The line says what to type."""
     assert main(["check"]) == 4
     last = capfd.readouterr().err.splitlines()[-1]
-    assert last.startswith("ostler: ")
-    assert "ostler serve " in last
+    assert last.startswith("hostler: ")
+    assert "hostler serve " in last
 
 
 def test_application_that_does_not_load(capfd: pytest.CaptureFixture[str]) -> None:
@@ -86,17 +86,17 @@ def test_application_that_does_not_load(capfd: pytest.CaptureFixture[str]) -> No
     assert main(["check", "checked_bad"]) == 4
     lines = capfd.readouterr().err.splitlines()
     assert lines[0].startswith("Traceback")
-    assert lines[-1].startswith('ostler: cannot load "checked_bad"')
+    assert lines[-1].startswith('hostler: cannot load "checked_bad"')
 
 
 def test_application_that_crashes(capfd: pytest.CaptureFixture[str]) -> None:
     Path("checked_crash.py").write_text("import os; os.kill(os.getpid(), 9)\n")
     assert main(["check", "checked_crash"]) == 4
-    assert capfd.readouterr().err == "ostler: importing the application ended its process by SIGKILL\n"
+    assert capfd.readouterr().err == "hostler: importing the application ended its process by SIGKILL\n"
 
 
 def test_wrong_configuration_prints_no_table(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "checked_shop", "-w", "0"]) == 2
     output = capfd.readouterr()
     assert output.out == ""
-    assert output.err == 'ostler: --workers: "0" is not a whole number from 1 to 1000, or "auto"\n'
+    assert output.err == 'hostler: --workers: "0" is not a whole number from 1 to 1000, or "auto"\n'

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ostler.cli import command, main
-from ostler.cli.command import COMMANDS
-from ostler.errors import AppLoadError, BootError, OstlerError
+from hostler.cli import command, main
+from hostler.cli.command import COMMANDS
+from hostler.errors import AppLoadError, BootError, HostlerError
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +27,11 @@ def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "launch",
             'unknown command "launch" - there are ' + ", ".join(COMMANDS),
         ),
-        ("shop.wsgi -w 2", "the command is missing - did you mean: ostler serve shop.wsgi -w 2"),
-        ("shop:app", "the command is missing - did you mean: ostler serve shop:app"),
-        ("./site.py", "the command is missing - did you mean: ostler serve ./site.py"),
-        ("shop:make('x')", "the command is missing - did you mean: ostler serve 'shop:make('\"'\"'x'\"'\"')'"),
-        ("--bind :80 shop", "the command is missing - did you mean: ostler serve --bind :80 shop"),
+        ("shop.wsgi -w 2", "the command is missing - did you mean: hostler serve shop.wsgi -w 2"),
+        ("shop:app", "the command is missing - did you mean: hostler serve shop:app"),
+        ("./site.py", "the command is missing - did you mean: hostler serve ./site.py"),
+        ("shop:make('x')", "the command is missing - did you mean: hostler serve 'shop:make('\"'\"'x'\"'\"')'"),
+        ("--bind :80 shop", "the command is missing - did you mean: hostler serve --bind :80 shop"),
         ("serve --worker 2", 'unknown option "--worker" - did you mean "--workers"?'),
         ("check --worker 2", 'unknown option "--worker" - did you mean "--workers"?'),
         ("help serv", 'unknown command "serv" - did you mean "serve"?'),
@@ -42,24 +42,24 @@ def test_wrong_command_lines(arguments: str, complaint: str, capsys: pytest.Capt
     assert main(arguments.split()) == 2
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err == f"ostler: {complaint}\n"
+    assert output.err == f"hostler: {complaint}\n"
 
 
 def test_no_command_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert "Usage: ostler COMMAND" in capsys.readouterr().err
+    assert "Usage: hostler COMMAND" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("error", "code", "lines"),
     [
-        (OstlerError("it broke"), 1, "ostler: it broke\n"),
-        (BootError("no worker boots"), 3, "ostler: no worker boots\n"),
-        (AppLoadError("no app", "Traceback:\n  a line\n"), 4, "Traceback:\n  a line\nostler: no app\n"),
+        (HostlerError("it broke"), 1, "hostler: it broke\n"),
+        (BootError("no worker boots"), 3, "hostler: no worker boots\n"),
+        (AppLoadError("no app", "Traceback:\n  a line\n"), 4, "Traceback:\n  a line\nhostler: no app\n"),
     ],
 )
 def test_errors_end_with_their_code(
-    error: OstlerError, code: int, lines: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: HostlerError, code: int, lines: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(_: list[str]) -> int:
         raise error
@@ -79,12 +79,12 @@ def test_interrupt_is_not_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
-    """`ostler help serve | head -1`."""
+    """`hostler help serve | head -1`."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "ostler", "help", "serve"], stdout=writer, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "hostler", "help", "serve"], stdout=writer, stderr=subprocess.PIPE, text=True
         )
     finally:
         os.close(writer)
@@ -92,5 +92,5 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 
 def test_module_is_the_command() -> None:
-    done = subprocess.run([sys.executable, "-m", "ostler", "serve", "--nope"], capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", 'ostler: unknown option "--nope"\n')
+    done = subprocess.run([sys.executable, "-m", "hostler", "serve", "--nope"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", 'hostler: unknown option "--nope"\n')

@@ -1,4 +1,4 @@
-"""`ostler convert`: what it writes is accepted, and means what gunicorn did."""
+"""`hostler convert`: what it writes is accepted, and means what gunicorn did."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ostler.cli import main
-from ostler.cli.gunicorn.reading import read
-from ostler.cli.gunicorn.translation import translate
-from ostler.config import load
-from ostler.config.settings import Config
-from ostler.config.sources.file import from_file
+from hostler.cli import main
+from hostler.cli.gunicorn.reading import read
+from hostler.cli.gunicorn.translation import translate
+from hostler.config import load
+from hostler.config.settings import Config
+from hostler.config.sources.file import from_file
 
 FILE = """
 bind = ["0.0.0.0:8000", "unix:/tmp/shop.sock"]
@@ -50,8 +50,8 @@ def test_means_the_same(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("settings.py").write_text(FILE)
     given = translate(read(shlex.split(line), {}))
     wanted = dict(load(given.assignments, {}, given.defaults).values)
-    assert main(["convert", "-o", "ostler.toml", "gunicorn", *shlex.split(line)]) == 0
-    found = dict(Config(from_file("ostler.toml")).values)
+    assert main(["convert", "-o", "hostler.toml", "gunicorn", *shlex.split(line)]) == 0
+    found = dict(Config(from_file("hostler.toml")).values)
     hooks, wanted_hooks = found.pop("hooks"), wanted.pop("hooks")
     assert (hooks and hooks.path) == (wanted_hooks and wanted_hooks.path)
     assert found == wanted
@@ -91,4 +91,4 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", "--help"]) == 0
     assert main(["help", "convert"]) == 0
     assert main(["convert"]) == 2
-    assert "Usage: ostler convert" in capsys.readouterr().out
+    assert "Usage: hostler convert" in capsys.readouterr().out

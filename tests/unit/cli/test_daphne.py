@@ -1,4 +1,4 @@
-"""daphne's command line in ostler's options."""
+"""daphne's command line in hostler's options."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ostler.cli import main
-from ostler.cli.daphne import endpoint, translate
-from ostler.config import load
-from ostler.config.address import TcpAddress, UnixAddress
-from ostler.config.settings import Config
-from ostler.errors import ConfigError
+from hostler.cli import main
+from hostler.cli.daphne import endpoint, translate
+from hostler.config import load
+from hostler.config.address import TcpAddress, UnixAddress
+from hostler.config.settings import Config
+from hostler.errors import ConfigError
 
 APP = "api.asgi:application"
 
@@ -39,13 +39,13 @@ def test_daphnes_defaults() -> None:
     assert values("-v 0 --access-log -").access_log == "-"
 
 
-def test_what_was_typed_wins_over_ostlers_sources_and_they_over_daphnes_defaults(
+def test_what_was_typed_wins_over_hostlers_sources_and_they_over_daphnes_defaults(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("ostler.toml").write_text('ws_lifetime = "1h"\nws_ping_timeout = "7s"\nbind = ":1"')
+    Path("hostler.toml").write_text('ws_lifetime = "1h"\nws_ping_timeout = "7s"\nbind = ":1"')
     given = translate(["--ping-timeout", "9", "-b", "::1", APP])
-    config = load(given.assignments, {"OSTLER_WS_MAX_SIZE": "2M", "OSTLER_BIND": ":2"}, given.defaults)
+    config = load(given.assignments, {"HOSTLER_WS_MAX_SIZE": "2M", "HOSTLER_BIND": ":2"}, given.defaults)
     assert (int(config.ws_lifetime), int(config.ws_ping_timeout), config.ws_max_size) == (3600, 9, 2 << 20)
     assert (config.bind, config.server_header) == ((TcpAddress("::1", 8000),), "daphne")
     given = translate([APP])
@@ -126,7 +126,7 @@ def test_what_has_no_meaning_is_accepted_with_a_word(line: str) -> None:
     ("line", "complaint"),
     [
         ("-e ssl:443:privateKey=k.pem:certKey=c.pem x", "TLS is a proxy's business"),
-        ("-e haproxy:tcp:8000 x", "OSTLER_PROXY_PROTOCOL=on"),
+        ("-e haproxy:tcp:8000 x", "HOSTLER_PROXY_PROTOCOL=on"),
         ("-e udp:53 x", 'unknown kind of endpoint "udp"; there are tcp, unix, fd, systemd'),
         ("-e tcp:x a", "a port is missing"),
         ("--proxy-header a", 'daphne has no option "--proxy-header" - did you mean "--proxy-headers"?'),
@@ -167,7 +167,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["daphne", "--help"]) == 0
     shown = capsys.readouterr().out
     assert "--websocket_timeout" in shown
-    assert "usage: ostler daphne [options] APPLICATION" in shown
+    assert "usage: hostler daphne [options] APPLICATION" in shown
 
 
 def test_it_is_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
@@ -178,6 +178,6 @@ def test_it_is_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
         configs.append(config)
         return 0
 
-    monkeypatch.setattr("ostler.launcher.run", run)
+    monkeypatch.setattr("hostler.launcher.run", run)
     assert main(["daphne", "-u", "app.sock", APP]) == 0
     assert configs[0].bind == (UnixAddress("app.sock"),)

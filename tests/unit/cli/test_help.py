@@ -6,11 +6,11 @@ import platform
 
 import pytest
 
-from ostler import __version__
-from ostler.cli import main
-from ostler.cli.command import COMMANDS
-from ostler.cli.help import options, overview
-from ostler.config.settings import GROUPS, OPTIONS
+from hostler import __version__
+from hostler.cli import main
+from hostler.cli.command import COMMANDS
+from hostler.cli.help import options, overview
+from hostler.config.settings import GROUPS, OPTIONS
 
 
 @pytest.mark.parametrize("arguments", [["help"], ["--help"], ["-h"], ["help", "help"], ["help", "version"]])
@@ -40,7 +40,7 @@ def test_every_option_is_explained() -> None:
 @pytest.mark.parametrize(
     "note",
     [
-        "Usage: ostler serve [APP] [options]",
+        "Usage: hostler serve [APP] [options]",
         "APP, --app APP",
         "-w, --workers N",
         "[default: auto, also $WEB_CONCURRENCY]",
@@ -66,4 +66,4 @@ def test_usages_leave_room_for_their_texts() -> None:
 def test_version(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) == 0
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    assert capsys.readouterr().out == f"ostler {__version__} ({python}, {platform.system()} {platform.machine()})\n"
+    assert capsys.readouterr().out == f"hostler {__version__} ({python}, {platform.system()} {platform.machine()})\n"

@@ -1,4 +1,4 @@
-"""`ostler serve`: the configuration reaches the launcher, and the launcher's exit code the shell."""
+"""`hostler serve`: the configuration reaches the launcher, and the launcher's exit code the shell."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from ostler.cli import main
-from ostler.config import Config, TcpAddress
-from ostler.errors import BindError
+from hostler.cli import main
+from hostler.config import Config, TcpAddress
+from hostler.errors import BindError
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callabl
     monkeypatch.chdir(tmp_path)
 
     def put(run: Callable[..., int]) -> None:
-        module = ModuleType("ostler.launcher")
+        module = ModuleType("hostler.launcher")
         module.__dict__["run"] = run
-        monkeypatch.setitem(sys.modules, "ostler.launcher", module)
+        monkeypatch.setitem(sys.modules, "hostler.launcher", module)
 
     return put
 
@@ -53,14 +53,14 @@ def test_launcher_errors_are_one_line(
 
     launch(run)
     assert main(["serve"]) == 1
-    assert capsys.readouterr().err == "ostler: bind 127.0.0.1:8000: taken\n"
+    assert capsys.readouterr().err == "hostler: bind 127.0.0.1:8000: taken\n"
 
 
 @pytest.mark.parametrize(
     ("file", "arguments", "complaint"),
     [
-        ("workers = 1\nworker = 2\n", [], 'ostler.toml:2: unknown option "worker" - did you mean "workers"?'),
-        ("workers = 'two'\n", [], 'ostler.toml:1: workers: "two" is not a whole number from 1 to 1000, or "auto"'),
+        ("workers = 1\nworker = 2\n", [], 'hostler.toml:2: unknown option "worker" - did you mean "workers"?'),
+        ("workers = 'two'\n", [], 'hostler.toml:1: workers: "two" is not a whole number from 1 to 1000, or "auto"'),
         ("", ["--threads", "257"], '--threads: "257" is not a whole number from 1 to 256, or "auto"'),
     ],
 )
@@ -72,6 +72,6 @@ def test_wrong_configuration_stops_the_start(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     launch(lambda config, **rest: pytest.fail("it must not start"))
-    Path("ostler.toml").write_text(file)
+    Path("hostler.toml").write_text(file)
     assert main(["serve", *arguments]) == 2
-    assert capsys.readouterr().err == f"ostler: {complaint}\n"
+    assert capsys.readouterr().err == f"hostler: {complaint}\n"

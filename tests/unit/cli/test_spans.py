@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ostler.cli.spans import duration, span
+from hostler.cli.spans import duration, span
 
 
 @pytest.mark.parametrize(

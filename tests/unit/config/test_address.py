@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ostler.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress, parse_address
+from hostler.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress, parse_address
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ostler.config.checks import check_directories, check_values
-from ostler.config.settings import Config
-from ostler.config.sources.keywords import from_keywords
-from ostler.errors import ConfigError
+from hostler.config.checks import check_directories, check_values
+from hostler.config.settings import Config
+from hostler.config.sources.keywords import from_keywords
+from hostler.errors import ConfigError
 
 INCLUDED = ", which holds the request line too"
 NO_BODY = ": no body could be that large"

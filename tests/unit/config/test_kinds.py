@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ostler.config.address import TcpAddress
-from ostler.config.kinds import Choice, Kind, Many, Maybe, Path, Permissions, Span, Text, Volume, Whole, quote
-from ostler.config.subjects import HeaderText, ListenAddress, LogFormat
+from hostler.config.address import TcpAddress
+from hostler.config.kinds import Choice, Kind, Many, Maybe, Path, Permissions, Span, Text, Volume, Whole, quote
+from hostler.config.subjects import HeaderText, ListenAddress, LogFormat
 
 SPAN = "is not a duration such as 15, 15s, 500ms or 2m, from 100ms to 1d"
 VOLUME = "is not a size such as 8192, 8K or 1M, from 64 to 1K"

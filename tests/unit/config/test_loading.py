@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ostler.config import Config, from_arguments, load
-from ostler.errors import ConfigError
+from hostler.config import Config, from_arguments, load
+from hostler.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def loaded(line: str = "", environ: dict[str, str] | None = None, toml: str | None = None) -> Config:
     if toml is not None:
-        Path("ostler.toml").write_text(toml)
+        Path("hostler.toml").write_text(toml)
     return load(from_arguments(line.split()).assignments, environ or {})
 
 
@@ -27,10 +27,10 @@ def loaded(line: str = "", environ: dict[str, str] | None = None, toml: str | No
     ("line", "environ", "toml", "workers", "source"),
     [
         ("", {}, None, None, "default"),
-        ("", {}, "workers = 2", 2, "ostler.toml:1"),
+        ("", {}, "workers = 2", 2, "hostler.toml:1"),
         ("", {"WEB_CONCURRENCY": "3"}, "workers = 2", 3, "WEB_CONCURRENCY"),
-        ("", {"OSTLER_WORKERS": "4", "WEB_CONCURRENCY": "3"}, "workers = 2", 4, "OSTLER_WORKERS"),
-        ("-w 5", {"OSTLER_WORKERS": "4", "WEB_CONCURRENCY": "3"}, "workers = 2", 5, "--workers"),
+        ("", {"HOSTLER_WORKERS": "4", "WEB_CONCURRENCY": "3"}, "workers = 2", 4, "HOSTLER_WORKERS"),
+        ("-w 5", {"HOSTLER_WORKERS": "4", "WEB_CONCURRENCY": "3"}, "workers = 2", 5, "--workers"),
         ("-w 5", {"WEB_CONCURRENCY": "several"}, None, 5, "--workers"),  # a platform's hint nobody asked for
     ],
 )
@@ -46,21 +46,21 @@ def test_port_opens_the_container() -> None:
 
 
 def test_bind_of_a_nearer_source_replaces_the_list() -> None:
-    config = loaded("-b :1 -b :2", {"OSTLER_BIND": ":3"}, 'bind = [":4"]')
+    config = loaded("-b :1 -b :2", {"HOSTLER_BIND": ":3"}, 'bind = [":4"]')
     assert [str(address) for address in config.bind] == ["0.0.0.0:1", "0.0.0.0:2"]
 
 
 def test_file_that_is_found_is_named() -> None:
     config = loaded(toml="workers = 2")
-    assert config.config == "ostler.toml"
+    assert config.config == "hostler.toml"
     assert config.source("config") == "found here"
 
 
 @pytest.mark.parametrize(
     ("line", "environ", "source"),
     [
-        ("-c other.toml", {"OSTLER_CONFIG": "gone.toml"}, "--config"),
-        ("", {"OSTLER_CONFIG": "other.toml"}, "OSTLER_CONFIG"),
+        ("-c other.toml", {"HOSTLER_CONFIG": "gone.toml"}, "--config"),
+        ("", {"HOSTLER_CONFIG": "other.toml"}, "HOSTLER_CONFIG"),
     ],
 )
 def test_file_that_is_given(line: str, environ: dict[str, str], source: str) -> None:
@@ -72,7 +72,7 @@ def test_file_that_is_given(line: str, environ: dict[str, str], source: str) -> 
 
 
 def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OSTLER_WORKERS", "6")
+    monkeypatch.setenv("HOSTLER_WORKERS", "6")
     assert load().workers == 6
 
 
@@ -81,11 +81,11 @@ def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPat
     [
         (
             "",
-            {"OSTLER_WORKERS": "many"},
+            {"HOSTLER_WORKERS": "many"},
             None,
-            'OSTLER_WORKERS: "many" is not a whole number from 1 to 1000, or "auto"',
+            'HOSTLER_WORKERS: "many" is not a whole number from 1 to 1000, or "auto"',
         ),
-        ("-w 2", {}, "workers = 0", 'ostler.toml:1: workers: 0 is not a whole number from 1 to 1000, or "auto"'),
+        ("-w 2", {}, "workers = 0", 'hostler.toml:1: workers: 0 is not a whole number from 1 to 1000, or "auto"'),
         ("-w x", {}, None, '--workers: "x" is not a whole number from 1 to 1000, or "auto"'),
         (
             "",
@@ -98,11 +98,11 @@ def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPat
             "",
             {},
             "[[app]]\ntarge = 'x'",
-            'ostler.toml:1: app: unknown key "targe": an app has target, path and protocols',
+            'hostler.toml:1: app: unknown key "targe": an app has target, path and protocols',
         ),
-        ("", {}, "[[app]]\npath = '/x'", "ostler.toml:1: app: an application needs a target such as"),
-        ("", {}, "[[app]]\ntarget = 'x'\npath = 'y'", 'ostler.toml:1: app: "y" is not a path such as /api'),
-        ("", {}, "[[app]]\ntarget = 'x'\nprotocols = ['ws']", 'ostler.toml:1: app: "ws" is not a protocol'),
+        ("", {}, "[[app]]\npath = '/x'", "hostler.toml:1: app: an application needs a target such as"),
+        ("", {}, "[[app]]\ntarget = 'x'\npath = 'y'", 'hostler.toml:1: app: "y" is not a path such as /api'),
+        ("", {}, "[[app]]\ntarget = 'x'\nprotocols = ['ws']", 'hostler.toml:1: app: "ws" is not a protocol'),
         ("--forwarded-allow-ips 10.0.0.300", {}, None, '--forwarded-allow-ips: "10.0.0.300" is not an address'),
         ("-c gone.toml", {}, None, 'cannot read the configuration file "gone.toml"'),
         ("--config=", {}, None, '--config: "" is not a file, or "none"'),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ostler.config.names import closest, did_you_mean, find, hint, nearest
+from hostler.config.names import closest, did_you_mean, find, hint, nearest
 
 
 @pytest.mark.parametrize("name", ["worker_connections", "worker-connections"])
@@ -63,7 +63,7 @@ def test_a_wrong_hint_is_worse_than_none(name: str) -> None:
 
 def test_hint_spells_as_its_source_does() -> None:
     assert hint("worker", lambda option: option.flag) == ' - did you mean "--workers"?'
-    assert hint("worker", lambda option: option.variable) == ' - did you mean "OSTLER_WORKERS"?'
+    assert hint("worker", lambda option: option.variable) == ' - did you mean "HOSTLER_WORKERS"?'
     assert hint("colour", lambda option: option.name) == ""
 
 

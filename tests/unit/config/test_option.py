@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ostler.config.kinds import Many, Text, Volume, Whole
-from ostler.config.option import Group, Option
+from hostler.config.kinds import Many, Text, Volume, Whole
+from hostler.config.option import Group, Option
 
 
 class Stable(Group):
@@ -27,7 +27,7 @@ class Stable(Group):
 
 def test_entry_on_the_class() -> None:
     option = Stable.max_horses
-    assert (option.name, option.flag, option.variable) == ("max_horses", "--max-horses", "OSTLER_MAX_HORSES")
+    assert (option.name, option.flag, option.variable) == ("max_horses", "--max-horses", "HOSTLER_MAX_HORSES")
     assert option.default_text == "8"
     assert (option.gunicorn, option.uwsgi, option.uvicorn) == (["horses"], ["horse", "mare"], [])
 

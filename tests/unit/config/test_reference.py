@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ostler.config.reference import main, page
-from ostler.config.settings import GROUPS, OPTIONS
+from hostler.config.reference import main, page
+from hostler.config.settings import GROUPS, OPTIONS
 
 
 def test_page_holds_every_option() -> None:
@@ -24,9 +24,9 @@ def test_page_holds_every_option() -> None:
     "line",
     [
         "- Default: `256` (bytes per second)",
-        "- Command line: `-w`, `--workers`; environment: `OSTLER_WORKERS`, `WEB_CONCURRENCY`",
-        "- Command line: `--access-log`, `--no-access-log`; environment: `OSTLER_ACCESS_LOG`",
-        "- Command line: `APP`, `--app`, `--no-app`; environment: `OSTLER_APP`",
+        "- Command line: `-w`, `--workers`; environment: `HOSTLER_WORKERS`, `WEB_CONCURRENCY`",
+        "- Command line: `--access-log`, `--no-access-log`; environment: `HOSTLER_ACCESS_LOG`",
+        "- Command line: `APP`, `--app`, `--no-app`; environment: `HOSTLER_APP`",
         "- Value: a directory; several",
         "- Elsewhere: gunicorn `workers`; uWSGI `processes`, `workers`, `p`; uvicorn `workers`",
     ],
@@ -46,5 +46,5 @@ def test_drift_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["--check", str(path)]) == 0
     path.write_text(path.read_text() + "\n")
     assert main(["--check", str(path)]) == 1
-    line = f"{path} is not up to date: run python -m ostler.config.reference {path}\n"
+    line = f"{path} is not up to date: run python -m hostler.config.reference {path}\n"
     assert capsys.readouterr().err == line * 2

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from ostler.config import from_arguments
-from ostler.config.option import Option
-from ostler.config.settings import OPTIONS, Assignment, Config
-from ostler.config.subjects import LogFormat
-from ostler.errors import ConfigError
+from hostler.config import from_arguments
+from hostler.config.option import Option
+from hostler.config.settings import OPTIONS, Assignment, Config
+from hostler.config.subjects import LogFormat
+from hostler.errors import ConfigError
 
 # All that TOML and scripts can hold, and text that once was a trap somewhere.
 STRANGE: list[object] = [
@@ -81,7 +81,7 @@ def test_log_format_knows_the_atoms_of_the_native_core(root: Path) -> None:
 def test_a_start_without_a_file_loads_no_parser(root: Path, tmp_path: Path) -> None:
     """This process lives for months: what one message, one page or one file needs is imported there."""
     code = (
-        "import sys; from ostler.config import from_arguments, load;"
+        "import sys; from hostler.config import from_arguments, load;"
         "load(from_arguments(['shop', '-w', '2', '-b', '[::1]:80']).assignments, {}); print(*sys.modules)"
     )
     environ = {**os.environ, "PYTHONPATH": str(root / "src")}

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ostler.config.address import TcpAddress
-from ostler.config.option import Option
-from ostler.config.settings import GROUPS, OPTIONS, Assignment, Config
-from ostler.config.units import Duration, Mode, Size
-from ostler.errors import ConfigError
+from hostler.config.address import TcpAddress
+from hostler.config.option import Option
+from hostler.config.settings import GROUPS, OPTIONS, Assignment, Config
+from hostler.config.units import Duration, Mode, Size
+from hostler.errors import ConfigError
 
 EVERY_OPTION = pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS.keys())
 
@@ -41,7 +41,7 @@ def test_defaults() -> None:
         "ws_lifetime": 0.0,
         "chdir": None,
         "pythonpath": (),
-        "server_header": "ostler",
+        "server_header": "hostler",
         "bind": (TcpAddress("127.0.0.1", 8000),),
         "backlog": 2048,
         "unix_mode": 0o660,
@@ -128,7 +128,7 @@ def test_option_is_complete(option: Option[Any]) -> None:
 
 @EVERY_OPTION
 def test_option_reads_what_it_shows(option: Option[Any]) -> None:
-    """What `ostler check` prints can be written into a file."""
+    """What `hostler check` prints can be written into a file."""
     config = Config([assignment(option.name, option.default_text)])
     assert config.values[option.name] == Config().values[option.name]
 
@@ -154,9 +154,9 @@ def test_groups_have_headings() -> None:
 
 
 def test_later_assignments_win_and_are_remembered() -> None:
-    config = Config([assignment("workers", 2, "ostler.toml:1"), assignment("workers", "3", "OSTLER_WORKERS")])
+    config = Config([assignment("workers", 2, "hostler.toml:1"), assignment("workers", "3", "HOSTLER_WORKERS")])
     assert config.workers == 3
-    assert config.source("workers") == "OSTLER_WORKERS"
+    assert config.source("workers") == "HOSTLER_WORKERS"
     assert config.source("threads") == "default"
 
 
@@ -177,15 +177,15 @@ def test_config_is_immutable() -> None:
 
 def test_ill_typed_value_names_its_source() -> None:
     """Even when a later source would win: it would come to light at a bad moment."""
-    wrong = Assignment("workers", "many", "ostler.toml:3", "ostler.toml:3: workers")
-    complaint = r'^ostler\.toml:3: workers: "many" is not a whole number from 1 to 1000, or "auto"$'
+    wrong = Assignment("workers", "many", "hostler.toml:3", "hostler.toml:3: workers")
+    complaint = r'^hostler\.toml:3: workers: "many" is not a whole number from 1 to 1000, or "auto"$'
     with pytest.raises(ConfigError, match=complaint):
         Config([wrong, assignment("workers", 2)])
 
 
 def test_complaint_names_the_source_or_the_option() -> None:
-    config = Config([assignment("workers", 2, "OSTLER_WORKERS")])
-    assert config.complaint("workers", "too few").message == "OSTLER_WORKERS: too few"
+    config = Config([assignment("workers", 2, "HOSTLER_WORKERS")])
+    assert config.complaint("workers", "too few").message == "HOSTLER_WORKERS: too few"
     assert config.complaint("threads", "too few").message == "threads: too few"
 
 

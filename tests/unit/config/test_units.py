@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ostler.config.units import Duration, Mode, Size, digits
+from hostler.config.units import Duration, Mode, Size, digits
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ostler.control import client
-from ostler.errors import OstlerError
+from hostler.control import client
+from hostler.errors import HostlerError
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def test_the_only_living_one_is_meant(alive: dict[int, str]) -> None:
 
 def test_with_several_one_has_to_say_which(alive: dict[int, str]) -> None:
     alive.update({4711: "/one.sock", 4712: "/two.sock"})
-    with pytest.raises(OstlerError, match=r"several servers run here: say which by --pid: 4711 .*; 4712 "):
+    with pytest.raises(HostlerError, match=r"several servers run here: say which by --pid: 4711 .*; 4712 "):
         client.find(None, None)
     assert client.find(None, 4712) == "/two.sock"
 
 
 def test_none_is_there(alive: dict[int, str]) -> None:
-    with pytest.raises(OstlerError, match="no running server was found; say --control PATH"):
+    with pytest.raises(HostlerError, match="no running server was found; say --control PATH"):
         client.find(None, None)
-    with pytest.raises(OstlerError, match="no server with process id 1 has a control socket here"):
+    with pytest.raises(HostlerError, match="no server with process id 1 has a control socket here"):
         client.find(None, 1)

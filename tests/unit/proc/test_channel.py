@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ostler.proc.channel import Channel
-from ostler.proc.fork import fork
+from hostler.proc.channel import Channel
+from hostler.proc.fork import fork
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ostler.proc.dump import Dump
-from ostler.proc.fork import fork
+from hostler.proc.dump import Dump
+from hostler.proc.fork import fork
 
 
 @pytest.fixture

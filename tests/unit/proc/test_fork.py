@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ostler.proc.fork import finish, fork, leave
-from ostler.proc.reap import reap
+from hostler.proc.fork import finish, fork, leave
+from hostler.proc.reap import reap
 
 
 def wait(pid: int) -> int:

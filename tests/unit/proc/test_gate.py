@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from ostler.proc.gate import refuse_newcomers
+from hostler.proc.gate import refuse_newcomers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="socket filters")
 

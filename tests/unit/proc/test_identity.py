@@ -8,7 +8,7 @@ import pwd
 
 import pytest
 
-from ostler.proc import identity
+from hostler.proc import identity
 
 
 def test_nothing_is_ourselves() -> None:

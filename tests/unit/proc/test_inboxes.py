@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from ostler.proc.inboxes import Inboxes
+from hostler.proc.inboxes import Inboxes
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import resource
 
 import pytest
 
-from ostler.proc import limits
-from ostler.proc.fork import fork
+from hostler.proc import limits
+from hostler.proc.fork import fork
 
 
 def in_child(soft: int, hard: int) -> int:

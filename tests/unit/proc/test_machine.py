@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ostler.proc import machine
+from hostler.proc import machine
 
 Write = Callable[[dict[str, str]], None]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ostler.proc.notify import Notifier
+from hostler.proc.notify import Notifier
 
 
 def test_without_a_listener_nothing_happens() -> None:
@@ -19,7 +19,7 @@ def test_without_a_listener_nothing_happens() -> None:
     assert (notifier.deadline(), environ) == (None, {})
 
 
-@pytest.mark.parametrize("name", ["{}/socket", "@ostler-test-{}"])
+@pytest.mark.parametrize("name", ["{}/socket", "@hostler-test-{}"])
 def test_messages_reach_files_and_abstract_names(tmp_path: Path, name: str) -> None:
     path = name.format(tmp_path if name.startswith("{") else os.getpid())
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:

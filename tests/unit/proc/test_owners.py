@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ostler.proc import owners
-from ostler.proc.owners import Owner
+from hostler.proc import owners
+from hostler.proc.owners import Owner
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 

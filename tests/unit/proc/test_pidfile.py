@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from ostler.errors import OstlerError
-from ostler.proc.pidfile import Pidfile
+from hostler.errors import HostlerError
+from hostler.proc.pidfile import Pidfile
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "ostler.pid"
+    return tmp_path / "hostler.pid"
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_stale_file_is_replaced(path: Path, content: str) -> None:
 def test_file_of_a_living_process_is_refused(path: Path, other: int) -> None:
     time.sleep(0)
     path.write_text(f"{other}\n")
-    with pytest.raises(OstlerError, match=rf"^pidfile {path}: it belongs to .*{other}.* which is running$"):
+    with pytest.raises(HostlerError, match=rf"^pidfile {path}: it belongs to .*{other}.* which is running$"):
         Pidfile(str(path)).write()
     assert path.read_text() == f"{other}\n"
 
@@ -84,7 +84,7 @@ def test_removing_what_is_gone_is_no_error(path: Path) -> None:
 
 
 def test_folder_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(OstlerError, match="No such file or directory"):
+    with pytest.raises(HostlerError, match="No such file or directory"):
         Pidfile(str(tmp_path / "no" / "x.pid")).write()
 
 

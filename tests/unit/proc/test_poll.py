@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 
-from ostler.proc.poll import Poll
+from hostler.proc.poll import Poll
 
 
 def test_what_is_forgotten_wakes_nobody_and_may_be_forgotten_again() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ostler.proc.signals import SignalQueue, block, name_of, unblock
+from hostler.proc.signals import SignalQueue, block, name_of, unblock
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ostler.errors import BindError
-from ostler.proc import sockets
-from ostler.proc.sockets import AddressTaken, Listener, adopt, open_tcp, open_unix, passed_by_systemd
+from hostler.errors import BindError
+from hostler.proc import sockets
+from hostler.proc.sockets import AddressTaken, Listener, adopt, open_tcp, open_unix, passed_by_systemd
 
 needs_ipv6 = pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="/proc")
@@ -88,7 +88,7 @@ def test_taken_port_names_its_owner() -> None:
 
 
 def test_taken_port_without_owner(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ostler.proc.owners.tcp_owner", lambda port: None)
+    monkeypatch.setattr("hostler.proc.owners.tcp_owner", lambda port: None)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(AddressTaken, match=r"already in use$"):
@@ -211,7 +211,7 @@ def test_missing_folder_is_explained(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets")
 def test_abstract_socket(keep: list[Listener]) -> None:
-    name = f"\0ostler-test-{os.getpid()}"
+    name = f"\0hostler-test-{os.getpid()}"
     keep.append(open_unix(name, 0o600, 16))
     assert keep[0].url == f"unix:@{name[1:]}"
     assert not keep[0].refuse_newcomers()

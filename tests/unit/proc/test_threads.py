@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ostler.proc import threads as module
-from ostler.proc.fork import fork
-from ostler.proc.threads import Thread, threads_of
+from hostler.proc import threads as module
+from hostler.proc.fork import fork
+from hostler.proc.threads import Thread, threads_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 

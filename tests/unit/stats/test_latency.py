@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from ostler.stats.latency import bounds, percentile
-from ostler.stats.scoreboard import LATENCY_BUCKETS
+from hostler.stats.latency import bounds, percentile
+from hostler.stats.scoreboard import LATENCY_BUCKETS
 
 
 def test_buckets_follow_each_other() -> None:

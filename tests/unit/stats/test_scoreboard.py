@@ -9,15 +9,15 @@ from itertools import pairwise
 
 import pytest
 
-from ostler.arbiter.fleet import Fleet
-from ostler.arbiter.timing import Timing
-from ostler.proc.fork import fork
-from ostler.stats import scoreboard as module
-from ostler.stats.scoreboard import BOOTING, EMPTY, LAYOUT, READY, Scoreboard, Snapshot
+from hostler.arbiter.fleet import Fleet
+from hostler.arbiter.timing import Timing
+from hostler.proc.fork import fork
+from hostler.stats import scoreboard as module
+from hostler.stats.scoreboard import BOOTING, EMPTY, LAYOUT, READY, Scoreboard, Snapshot
 
 
 def test_layout_is_the_native_one() -> None:
-    from ostler.native import scoreboard_layout
+    from hostler.native import scoreboard_layout
 
     assert scoreboard_layout() == {**LAYOUT, "slot_size": (0, module._SLOT_SIZE)}
 
@@ -62,7 +62,7 @@ def test_who_takes_connections() -> None:
 
 def test_header() -> None:
     header = struct.unpack_from("<QIII", Scoreboard(5).mapping)
-    assert header == (int.from_bytes(b"OSTLER01", "big"), 2, 5, 1280 + 256 * 128)
+    assert header == (int.from_bytes(b"HOSTLER01", "big"), 2, 5, 1280 + 256 * 128)
 
 
 def test_begin_forgets_the_last_worker() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ostler.errors import AppLoadError
-from ostler.worker.discovery import find_settings
+from hostler.errors import AppLoadError
+from hostler.worker.discovery import find_settings
 
 MANAGE = '''
 #!/usr/bin/env python

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ostler.config.mounts import Mount
-from ostler.errors import AppLoadError
-from ostler.worker import loading
-from ostler.worker.interfaces import Mounted
+from hostler.config.mounts import Mount
+from hostler.errors import AppLoadError
+from hostler.worker import loading
+from hostler.worker.interfaces import Mounted
 
 Write = Callable[..., None]
 
@@ -128,7 +128,7 @@ def test_module_that_imports_what_is_not_there(write: Write, tmp_path: Path) -> 
           File "{tmp_path}/shop_c.py", line 1, in <module>
             import requests_of_mars
         ModuleNotFoundError: No module named 'requests_of_mars'
-        Install requests_of_mars for {sys.executable}, or start ostler with the Python that has it.""")
+        Install requests_of_mars for {sys.executable}, or start hostler with the Python that has it.""")
 
 
 def test_package_whose_init_imports_what_is_not_there(write: Write) -> None:
@@ -180,7 +180,7 @@ def test_traceback_begins_at_the_app(write: Write) -> None:
     assert error.message == 'cannot load "shop_g": shop_g raised ValueError: no'
     assert error.detail.startswith('Traceback (most recent call last):\n  File "')
     assert error.detail.splitlines()[1].endswith('shop_g.py", line 1, in <module>')
-    assert "ostler/worker" not in error.detail
+    assert "hostler/worker" not in error.detail
     assert "importlib" not in error.detail
     assert "application's own" in error.detail.splitlines()[-1]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ostler.config import Config
-from ostler.config.settings import Assignment
-from ostler.logs import Logs
-from ostler.worker.interfaces import Mounted
-from ostler.worker.settings import core_settings, parallel_threads, share
+from hostler.config import Config
+from hostler.config.settings import Assignment
+from hostler.logs import Logs
+from hostler.worker.interfaces import Mounted
+from hostler.worker.settings import core_settings, parallel_threads, share
 
 WSGI = Mounted(lambda environ, start_response: [], False, "", ())
 ASGI = Mounted(lambda scope, receive, send: None, True, "/api", ())

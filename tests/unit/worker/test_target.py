@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ostler.errors import AppLoadError
-from ostler.worker.target import Call, Target
+from hostler.errors import AppLoadError
+from hostler.worker.target import Call, Target
 
 
 @pytest.mark.parametrize(

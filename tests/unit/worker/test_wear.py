@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ostler.config import Config
-from ostler.config.settings import Assignment
-from ostler.proc import memory
-from ostler.worker import wear
-from ostler.worker.wear import Wear
+from hostler.config import Config
+from hostler.config.settings import Assignment
+from hostler.proc import memory
+from hostler.worker import wear
+from hostler.worker.wear import Wear
 
 
 def config(**options: object) -> Config:

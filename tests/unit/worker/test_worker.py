@@ -15,15 +15,15 @@ from types import ModuleType
 
 import pytest
 
-from ostler.config import Config
-from ostler.config.settings import Assignment
-from ostler.logs import Logs
-from ostler.proc.channel import Channel
-from ostler.proc.dump import Dump
-from ostler.proc.fork import fork
-from ostler.proc.sockets import open_tcp
-from ostler.stats.scoreboard import BOOTING, DRAINING, READY, Scoreboard
-from ostler.worker.worker import Worker
+from hostler.config import Config
+from hostler.config.settings import Assignment
+from hostler.logs import Logs
+from hostler.proc.channel import Channel
+from hostler.proc.dump import Dump
+from hostler.proc.fork import fork
+from hostler.proc.sockets import open_tcp
+from hostler.stats.scoreboard import BOOTING, DRAINING, READY, Scoreboard
+from hostler.worker.worker import Worker
 
 
 class FakeCore:
@@ -119,9 +119,9 @@ class Life:
             self.channel.close()
             os.chdir(folder)
             os.dup2(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-            module = ModuleType("ostler.native")
+            module = ModuleType("hostler.native")
             module.Core = FakeCore  # type: ignore[attr-defined]
-            sys.modules["ostler.native"] = module
+            sys.modules["hostler.native"] = module
 
         def main() -> int:
             app = None if config.app else _app
@@ -244,7 +244,7 @@ def test_thread_that_breaks_drains_the_worker(live: Callable[..., Life]) -> None
         said += more
     assert said == ["ready", "closed"]
     assert life.wait() == 0
-    assert "please report this fault of ostler: app thread 0: RuntimeError('thread fails')" in life.log
+    assert "please report this fault of hostler: app thread 0: RuntimeError('thread fails')" in life.log
     assert "drain" in life.calls
 
 

@@ -7,7 +7,7 @@ use super::timers::Deadline;
 use super::websocket::Socket;
 use crate::log::Pending;
 use crate::sys::Peer;
-use ostler_wire::http1::{BodyDecoder, Progress};
+use hostler_wire::http1::{BodyDecoder, Progress};
 use std::os::fd::OwnedFd;
 
 /// Where a connection stands. The reactor reads in the first three; an app thread owns the answer in `InFlight`.

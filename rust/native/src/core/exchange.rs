@@ -6,11 +6,11 @@ use super::request::{Body, Request, Token};
 use super::Core;
 use crate::log::Stamp;
 use crate::sys;
-use ostler_wire::http1::response::{
+use hostler_wire::http1::response::{
     chunk_header, has_body, is_field_value, is_hop_by_hop, is_token, parse_length, plan, reason_phrase, BodyFraming,
     Plan,
 };
-use ostler_wire::http1::Version;
+use hostler_wire::http1::Version;
 use std::io::{ErrorKind, IoSlice};
 use std::os::fd::{OwnedFd, RawFd};
 

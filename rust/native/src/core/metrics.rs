@@ -117,13 +117,13 @@ impl Core {
             .collect();
         let mut out = String::with_capacity(4096 + workers.len() * 4096);
         head(&mut out, "build_info", "gauge", "The server's version.");
-        let _ = writeln!(out, "ostler_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        let _ = writeln!(out, "hostler_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
         head(&mut out, "workers", "gauge", "Workers by state.");
         for (number, name) in STATES.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let those = workers
                 .iter()
                 .filter(|(_, slot)| slot.state.load(Relaxed) as usize == number);
-            let _ = writeln!(out, "ostler_workers{{state=\"{name}\"}} {}", those.count());
+            let _ = writeln!(out, "hostler_workers{{state=\"{name}\"}} {}", those.count());
         }
         head(
             &mut out,
@@ -132,7 +132,7 @@ impl Core {
             "Workers that were followed by another one, by reason.",
         );
         for (reason, restarts) in REASONS.iter().zip(self.score.restarts()) {
-            let _ = writeln!(out, "ostler_worker_restarts_total{{reason=\"{reason}\"}} {restarts}");
+            let _ = writeln!(out, "hostler_worker_restarts_total{{reason=\"{reason}\"}} {restarts}");
         }
         requests(&mut out, &workers);
         histogram(
@@ -152,7 +152,7 @@ impl Core {
         for (name, kind, about, value) in NUMBERS {
             head(&mut out, name, kind, about);
             for (worker, slot) in &workers {
-                let _ = writeln!(out, "ostler_{name}{{worker=\"{worker}\"}} {}", value(slot));
+                let _ = writeln!(out, "hostler_{name}{{worker=\"{worker}\"}} {}", value(slot));
             }
         }
         processes(&mut out, &workers);
@@ -161,7 +161,7 @@ impl Core {
 }
 
 fn head(out: &mut String, name: &str, kind: &str, about: &str) {
-    let _ = write!(out, "# HELP ostler_{name} {about}\n# TYPE ostler_{name} {kind}\n");
+    let _ = write!(out, "# HELP hostler_{name} {about}\n# TYPE hostler_{name} {kind}\n");
 }
 
 fn requests(out: &mut String, workers: &[(usize, &Slot)]) {
@@ -176,7 +176,7 @@ fn requests(out: &mut String, workers: &[(usize, &Slot)]) {
             let (class, answered) = (class + 1, status.load(Relaxed));
             let _ = writeln!(
                 out,
-                "ostler_requests_total{{worker=\"{worker}\",code=\"{class}xx\"}} {answered}"
+                "hostler_requests_total{{worker=\"{worker}\",code=\"{class}xx\"}} {answered}"
             );
         }
     }
@@ -200,15 +200,15 @@ fn histogram(
             let border = (1u64 << power) as f64 / 1e6;
             let _ = writeln!(
                 out,
-                "ostler_{name}_bucket{{worker=\"{worker}\",le=\"{border}\"}} {below}"
+                "hostler_{name}_bucket{{worker=\"{worker}\",le=\"{border}\"}} {below}"
             );
         }
         let seconds = sum / 1e9;
         let _ = write!(
             out,
-            "ostler_{name}_bucket{{worker=\"{worker}\",le=\"+Inf\"}} {total}\n\
-             ostler_{name}_sum{{worker=\"{worker}\"}} {seconds}\n\
-             ostler_{name}_count{{worker=\"{worker}\"}} {total}\n"
+            "hostler_{name}_bucket{{worker=\"{worker}\",le=\"+Inf\"}} {total}\n\
+             hostler_{name}_sum{{worker=\"{worker}\"}} {seconds}\n\
+             hostler_{name}_count{{worker=\"{worker}\"}} {total}\n"
         );
     }
 }
@@ -222,7 +222,7 @@ fn processes(out: &mut String, workers: &[(usize, &Slot)]) {
     );
     for (worker, slot) in workers {
         let memory = sys::resident_memory(slot.pid.load(Relaxed));
-        let _ = writeln!(out, "ostler_resident_memory_bytes{{worker=\"{worker}\"}} {memory}");
+        let _ = writeln!(out, "hostler_resident_memory_bytes{{worker=\"{worker}\"}} {memory}");
     }
     head(
         out,
@@ -233,6 +233,6 @@ fn processes(out: &mut String, workers: &[(usize, &Slot)]) {
     let now = sys::monotonic_ns();
     for (worker, slot) in workers {
         let age = now.saturating_sub(slot.started_ns.load(Relaxed)) as f64 / 1e9;
-        let _ = writeln!(out, "ostler_worker_age_seconds{{worker=\"{worker}\"}} {age}");
+        let _ = writeln!(out, "hostler_worker_age_seconds{{worker=\"{worker}\"}} {age}");
     }
 }

@@ -5,9 +5,9 @@ use super::request::Request;
 use super::timers::tick_after;
 use super::{Core, State};
 use crate::sys::Peer;
-use ostler_wire::forwarded::{is_field, read, Believed, Networks};
-use ostler_wire::http1::Span;
-use ostler_wire::proxy_protocol;
+use hostler_wire::forwarded::{is_field, read, Believed, Networks};
+use hostler_wire::http1::Span;
+use hostler_wire::proxy_protocol;
 
 /// How a proxy was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::websocket::{check_handshake, wants_websocket};
 use super::{Core, State};
 use crate::score;
 use crate::sys;
-use ostler_wire::http1::{parse_head, BodyDecoder, Framing, Progress, Reject};
+use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Progress, Reject};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, RawFd};

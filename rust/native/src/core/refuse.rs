@@ -6,7 +6,7 @@ use super::{Core, State};
 use crate::log::{Entry, Pending, Stamp};
 use crate::score;
 use crate::sys;
-use ostler_wire::http1::response::reason_phrase;
+use hostler_wire::http1::response::reason_phrase;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 

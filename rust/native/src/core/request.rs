@@ -2,7 +2,7 @@
 
 use super::proxies::Asked;
 use crate::sys::{self, Peer};
-use ostler_wire::http1::Head;
+use hostler_wire::http1::Head;
 use std::fs::File;
 use std::io;
 use std::os::fd::RawFd;

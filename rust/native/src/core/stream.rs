@@ -7,7 +7,7 @@ use super::timers::{tick_after, NEVER};
 use super::{Core, State};
 use crate::score;
 use crate::sys;
-use ostler_wire::http1::BodyDecoder;
+use hostler_wire::http1::BodyDecoder;
 use std::os::fd::AsRawFd;
 
 /// Bytes that are read ahead of the app.

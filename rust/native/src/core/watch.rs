@@ -9,7 +9,7 @@ use super::{Core, State};
 use crate::log::Entry;
 use crate::score::{self, RECORDS};
 use crate::sys;
-use ostler_wire::http1::{parse_head, Progress};
+use hostler_wire::http1::{parse_head, Progress};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 

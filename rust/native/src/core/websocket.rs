@@ -16,8 +16,8 @@ use super::timers::{tick_after, NEVER};
 use super::{Core, Room, State};
 use crate::score;
 use crate::sys;
-use ostler_wire::http1::Version;
-use ostler_wire::websocket::{self, handshake, Decoder, Deflate, Encoder, Event, Limits};
+use hostler_wire::http1::Version;
+use hostler_wire::websocket::{self, handshake, Decoder, Deflate, Encoder, Event, Limits};
 use std::collections::VecDeque;
 use std::os::fd::AsRawFd;
 

@@ -3,7 +3,7 @@
 use super::stamp::Stamp;
 use crate::core::Request;
 use crate::sys::Peer;
-use ostler_wire::http1::Version;
+use hostler_wire::http1::Version;
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -402,7 +402,7 @@ fn json_field(text: &mut Vec<u8>, name: &str, value: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ostler_wire::http1::{parse_head, Limits, Progress};
+    use hostler_wire::http1::{parse_head, Limits, Progress};
 
     fn request(raw: &[u8]) -> Request {
         let mut request = Request::default();

@@ -59,7 +59,7 @@ impl Writer {
         });
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
-            .name("ostler-log".into())
+            .name("hostler-log".into())
             .stack_size(128 * 1024)
             .spawn(move || theirs.run())?;
         Ok(Self {

@@ -4,7 +4,7 @@ use super::names::{environ_key, Kind, Names, Values};
 use super::text::latin1;
 use crate::core::{spelled, Body, Request};
 use crate::sys::Peer;
-use ostler_wire::http1::{Framing, Version};
+use hostler_wire::http1::{Framing, Version};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyString};
@@ -80,7 +80,7 @@ impl Environs {
                 input: key("wsgi.input"),
                 content_length: key("CONTENT_LENGTH"),
                 host: key("HTTP_HOST"),
-                queue_time: key("ostler.queue_time"),
+                queue_time: key("hostler.queue_time"),
                 scheme: key("wsgi.url_scheme"),
                 server_port: key("SERVER_PORT"),
             },
@@ -286,7 +286,7 @@ fn template(py: Python<'_>, facts: &Facts, server: &(String, String)) -> PyResul
     environ.set_item(PyString::intern(py, "wsgi.multiprocess"), facts.multiprocess)?;
     environ.set_item(PyString::intern(py, "wsgi.run_once"), false)?;
     environ.set_item(PyString::intern(py, "wsgi.file_wrapper"), &facts.file_wrapper)?;
-    environ.set_item(PyString::intern(py, "ostler.queue_time"), 0.0)?;
+    environ.set_item(PyString::intern(py, "hostler.queue_time"), 0.0)?;
     Ok(environ.unbind())
 }
 

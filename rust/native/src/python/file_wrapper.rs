@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 
 /// Wraps a file-like object. Returned as the response, a regular file is sent by the kernel; anything else is read in
 /// blocks of `blksize` bytes (default 8192). `close()` closes the file.
-#[pyclass(module = "ostler._native")]
+#[pyclass(module = "hostler._native")]
 pub struct FileWrapper {
     filelike: Py<PyAny>,
     blksize: usize,

@@ -30,7 +30,7 @@ unsafe impl Send for Source {}
 unsafe impl Sync for Source {}
 
 /// The request body as a binary stream (PEP 3333): read, readline, readlines, iteration. Ends where the body ends.
-#[pyclass(module = "ostler._native")]
+#[pyclass(module = "hostler._native")]
 pub struct Input {
     source: Source,
     position: usize,

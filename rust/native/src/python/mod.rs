@@ -1,4 +1,4 @@
-//! The bridge to CPython: the module, its `Core`, and the drivers that run apps. `src/ostler/_native.pyi` is its contract.
+//! The bridge to CPython: the module, its `Core`, and the drivers that run apps. `src/hostler/_native.pyi` is its contract.
 
 mod asgi;
 mod environ;
@@ -25,7 +25,7 @@ fn scoreboard_layout(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(layout)
 }
 
-/// The native core of ostler.
+/// The native core of hostler.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;

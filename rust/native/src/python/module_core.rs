@@ -1,4 +1,4 @@
-//! `ostler._native.Core`: one worker's core, as the worker's Python side drives it.
+//! `hostler._native.Core`: one worker's core, as the worker's Python side drives it.
 
 use super::environ::Facts;
 use super::file_wrapper::FileWrapper;
@@ -7,10 +7,10 @@ use crate::core;
 use crate::score::Score;
 use crate::settings::{Settings, WebSocketSettings};
 use crate::sys;
-use ostler_wire::forwarded::{Believed, Networks};
-use ostler_wire::http1::Limits;
-use ostler_wire::proxy_protocol::Versions;
-use ostler_wire::websocket::Deflate;
+use hostler_wire::forwarded::{Believed, Networks};
+use hostler_wire::http1::Limits;
+use hostler_wire::proxy_protocol::Versions;
+use hostler_wire::websocket::Deflate;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// One worker's native core. See `_native.pyi`.
-#[pyclass(module = "ostler._native", frozen)]
+#[pyclass(module = "hostler._native", frozen)]
 pub struct Core {
     core: Arc<core::Core>,
     app: Arc<App>,
@@ -216,7 +216,11 @@ impl Core {
         let facts = Facts {
             multithread: settings.threads > 1,
             multiprocess: workers > 1,
-            software: if software.is_empty() { "ostler".into() } else { software },
+            software: if software.is_empty() {
+                "hostler".into()
+            } else {
+                software
+            },
             errors,
             raw_socket,
             file_wrapper: py.get_type::<FileWrapper>().into_any().unbind(),
@@ -263,7 +267,7 @@ impl Core {
     fn start(&self) -> PyResult<()> {
         let core = Arc::clone(&self.core);
         let thread = std::thread::Builder::new()
-            .name("ostler-monitor".into())
+            .name("hostler-monitor".into())
             .stack_size(256 * 1024)
             .spawn(move || core.monitor())?;
         *self.monitor.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);

@@ -45,7 +45,7 @@ impl Shared for Kept {
 }
 
 /// Gives the answer to the request that its thread runs; reset for each, replaced when an app keeps a reference.
-#[pyclass(module = "ostler._native")]
+#[pyclass(module = "hostler._native")]
 pub struct Responder {
     core: Arc<Core>,
     pub exchange: Exchange,

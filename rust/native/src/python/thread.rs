@@ -95,7 +95,7 @@ impl AppThread {
     /// Works until the core stops, or there was nothing to do for `thread_idle`.
     pub fn run(&mut self, py: Python<'_>) -> PyResult<()> {
         let tid = sys::thread_id();
-        sys::name_thread(&format!("ostler-app-{}", self.me));
+        sys::name_thread(&format!("hostler-app-{}", self.me));
         self.core.enter(self.me, tid);
         let outcome = self.work(py, tid);
         self.core.leave(self.me);
@@ -158,7 +158,7 @@ impl AppThread {
     /// A fault of ours: 500 if nothing was sent, and objects that nobody has seen half-changed for the next request.
     fn apologise(&mut self, py: Python<'_>, request: &Request, fault: &str) -> PyResult<Finished> {
         self.core.errors.error(format_args!(
-            "{}: a fault of ostler, please report it: {fault}",
+            "{}: a fault of hostler, please report it: {fault}",
             describe(request)
         ));
         let sending = self.reused.responder.try_borrow_mut(py).map_or(true, |mut responder| {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::Arc;
 
 /// A socket that its request may take, once.
-#[pyclass(module = "ostler._native", frozen)]
+#[pyclass(module = "hostler._native", frozen)]
 pub struct Upgrade {
     core: Arc<Core>,
     token: Token,

@@ -25,7 +25,7 @@ pub fn temporary_file(directory: &str) -> io::Result<File> {
 
 /// For file systems without O_TMPFILE (overlayfs before Linux 6.1, NFS).
 fn named_then_unlinked(directory: &str) -> io::Result<File> {
-    let mut template = CString::new(format!("{directory}/ostler-XXXXXX"))?.into_bytes_with_nul();
+    let mut template = CString::new(format!("{directory}/hostler-XXXXXX"))?.into_bytes_with_nul();
     // SAFETY: the template is writable and NUL-terminated, as mkstemp needs.
     let fd = unsafe { libc::mkstemp(template.as_mut_ptr().cast()) };
     if fd < 0 {

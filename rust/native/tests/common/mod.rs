@@ -12,9 +12,9 @@ use _native::log::Pending;
 use _native::score::Score;
 use _native::settings::{Settings, WebSocketSettings};
 use _native::sys::{monotonic_ns, temporary_file, Peer};
+use hostler_wire::forwarded::{Believed, Networks};
+use hostler_wire::http1::{Limits, Version};
 use oracle::{read_responses, requests, End, Expected, Wanted};
-use ostler_wire::forwarded::{Believed, Networks};
-use ostler_wire::http1::{Limits, Version};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -76,7 +76,7 @@ pub fn settings(threads: usize) -> Settings {
             handshake_timeout: 0,
             lifetime: 0,
         },
-        server_header: b"ostler".to_vec(),
+        server_header: b"hostler".to_vec(),
         max_requests: 0,
         retry_after: 1,
         access_log_fd: -1,

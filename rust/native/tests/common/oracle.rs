@@ -2,7 +2,7 @@
 
 use super::LIMITS;
 use _native::core::{Body, Request};
-use ostler_wire::http1::{parse_head, BodyDecoder, Head, Progress, Version};
+use hostler_wire::http1::{parse_head, BodyDecoder, Head, Progress, Version};
 use std::os::unix::fs::FileExt;
 use std::sync::LazyLock;
 

@@ -2,7 +2,7 @@
 //!
 //! Shared by the tests and by the fuzz target.
 
-use ostler_wire::http1::{parse_head, BodyDecoder, Framing, Head, Limits, Progress, Reject};
+use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Head, Limits, Progress, Reject};
 
 /// The defaults of the server's options; the vectors are written for them.
 #[allow(dead_code)]
@@ -28,7 +28,7 @@ pub struct Request {
 
 impl Request {
     fn new(head: &Head, buf: &[u8]) -> Self {
-        let field = |field: &ostler_wire::http1::Field| (field.name.of(buf).to_vec(), field.value.of(buf).to_vec());
+        let field = |field: &hostler_wire::http1::Field| (field.name.of(buf).to_vec(), field.value.of(buf).to_vec());
         Self {
             method: head.method.of(buf).to_vec(),
             target: head.target.of(buf).to_vec(),
@@ -183,9 +183,9 @@ fn check_head(head: &Head, buf: &[u8], limits: &Limits) {
     let mut last = head.target.end;
     for field in &head.fields {
         assert!(last < field.name.start && field.name.end < field.value.start + 1);
-        assert!(ostler_wire::http1::response::is_token(field.name.of(buf)));
+        assert!(hostler_wire::http1::response::is_token(field.name.of(buf)));
         let value = field.value.of(buf);
-        assert!(ostler_wire::http1::response::is_field_value(value) && !control(value) && value == value.trim_ascii());
+        assert!(hostler_wire::http1::response::is_field_value(value) && !control(value) && value == value.trim_ascii());
         last = field.value.end;
     }
     assert!(last as usize <= head.len);
@@ -195,7 +195,7 @@ fn check_head(head: &Head, buf: &[u8], limits: &Limits) {
 /// The framing again, from the fields, in the plainest way.
 fn assert_framing(head: &Head, buf: &[u8]) {
     let named = |name: &str| {
-        let same = move |field: &&ostler_wire::http1::Field| field.name.of(buf).eq_ignore_ascii_case(name.as_bytes());
+        let same = move |field: &&hostler_wire::http1::Field| field.name.of(buf).eq_ignore_ascii_case(name.as_bytes());
         head.fields
             .iter()
             .filter(same)

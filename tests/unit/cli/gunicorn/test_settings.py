@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from gunicorn.config import KNOWN_SETTINGS
 
-from ostler.cli.gunicorn.classes import CLASSES, REFUSED
-from ostler.cli.gunicorn.page import main, page
-from ostler.cli.gunicorn.settings import BY_NAME, HONOURED, MAPPED, SETTINGS, Setting, is_on
-from ostler.config.settings import OPTIONS
+from hostler.cli.gunicorn.classes import CLASSES, REFUSED
+from hostler.cli.gunicorn.page import main, page
+from hostler.cli.gunicorn.settings import BY_NAME, HONOURED, MAPPED, SETTINGS, Setting, is_on
+from hostler.config.settings import OPTIONS
 
 # These depend on where and by whom gunicorn is started.
 PLACES = {"chdir", "user", "group", "control_socket"}

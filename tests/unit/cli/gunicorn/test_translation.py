@@ -1,4 +1,4 @@
-"""gunicorn's command line, variable and file in ostler's options."""
+"""gunicorn's command line, variable and file in hostler's options."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from ostler.cli import main
-from ostler.cli.gunicorn.reading import read
-from ostler.cli.gunicorn.translation import Translated, address, settings_of, translate
-from ostler.config import load
-from ostler.config.address import TcpAddress, UnixAddress
-from ostler.config.settings import Config
-from ostler.errors import ConfigError
+from hostler.cli import main
+from hostler.cli.gunicorn.reading import read
+from hostler.cli.gunicorn.translation import Translated, address, settings_of, translate
+from hostler.config import load
+from hostler.config.address import TcpAddress, UnixAddress
+from hostler.config.settings import Config
+from hostler.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -168,10 +168,10 @@ def test_file_by_other_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("", "the application is missing: ostler gunicorn [options] shop.wsgi:application"),
+        ("", "the application is missing: hostler gunicorn [options] shop.wsgi:application"),
         ("a:b c:d", 'unexpected "c:d": the application is "a:b" already'),
         ("--bogus a:b", 'gunicorn has no option "--bogus"'),
-        ("--worker-clas a:b", "the application is missing: ostler gunicorn [options] shop.wsgi:application"),
+        ("--worker-clas a:b", "the application is missing: hostler gunicorn [options] shop.wsgi:application"),
         ("--wrokers 3 a:b", 'gunicorn has no option "--wrokers" - did you mean "--workers"?'),
         ("--limit-request 3 a:b", ('"--limit-request" may mean --limit-request-field_size, --limit-request-fields, '
          "--limit-request-line")),
@@ -185,7 +185,7 @@ def test_file_by_other_names(tmp_path: Path) -> None:
         ("a:b --protocol uwsgi", "--protocol: uwsgi packets are not understood"),
         ("a:b -k tornado", "-k tornado: Tornado applications are neither WSGI nor ASGI"),
         ("a:b -k gevnt", '-k: gunicorn has no worker class "gevnt"; there are sync, gthread, gevent, asgi'),
-        ("--paste live.ini", "the application is missing: ostler gunicorn [options] shop.wsgi:application"),
+        ("--paste live.ini", "the application is missing: hostler gunicorn [options] shop.wsgi:application"),
         ("a:b -c none.py", '-c: there is no file "none.py"'),
         ("a:b --dirty-workers 2", "--dirty-workers: there are no dirty workers"),
     ],
@@ -193,7 +193,7 @@ def test_file_by_other_names(tmp_path: Path) -> None:
 def test_what_stops_the_start(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert complaint(line).startswith(said)
     assert main(["gunicorn", *shlex.split(line)]) == 2
-    assert capsys.readouterr().err.startswith(f"ostler: {said}")
+    assert capsys.readouterr().err.startswith(f"hostler: {said}")
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,8 @@ def test_what_stops_the_start(line: str, said: str, capsys: pytest.CaptureFixtur
     ],
 )
 def test_broken_files(text: str, said: str) -> None:
-    from ostler.hooks import Hooks
-    from ostler.logs import Logs
+    from hostler.hooks import Hooks
+    from hostler.logs import Logs
 
     file(text)
 
@@ -237,7 +237,7 @@ def test_broken_files(text: str, said: str) -> None:
         ("--worker-tmp-dir /dev/shm", "--worker-tmp-dir changes nothing: a heartbeat is a number in shared memory"),
         ("--no-sendfile", "--no-sendfile changes nothing"),
         ("-k eventlet", "-k eventlet is not maintained any more: gevent's greenlets run it"),
-        ("-k egg:meinheld#gunicorn_worker", "ostler's own threads run it"),
+        ("-k egg:meinheld#gunicorn_worker", "hostler's own threads run it"),
         ("-k app.workers.Mine", "app.workers.Mine: its own code does not run here"),
         ("-k gevent --worker-connections 1000", "256 requests run at once"),
         ("--logger-class mine.Logger", "its own code does not run"),

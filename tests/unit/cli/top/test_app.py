@@ -12,13 +12,13 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from ostler.cli.asking import Wanted
-from ostler.cli.top.app import HELP, Top
-from ostler.cli.top.model import Order
-from ostler.cli.top.screens import Page, Question
-from ostler.cli.top.server import Server
-from ostler.cli.top.tables import RequestsTable, WorkersTable
-from ostler.errors import OstlerError
+from hostler.cli.asking import Wanted
+from hostler.cli.top.app import HELP, Top
+from hostler.cli.top.model import Order
+from hostler.cli.top.screens import Page, Question
+from hostler.cli.top.server import Server
+from hostler.cli.top.tables import RequestsTable, WorkersTable
+from hostler.errors import HostlerError
 from tests.unit.cli.top.answers import answer, request, worker
 
 Script = Callable[["Fake", Top, Pilot[None]], Awaitable[None]]
@@ -40,7 +40,7 @@ class Fake(Server):
     def look(self) -> dict[str, Any]:
         self.looks += 1
         if self.problem:
-            raise OstlerError(self.problem)
+            raise HostlerError(self.problem)
         self.uptime += 1
         self.workers = [{**each, "requests": each["requests"] + 7} for each in self.workers]
         return answer(self.uptime, *self.workers, running=self.running)
@@ -55,7 +55,7 @@ class Fake(Server):
 
     def recycle(self, worker: int) -> str:
         self.asked.append(f"recycle {worker}")
-        raise OstlerError(f"worker {worker} that is ready is not there")
+        raise HostlerError(f"worker {worker} that is ready is not there")
 
     def reload(self) -> str:
         self.asked.append("reload")

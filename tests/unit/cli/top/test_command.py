@@ -1,4 +1,4 @@
-"""The command line of `ostler top`, and what keeps it from starting."""
+"""The command line of `hostler top`, and what keeps it from starting."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import pytest
 
-from ostler.cli import main
-from ostler.cli.top import command
-from ostler.cli.top.command import USAGE
-from ostler.errors import OstlerError
+from hostler.cli import main
+from hostler.cli.top import command
+from hostler.cli.top.command import USAGE
+from hostler.errors import HostlerError
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def test_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("top now", 'unexpected "now": see ostler top --help'),
-        ("top --colour", 'unexpected "--colour": see ostler top --help'),
+        ("top now", 'unexpected "now": see hostler top --help'),
+        ("top --colour", 'unexpected "--colour": see hostler top --help'),
         ("top --pid x", '--pid: "x" is not a process id'),
         ("top --interval", "--interval needs a value"),
         ("top --interval=soon", '--interval: "soon" is not a time from 200ms to 60s'),
@@ -40,26 +40,26 @@ def test_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_wrong_command_lines(line: str, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) == 2
-    assert capsys.readouterr().err == f"ostler: {complaint}\n"
+    assert capsys.readouterr().err == f"hostler: {complaint}\n"
 
 
 def test_without_a_terminal_there_is_something_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["top"]) == 1
-    assert capsys.readouterr().err == "ostler: top needs a terminal; for programs there is: ostler status --json\n"
+    assert capsys.readouterr().err == "hostler: top needs a terminal; for programs there is: hostler status --json\n"
 
 
 def test_without_textual() -> None:
     code = """if True:
         import sys
         sys.modules["textual"] = None
-        from ostler.cli import main
-        from ostler.cli.top import command
+        from hostler.cli import main
+        from hostler.cli.top import command
         command._is_terminal = lambda: True
         sys.exit(main(["top"]))
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == 'ostler: top needs textual: pip install "ostler[top]"\n'
+    assert done.stderr == 'hostler: top needs textual: pip install "hostler[top]"\n'
 
 
 class NoServer:
@@ -69,14 +69,14 @@ class NoServer:
         pass
 
     def look(self) -> None:
-        raise OstlerError("no running server was found")
+        raise HostlerError("no running server was found")
 
 
 @pytest.mark.usefixtures("terminal")
 def test_without_a_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(command, "Server", NoServer)
     assert main(["top"]) == 1
-    assert capsys.readouterr().err == "ostler: no running server was found\n"
+    assert capsys.readouterr().err == "hostler: no running server was found\n"
 
 
 class SomeServer(NoServer):
@@ -102,7 +102,7 @@ class Shown:
 @pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize(("words", "interval"), [([], 1.0), (["--interval", "500ms"], 0.5), (["--interval=2"], 2.0)])
 def test_interval(words: list[str], interval: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ostler.cli.top import app
+    from hostler.cli.top import app
 
     monkeypatch.setattr(command, "Server", SomeServer)
     monkeypatch.setattr(app, "Top", Shown)

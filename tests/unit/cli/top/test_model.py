@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ostler.cli.top.model import Order, Rates, view
-from ostler.cli.top.readings import Reading
-from ostler.stats.latency import bounds
+from hostler.cli.top.model import Order, Rates, view
+from hostler.cli.top.readings import Reading
+from hostler.stats.latency import bounds
 from tests.unit.cli.top.answers import answer, request, worker
 
 

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from ostler.cli.top import readings as module
-from ostler.cli.top.readings import PSS_AT_ONCE, PSS_EVERY, Reading, Readings
+from hostler.cli.top import readings as module
+from hostler.cli.top.readings import PSS_AT_ONCE, PSS_EVERY, Reading, Readings
 
 
 class System:

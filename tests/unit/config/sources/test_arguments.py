@@ -6,8 +6,8 @@ import shlex
 
 import pytest
 
-from ostler.config.sources.arguments import from_arguments
-from ostler.errors import ConfigError
+from hostler.config.sources.arguments import from_arguments
+from hostler.errors import ConfigError
 
 
 def values(line: str) -> dict[str, object]:

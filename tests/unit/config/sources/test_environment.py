@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import pytest
 
-from ostler.config.settings import Assignment
-from ostler.config.sources.environment import from_environment, from_platform
-from ostler.errors import ConfigError
+from hostler.config.settings import Assignment
+from hostler.config.sources.environment import from_environment, from_platform
+from hostler.errors import ConfigError
 
 
 def test_variables() -> None:
-    environ = {"OSTLER_WORKERS": "2", "PATH": "/bin", "OSTLER_LIMIT_REQUEST_BODY": "1M", "OSTLER_APP": "shop.wsgi"}
+    environ = {"HOSTLER_WORKERS": "2", "PATH": "/bin", "HOSTLER_LIMIT_REQUEST_BODY": "1M", "HOSTLER_APP": "shop.wsgi"}
     assert from_environment(environ) == [
-        Assignment("workers", "2", "OSTLER_WORKERS", "OSTLER_WORKERS"),
-        Assignment("limit_request_body", "1M", "OSTLER_LIMIT_REQUEST_BODY", "OSTLER_LIMIT_REQUEST_BODY"),
-        Assignment("app", "shop.wsgi", "OSTLER_APP", "OSTLER_APP"),
+        Assignment("workers", "2", "HOSTLER_WORKERS", "HOSTLER_WORKERS"),
+        Assignment("limit_request_body", "1M", "HOSTLER_LIMIT_REQUEST_BODY", "HOSTLER_LIMIT_REQUEST_BODY"),
+        Assignment("app", "shop.wsgi", "HOSTLER_APP", "HOSTLER_APP"),
     ]
 
 
 def test_empty_counts_as_unset() -> None:
-    assert from_environment({"OSTLER_WORKERS": "", "OSTLER_NONSENSE": ""}) == []
+    assert from_environment({"HOSTLER_WORKERS": "", "HOSTLER_NONSENSE": ""}) == []
     assert from_platform({"PORT": "", "WEB_CONCURRENCY": ""}) == []
 
 
 @pytest.mark.parametrize(
     ("variable", "hint"),
     [
-        ("OSTLER_WORKER", ' - did you mean "OSTLER_WORKERS"?'),
-        ("OSTLER_TIMEOUT_KEEP_ALIVE", ' - did you mean "OSTLER_KEEPALIVE"?'),
-        ("OSTLER_COLOUR", ""),
-        ("OSTLER_", ""),
+        ("HOSTLER_WORKER", ' - did you mean "HOSTLER_WORKERS"?'),
+        ("HOSTLER_TIMEOUT_KEEP_ALIVE", ' - did you mean "HOSTLER_KEEPALIVE"?'),
+        ("HOSTLER_COLOUR", ""),
+        ("HOSTLER_", ""),
     ],
 )
 def test_unknown_variable(variable: str, hint: str) -> None:
@@ -41,14 +41,14 @@ def test_unknown_variable(variable: str, hint: str) -> None:
 @pytest.mark.parametrize(
     "variable",
     [
-        "OSTLER_SERVICE_HOST",
-        "OSTLER_SERVICE_PORT",
-        "OSTLER_SERVICE_PORT_HTTP",
-        "OSTLER_PORT",
-        "OSTLER_PORT_80_TCP",
-        "OSTLER_PORT_80_TCP_ADDR",
-        "OSTLER_WEB_SERVICE_HOST",
-        "OSTLER_WEB_PORT_8000_TCP_PROTO",
+        "HOSTLER_SERVICE_HOST",
+        "HOSTLER_SERVICE_PORT",
+        "HOSTLER_SERVICE_PORT_HTTP",
+        "HOSTLER_PORT",
+        "HOSTLER_PORT_80_TCP",
+        "HOSTLER_PORT_80_TCP_ADDR",
+        "HOSTLER_WEB_SERVICE_HOST",
+        "HOSTLER_WEB_PORT_8000_TCP_PROTO",
     ],
 )
 def test_kubernetes_service_links_are_ignored(variable: str) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ostler.config.settings import Assignment
-from ostler.config.sources.file import discover, from_file, line_of
-from ostler.errors import ConfigError
+from hostler.config.settings import Assignment
+from hostler.config.sources.file import discover, from_file, line_of
+from hostler.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -23,16 +23,16 @@ def write(name: str, text: str | bytes) -> str:
 
 
 def test_options() -> None:
-    write("ostler.toml", '# shop\napp = "shop.wsgi"\n\nbind = [\n  ":80",\n  "unix:a",\n]\nworker-connections = 5\n')
-    assert from_file("ostler.toml") == [
-        Assignment("app", "shop.wsgi", "ostler.toml:2", "ostler.toml:2: app"),
-        Assignment("bind", [":80", "unix:a"], "ostler.toml:4", "ostler.toml:4: bind"),
-        Assignment("worker_connections", 5, "ostler.toml:8", "ostler.toml:8: worker-connections"),
+    write("hostler.toml", '# shop\napp = "shop.wsgi"\n\nbind = [\n  ":80",\n  "unix:a",\n]\nworker-connections = 5\n')
+    assert from_file("hostler.toml") == [
+        Assignment("app", "shop.wsgi", "hostler.toml:2", "hostler.toml:2: app"),
+        Assignment("bind", [":80", "unix:a"], "hostler.toml:4", "hostler.toml:4: bind"),
+        Assignment("worker_connections", 5, "hostler.toml:8", "hostler.toml:8: worker-connections"),
     ]
 
 
 def test_pyproject() -> None:
-    write("pyproject.toml", '[project]\nname = "shop"\nworkers = 7\n\n[tool.ostler]\nworkers = 2\n\n[tool.x]\ny = 1\n')
+    write("pyproject.toml", '[project]\nname = "shop"\nworkers = 7\n\n[tool.hostler]\nworkers = 2\n\n[tool.x]\ny = 1\n')
     assert from_file("pyproject.toml") == [Assignment("workers", 2, "pyproject.toml:6", "pyproject.toml:6: workers")]
 
 
@@ -40,12 +40,12 @@ def test_pyproject() -> None:
     ("files", "found"),
     [
         ({}, None),
-        ({"ostler.toml": ""}, "ostler.toml"),
-        ({"pyproject.toml": "[tool.ostler]\n"}, "pyproject.toml"),
-        ({"pyproject.toml": "[project]\ndependencies = ['ostler']\n"}, None),
+        ({"hostler.toml": ""}, "hostler.toml"),
+        ({"pyproject.toml": "[tool.hostler]\n"}, "pyproject.toml"),
+        ({"pyproject.toml": "[project]\ndependencies = ['hostler']\n"}, None),
         ({"pyproject.toml": "[project]\nname = 'shop'\n"}, None),
-        ({"pyproject.toml": "tool = 'ostler'\n"}, None),
-        ({"pyproject.toml": "[tool.ostler]\n", "ostler.toml": ""}, "ostler.toml"),
+        ({"pyproject.toml": "tool = 'hostler'\n"}, None),
+        ({"pyproject.toml": "[tool.hostler]\n", "hostler.toml": ""}, "hostler.toml"),
     ],
 )
 def test_discovery(files: dict[str, str], found: str | None) -> None:
@@ -63,40 +63,40 @@ def test_a_broken_pyproject_without_us_is_not_our_business() -> None:
     ("name", "text", "complaint"),
     [
         (
-            "ostler.toml",
+            "hostler.toml",
             "threads = 2\n\n\n\n\n\nworker = 2\n",
-            'ostler.toml:7: unknown option "worker" - did you mean "workers"?',
+            'hostler.toml:7: unknown option "worker" - did you mean "workers"?',
         ),
-        ("ostler.toml", "colour = 2", 'ostler.toml:1: unknown option "colour"'),
+        ("hostler.toml", "colour = 2", 'hostler.toml:1: unknown option "colour"'),
         (
-            "ostler.toml",
+            "hostler.toml",
             'workers = 1\n[program.celery]\ncommand = "x"\n',
-            'ostler.toml:2: unknown table "program": all options stand at one level, without tables',
+            'hostler.toml:2: unknown table "program": all options stand at one level, without tables',
         ),
         (
-            "ostler.toml",
+            "hostler.toml",
             "[[site]]\nname = 1\n",
-            'ostler.toml:1: unknown table "site": all options stand at one level, without tables',
+            'hostler.toml:1: unknown table "site": all options stand at one level, without tables',
         ),
         (
-            "ostler.toml",
-            "[tool.ostler]\nworkers = 1\n",
-            'ostler.toml:1: unknown table "tool": all options stand at one level, without tables',
+            "hostler.toml",
+            "[tool.hostler]\nworkers = 1\n",
+            'hostler.toml:1: unknown table "tool": all options stand at one level, without tables',
         ),
-        ("ostler.toml", "\nconfig = 'b.toml'", "ostler.toml:2: a configuration file cannot name another one"),
+        ("hostler.toml", "\nconfig = 'b.toml'", "hostler.toml:2: a configuration file cannot name another one"),
         (
             "pyproject.toml",
-            "[tool.ostler]\nworker = 2",
+            "[tool.hostler]\nworker = 2",
             'pyproject.toml:2: unknown option "worker" - did you mean "workers"?',
         ),
         (
             "pyproject.toml",
-            "[tool.ostler.limits]\nbody = 2",
+            "[tool.hostler.limits]\nbody = 2",
             'pyproject.toml:1: unknown table "limits": all options stand at one level, without tables',
         ),
-        ("pyproject.toml", "[tool.black]\n", "pyproject.toml: no [tool.ostler] table with options"),
-        ("pyproject.toml", "[tool]\nostler = 3", "pyproject.toml: no [tool.ostler] table with options"),
-        ("ostler.toml", b"app = '\xff'", "ostler.toml: not a TOML file: it is not UTF-8 text"),
+        ("pyproject.toml", "[tool.black]\n", "pyproject.toml: no [tool.hostler] table with options"),
+        ("pyproject.toml", "[tool]\nhostler = 3", "pyproject.toml: no [tool.hostler] table with options"),
+        ("hostler.toml", b"app = '\xff'", "hostler.toml: not a TOML file: it is not UTF-8 text"),
     ],
 )
 def test_complaints(name: str, text: str | bytes, complaint: str) -> None:
@@ -118,10 +118,10 @@ def test_complaints(name: str, text: str | bytes, complaint: str) -> None:
     ],
 )
 def test_syntax_errors_have_their_line(text: str, line: int) -> None:
-    write("ostler.toml", text)
+    write("hostler.toml", text)
     with pytest.raises(ConfigError) as caught:
-        from_file("ostler.toml")
-    start = f"ostler.toml:{line}: not valid TOML: "
+        from_file("hostler.toml")
+    start = f"hostler.toml:{line}: not valid TOML: "
     assert caught.value.message.startswith(start)
     assert caught.value.message[len(start)].islower()
     assert "(at " not in caught.value.message

@@ -1,12 +1,12 @@
-"""Keyword arguments of `ostler.serve(...)`."""
+"""Keyword arguments of `hostler.serve(...)`."""
 
 from __future__ import annotations
 
 import pytest
 
-from ostler.config.settings import Assignment
-from ostler.config.sources.keywords import from_keywords
-from ostler.errors import ConfigError
+from hostler.config.settings import Assignment
+from hostler.config.sources.keywords import from_keywords
+from hostler.errors import ConfigError
 
 
 def test_keywords() -> None:

@@ -18,7 +18,7 @@ pub trait Source: Send + Sync {
 }
 
 /// A coroutine: `await`, and what `asyncio.create_task` asks of one (`collections.abc.Coroutine`).
-#[pyclass(module = "ostler._native")]
+#[pyclass(module = "hostler._native")]
 pub struct Awaitable {
     source: Option<Box<dyn Source>>,
     /// The iterator of the future that it waits for.

@@ -7,11 +7,11 @@ use super::websocket::SocketExchange;
 use pyo3::prelude::*;
 
 /// ASGI's `receive`.
-#[pyclass(module = "ostler._native", frozen)]
+#[pyclass(module = "hostler._native", frozen)]
 pub struct SocketReceive(pub Py<SocketExchange>);
 
 /// ASGI's `send`.
-#[pyclass(module = "ostler._native", frozen)]
+#[pyclass(module = "hostler._native", frozen)]
 pub struct SocketSend(pub Py<SocketExchange>);
 
 /// The mark of a coroutine function that is no `async def`, until Python 3.11.

@@ -1,4 +1,4 @@
-//! `ostler._native.Loop`: the event loop's side of a worker, as Python drives it.
+//! `hostler._native.Loop`: the event loop's side of a worker, as Python drives it.
 
 use super::super::module_core;
 use super::callables::{SocketReceive, SocketSend};
@@ -54,7 +54,7 @@ impl Reused {
 type Mounted = (Py<PyAny>, String, Py<PyDict>);
 
 /// What runs ASGI apps on one event loop. See `_native.pyi`.
-#[pyclass(module = "ostler._native", frozen)]
+#[pyclass(module = "hostler._native", frozen)]
 pub struct Loop {
     hub: Arc<Hub>,
     space: Mutex<PollSpace>,
@@ -194,7 +194,7 @@ impl Loop {
     fn confess(&self, outcome: PyResult<()>) {
         if let Err(fault) = outcome {
             let errors = &self.hub.core.errors;
-            errors.error(format_args!("a fault of ostler, please report it: {fault}"));
+            errors.error(format_args!("a fault of hostler, please report it: {fault}"));
         }
     }
 

@@ -56,7 +56,7 @@ enum Incoming {
 }
 
 /// One request and its answer.
-#[pyclass(module = "ostler._native")]
+#[pyclass(module = "hostler._native")]
 pub struct HttpExchange {
     hub: Arc<Hub>,
     exchange: Exchange,

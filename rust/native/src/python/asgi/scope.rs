@@ -5,7 +5,7 @@ use super::super::names::{Bytes, Pairs, Values};
 use super::super::text::latin1;
 use crate::core::Request;
 use crate::sys::Peer;
-use ostler_wire::http1::Version;
+use hostler_wire::http1::Version;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};

@@ -57,7 +57,7 @@ impl Tasks {
                 Some(Catcher::new(event_loop)?)
             },
             names: PyTuple::new(py, names.iter().map(|name| PyString::intern(py, name)))?.unbind(),
-            name: PyString::intern(py, "ostler-request").unbind(),
+            name: PyString::intern(py, "hostler-request").unbind(),
         })
     }
 
@@ -142,7 +142,7 @@ fn enter<'py, T>(context: &Bound<'py, PyAny>, code: impl FnOnce() -> PyResult<T>
 }
 
 /// Where the first step goes when it is not scheduled.
-#[pyclass(module = "ostler._native")]
+#[pyclass(module = "hostler._native")]
 #[derive(Default)]
 pub struct Capture {
     step: Option<Py<PyAny>>,

@@ -6,8 +6,8 @@ use super::awaitable::{Awaitable, Source};
 use super::hub::{Hub, Party};
 use super::messages::{each_header, misplaced, part, Kind, Message};
 use crate::core::{Ending, Exchange, Finished, News, Request, Room, Token};
-use ostler_wire::http1::response::{is_field_value, is_hop_by_hop, is_token};
-use ostler_wire::websocket::{handshake, is_sendable_close_code, Event};
+use hostler_wire::http1::response::{is_field_value, is_hop_by_hop, is_token};
+use hostler_wire::websocket::{handshake, is_sendable_close_code, Event};
 use pyo3::exceptions::{PyConnectionResetError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -37,7 +37,7 @@ impl Stage {
 }
 
 /// One WebSocket, from its handshake to its end.
-#[pyclass(module = "ostler._native")]
+#[pyclass(module = "hostler._native")]
 pub struct SocketExchange {
     hub: Arc<Hub>,
     exchange: Exchange,

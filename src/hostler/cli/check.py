@@ -1,0 +1,61 @@
+"""`hostler check`: what would be served, and how, without listening."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+from hostler.cli.command import report
+from hostler.config import Config, from_arguments, load
+from hostler.errors import AppLoadError, HostlerError
+
+__all__ = ["check", "check_app"]
+
+_VALUE_WIDTH = 34  # a longer value pushes only its own source to the right
+
+
+def check(arguments: list[str]) -> int:
+    """Print every option with its value and source, then import the application."""
+    given = from_arguments(arguments)
+    if given.request:
+        from hostler.cli.help import answer
+
+        return answer(given.request, "check")
+    config = load(given.assignments)
+    for line in _table(config):
+        print(line)
+    return check_app(config)
+
+
+def _table(config: Config) -> Iterator[str]:
+    rows = list(config.lines())
+    names = max(len(name) for name, _, _ in rows)
+    values = max(len(value) for _, value, _ in rows if len(value) <= _VALUE_WIDTH)
+    for name, value, source in rows:
+        yield f"{name:<{names}}  {value:<{values}}  {source}"
+
+
+def check_app(config: Config) -> int:
+    """Import the application in a child, which also survives what it starts, and notes a crash."""
+    from hostler.proc.fork import fork
+
+    pid = fork(lambda: None, lambda: _load_app(config), ())
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code < 0:
+        raise AppLoadError(f"importing the application ended its process by {signal.Signals(-code).name}")
+    return code
+
+
+def _load_app(config: Config) -> int:
+    from hostler.worker import discovery, loading
+
+    if config.chdir is not None:
+        os.chdir(config.chdir)
+    loading.extend_path(config.pythonpath)
+    try:
+        apps = loading.load_all(config.app, config.interface)
+        names = sorted(map(str, config.app), key=len) or [f"the Django project of {discovery.find_settings()}"]
+    except HostlerError as error:
+        return report(error)
+    kinds = ", ".join(f"{type(each.app).__name__}, {'ASGI' if each.is_asgi else 'WSGI'}" for each in apps)
+    print(f"\nThe application loads: {', '.join(names)} ({kinds})")
+    return 0

@@ -1,0 +1,87 @@
+"""Write docs/migrate/gunicorn.md from the tables: python -m hostler.cli.gunicorn.page [--check] [FILE]."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from hostler.cli.gunicorn.classes import CLASSES, REFUSED
+from hostler.cli.gunicorn.settings import SETTINGS, Setting
+from hostler.config.reference import write_or_check
+
+__all__ = ["main", "page"]
+
+_FILE = "docs/migrate/gunicorn.md"
+
+_INTRODUCTION = """\
+<!-- Generated from src/hostler/cli/gunicorn by `python -m hostler.cli.gunicorn.page`: change the tables there. -->
+
+# From gunicorn
+
+Put `hostler` in front of the command that you run today:
+
+```sh
+hostler gunicorn --workers 4 --worker-class gthread --threads 8 --bind 0.0.0.0:8000 shop.wsgi:application
+```
+
+gunicorn's whole command line is understood, `GUNICORN_CMD_ARGS` too, and `gunicorn.conf.py` is run as gunicorn runs
+it, hooks included. What a setting means here stands in the table below; one that changes nothing is told once, at the
+start, and one that cannot be honoured and matters stops the start. `hostler gunicorn --print-config …` shows what
+becomes of yours, `hostler gunicorn --check-config …` loads the application too, and `hostler convert` writes an
+`hostler.toml`, which needs none of this any more.
+
+**Precedence**, as in gunicorn: the command line, then `GUNICORN_CMD_ARGS`, then the configuration file, then what
+platforms set (`PORT`, `WEB_CONCURRENCY`, `FORWARDED_ALLOW_IPS`), then defaults. hostler's own options can be set too,
+in `hostler.toml` or as `HOSTLER_…` variables; what gunicorn's sources say is stronger.
+
+**Signals** are gunicorn's: TERM, INT and QUIT end, HUP reloads, USR1 opens the logs again, USR2 has a new server take
+over, TTIN and TTOU change the number of workers. What is better:
+
+* HUP starts the new workers first, and keeps the old ones when the new code does not load.
+* USR2 needs no WINCH and no QUIT after it: the old server ends when the new one serves, and serves on when that
+  fails.
+* A request that is accepted is answered, through every reload, limit and stop.
+
+## The other way round
+
+`gunicorn -k hostler.integrations.gunicorn.Worker shop.wsgi:application` keeps gunicorn's arbiter, and runs hostler's
+native core in its workers.
+
+## Settings
+
+| setting | command line | what becomes of it |
+|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    rows = "\n".join(_row(setting) for setting in SETTINGS)
+    return f"{_INTRODUCTION}{rows}\n\n" + "\n".join(_classes())
+
+
+def _row(setting: Setting) -> str:
+    flags = ", ".join(f"`{flag}`" for flag in setting.flags) or "–"
+    option = f" (`{setting.option}`)" if setting.option else ""
+    return f"| `{setting.name}` | {flags} | **{setting.fate}**{option}: {setting.text.replace('|', chr(92) + '|')} |"
+
+
+def _classes() -> Iterator[str]:
+    yield "## Worker classes\n"
+    yield "| class | what runs in its place |"
+    yield "|---|---|"
+    for name, kind in CLASSES.items():
+        yield f"| `{name}` | {kind.about} |"
+    yield "| a class of your own | hostler's own threads, or ASGI, with a notice: its own code does not run |"
+    for name, reason in REFUSED.items():
+        yield f"| `{name}` | refused: {reason} |"
+    yield ""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the page, or with --check compare it; 1 when it is not up to date."""
+    return write_or_check(page(), arguments, _FILE, "hostler.cli.gunicorn.page")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

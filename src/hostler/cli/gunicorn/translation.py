@@ -1,0 +1,185 @@
+"""gunicorn's settings as options of hostler."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from hostler.cli.gunicorn import classes
+from hostler.cli.gunicorn.reading import Given, Value
+from hostler.cli.gunicorn.settings import NEEDLESS, REFUSED, SETTINGS, is_on
+from hostler.config.hook_source import HookSource
+from hostler.config.settings import Assignment
+from hostler.errors import ConfigError
+
+__all__ = ["Translated", "settings_of", "translate"]
+
+_DEFAULT_PORT = 8000
+# The most that a worker runs at once here, threads or greenlets.
+_MOST_AT_ONCE = 256
+
+
+class Translated(NamedTuple):
+    """What was given, in hostler's options."""
+
+    assignments: list[Assignment]
+    defaults: list[Assignment]  # what gunicorn does when nobody says otherwise
+    warnings: list[str]
+
+
+def translate(given: Given, needs_app: bool = True) -> Translated:
+    """Translate, or raise ConfigError, one line, for the first that cannot be honoured."""
+    if needs_app and "wsgi_app" not in given.values:
+        raise ConfigError("the application is missing: hostler gunicorn [options] shop.wsgi:application")
+    return _Translation(given).result()
+
+
+def settings_of(given: Given) -> dict[str, Any]:
+    """`cfg` of hooks: all settings, with gunicorn's defaults where nothing was given; numbers as numbers."""
+    values: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
+    for name, (value, _) in given.values.items():
+        default = values[name]
+        is_number = isinstance(default, int) and not isinstance(default, bool) and str(value).strip().isdigit()
+        values[name] = int(value) if is_number else value
+    values["env"] = dict(pair.split("=", 1) for pair in _listed(values["raw_env"]) if "=" in pair)
+    values["is_ssl"] = False
+    values["address"] = _listed(values["bind"])
+    return values
+
+
+class _Translation:
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._values: dict[str, Assignment] = {}
+        self._defaults: dict[str, Assignment] = {}
+        self._warnings: list[str] = []
+
+    def result(self) -> Translated:
+        for setting in SETTINGS:
+            found = self._given.values.get(setting.name)
+            if found is None:
+                continue
+            is_usual = str(found.value) == str(setting.default) or found.value in (None, "", [], {})
+            if is_usual and setting.fate in (NEEDLESS, REFUSED):
+                continue
+            if setting.fate == REFUSED:
+                raise ConfigError(f"{found.label}: {setting.text}")
+            if setting.fate == NEEDLESS:
+                self._warnings.append(f"{found.label} changes nothing: {setting.text}")
+            elif setting.option and found.value is not None:
+                self._set(setting.option, self._converted(setting.convert, found), found.label)
+        self._default("workers", 1)
+        self._bind()
+        self._worker_class()
+        self._proxies()
+        self._syslog()
+        self._hooks()
+        if self._is_on("control_socket_disable"):
+            self._set("control", "off", "--no-control-socket")
+        return Translated(list(self._values.values()), list(self._defaults.values()), self._warnings)
+
+    def _set(self, option: str, value: object, label: str) -> None:
+        if value not in (None, {}, []):
+            self._values[option] = Assignment(option, value, label, label)
+
+    def _default(self, option: str, value: object) -> None:
+        self._defaults[option] = Assignment(option, value, "hostler gunicorn", "hostler gunicorn")
+
+    def _converted(self, convert: Any, found: Value) -> object:
+        try:
+            return convert(found.value)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{found.label}: {error}") from None
+
+    def _is_on(self, name: str) -> bool:
+        found = self._given.values.get(name)
+        return found is not None and bool(self._converted(is_on, found))
+
+    def _whole(self, name: str, default: int) -> tuple[int, str]:
+        """A number, and who says it."""
+        found = self._given.values.get(name)
+        if found is None:
+            return default, ""
+        if isinstance(found.value, bool) or not str(found.value).strip().isdigit():
+            raise ConfigError(f"{found.label}: {str(found.value)!r} is not a whole number >= 0")
+        return int(found.value), found.label
+
+    def _bind(self) -> None:
+        found = self._given.values.get("bind")
+        if found is not None:
+            self._set("bind", [address(text) for text in _listed(found.value)], found.label)
+
+    def _worker_class(self) -> None:
+        found = self._given.values.get("worker_class", Value("sync", "worker_class"))
+        chosen = classes.find(found.value, found.label)
+        if chosen.notice:
+            self._warnings.append(f"{found.label} {chosen.notice}")
+        threads, label = self._whole("threads", 1)
+        kind = classes.THREADS if chosen.kind == classes.SERIAL and threads > 1 else chosen.kind
+        if kind in (classes.SERIAL, classes.THREADS):
+            put = self._set if label else lambda option, value, label: self._default(option, value)
+            put("threads", max(1, threads), label)
+        elif kind == classes.GREENLETS:
+            self._set("driver", "gevent", found.label)
+            most, label = self._whole("worker_connections", 1000)
+            self._default("max_threads", max(1, min(most, _MOST_AT_ONCE)))
+            if label and most > _MOST_AT_ONCE:
+                self._warnings.append(f"{label}: {_MOST_AT_ONCE} requests run at once, at most; others wait")
+        elif kind == classes.LOOP:
+            self._default("interface", "asgi")
+            self._default("proxy_headers", "on")
+            if chosen.loop:
+                self._default("loop", chosen.loop)
+        timeout, label = self._whole("timeout", 30)
+        option = "request_timeout" if kind == classes.SERIAL else "worker_timeout"
+        if label:
+            self._set(option, f"{timeout}s", label)
+        else:
+            self._default(option, f"{timeout}s")
+
+    def _proxies(self) -> None:
+        """gunicorn takes the scheme from a trusted proxy, and leaves the client's address to the application."""
+        if "proxy_headers" not in self._defaults:
+            self._default("proxy_headers", "scheme")
+        found = self._given.values.get("secure_scheme_headers")
+        if found is not None:
+            wanted = {str(name).upper(): value for name, value in dict(found.value).items()}
+            if not wanted:
+                self._set("proxy_headers", "off", found.label)
+            elif wanted.get("X-FORWARDED-PROTO") != "https":
+                names = ", ".join(wanted)
+                raise ConfigError(f"{found.label}: the scheme is read from X-Forwarded-Proto alone, not from {names}")
+        found = self._given.values.get("proxy_protocol")
+        if found is not None:
+            value = str(found.value).lower()
+            known = {"auto": "on", "true": "on", "false": "off"}
+            self._set("proxy_protocol", known.get(value, value), found.label)
+
+    def _syslog(self) -> None:
+        if not self._is_on("syslog"):
+            return
+        found = self._given.values.get("syslog_addr", Value("udp://localhost:514", "syslog_addr"))
+        self._set("syslog", found.value, found.label)
+        if self._is_on("disable_redirect_access_to_syslog"):
+            self._set("syslog_access", "off", "--disable-redirect-access-to-syslog")
+
+    def _hooks(self) -> None:
+        given = self._given
+        if given.hooks:
+            source = HookSource(given.path, given.hooks, settings_of(given))
+            self._set("hooks", source, given.path)
+
+
+def address(text: str) -> str:
+    """One of gunicorn's addresses as one of ours."""
+    text = text.strip().removeprefix("tcp://")
+    if text.startswith("unix://"):
+        return f"unix:{text.removeprefix('unix://')}"
+    is_host = not text.startswith(("unix:", "fd://")) and not text.isdigit() and text
+    has_port = text.startswith(":") or (":" in text and not text.endswith("]"))
+    return f"{text}:{_DEFAULT_PORT}" if is_host and not has_port else text
+
+
+def _listed(value: object) -> list[str]:
+    """A setting that is a list, or a text with commas."""
+    items = value if isinstance(value, list | tuple) else str(value).split(",")
+    return [part.strip() for item in items for part in str(item).split(",") if part.strip()]

@@ -1,0 +1,46 @@
+"""Bring the sources together: command line before environment before file before default."""
+
+from collections.abc import Mapping, Sequence
+
+from hostler.config.checks import check_directories, check_values
+from hostler.config.settings import Assignment, Config
+from hostler.config.sources.environment import from_environment, from_platform
+from hostler.config.sources.file import discover, from_file
+
+__all__ = ["load"]
+
+
+def load(
+    given: Sequence[Assignment] = (),
+    environ: Mapping[str, str] | None = None,
+    defaults: Sequence[Assignment] = (),
+) -> Config:
+    """The configuration of this process.
+
+    `given` comes from the command line or from `hostler.serve(...)` and wins over everything else. `defaults` take the
+    place of the table's where a command has others, and lose against everything else. Raises ConfigError, one line,
+    for the first thing that is wrong.
+    """
+    if environ is None:
+        import os
+
+        environ = os.environ
+    chosen = [*from_environment(environ), *given]
+    names = {assignment.name for assignment in chosen}
+    # A platform's hint is only looked at where nobody decided: a strange $PORT must not stop a --bind.
+    hints = [hint for hint in from_platform(environ) if hint.name not in names]
+    config = Config([*defaults, *_file(chosen), *hints, *chosen])
+    check_values(config)
+    check_directories(config)
+    return config
+
+
+def _file(chosen: Sequence[Assignment]) -> list[Assignment]:
+    """What the configuration file says: the one that was named, or the one that is found."""
+    path = Config(a for a in chosen if a.name == "config").config
+    if path is not None:
+        return from_file(path)
+    path = discover()
+    if path is None:
+        return []
+    return [Assignment("config", path, "found here", path), *from_file(path)]

@@ -1,0 +1,104 @@
+"""The command line of `serve` and `check` as assignments.
+
+Forms: `--workers 4`, `--workers=4`, `-w 4`, `-w4`, `--preload`, `--no-access-log`, repeated options
+(`-b :80 -b :81`: all of them where an option holds several values, else the last one), the application as the only
+positional argument, `--` before an application whose name starts with a dash. argparse would cost a process that lives
+for months a quarter of a megabyte, and knows nothing of the nearest name.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from hostler.config.names import closest, did_you_mean, find, hint
+from hostler.config.option import Option
+from hostler.config.settings import OPTIONS, Assignment
+from hostler.errors import ConfigError
+
+__all__ = ["Arguments", "from_arguments"]
+
+_REQUESTS = {"-h": "help", "--help": "help", "-V": "version", "--version": "version"}
+
+
+class Arguments(NamedTuple):
+    """What a command line says."""
+
+    assignments: list[Assignment]
+    request: str = ""  # "help" or "version" when that was asked for instead
+
+
+def from_arguments(arguments: Sequence[str]) -> Arguments:
+    """Read the arguments that follow the command."""
+    found: dict[str, Assignment] = {}
+    waiting = list(reversed(arguments))
+    while waiting:
+        argument = waiting.pop()
+        if argument in _REQUESTS:
+            return Arguments([], _REQUESTS[argument])
+        if argument == "--":
+            for application in reversed(waiting):
+                _positional(found, application)
+            break
+        if argument.startswith("--"):
+            option, value = _long(argument)
+        elif argument.startswith("-") and argument != "-":
+            option, value = _short(argument)
+        else:
+            _positional(found, argument)
+            continue
+        _keep(found, option, _argument(option, waiting) if value is None else value)
+    return Arguments(list(found.values()))
+
+
+def _long(argument: str) -> tuple[Option[Any], str | None]:
+    """The option of `--name`, `--name=value` or `--no-name`, and its value if that tells it."""
+    name, equals, value = argument[2:].partition("=")
+    option = find(name)
+    if option is not None:
+        return option, value if equals else None
+    switched = find(name[3:]) if name.startswith(("no-", "no_")) else None
+    if switched is not None and switched.kind.off is not None:
+        if equals:
+            raise ConfigError(f"--{name} takes no value")
+        return switched, switched.kind.off
+    if switched is not None:
+        raise ConfigError(f"--{name}: {switched.flag} cannot be switched off")
+    meant = hint(name, lambda option: option.flag) or did_you_mean(closest(f"--{name}", list(_REQUESTS)))
+    raise ConfigError(f'unknown option "--{name}"{meant}')
+
+
+def _short(argument: str) -> tuple[Option[Any], str | None]:
+    """The option of `-w`, `-w4` or `-w=4`."""
+    meant = find(argument[1:])  # -workers, which is not -w orkers
+    for option in OPTIONS.values():
+        if option.short and argument.startswith(option.short) and not meant:
+            return option, argument[2:].removeprefix("=") or None
+    likely = did_you_mean(meant.flag if meant else None)
+    raise ConfigError(f'unknown option "{argument}"{likely}')
+
+
+def _argument(option: Option[Any], waiting: list[str]) -> str:
+    """The value that follows an option; another option does not count as one, "-" does."""
+    if option.kind.bare is not None and not (waiting and option.kind.is_word(waiting[-1])):
+        return option.kind.bare
+    if not waiting or (waiting[-1].startswith("-") and waiting[-1] != "-"):
+        raise ConfigError(f"{option.flag} needs a value: {option.kind.expects}")
+    return waiting.pop()
+
+
+def _keep(found: dict[str, Assignment], option: Option[Any], value: str) -> None:
+    earlier = found.get(option.name)
+    if earlier is not None and option.kind.is_repeatable:
+        found[option.name] = earlier._replace(value=option.kind.join(earlier.value, value))
+        return
+    found[option.name] = Assignment(option.name, value, option.flag, option.flag)
+
+
+def _positional(found: dict[str, Assignment], argument: str) -> None:
+    earlier = found.get("app")
+    if earlier is not None and earlier.label == "--app":
+        found["app"] = earlier._replace(value=OPTIONS["app"].kind.join(argument, earlier.value))
+        return
+    if earlier is not None:
+        application = earlier.value
+        raise ConfigError(f'unexpected "{argument}": the application is "{application}" already')
+    found["app"] = Assignment("app", argument, "command line", "APP")

@@ -1,0 +1,231 @@
+"""The two log files: errors (for people) and access (written by the native core).
+
+Every line is one write() of its own, so lines of several processes never mix. A log that cannot be written
+(full disk, closed pipe, a reader that has stalled) loses lines and nothing else. On USR1 each process opens
+the same paths again and puts them onto the same descriptor numbers, so whoever holds a number needs no news.
+The `logging` module is the app's, and is not used.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import stat
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+from hostler.errors import HostlerError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+__all__ = ["DEBUG", "ERROR", "INFO", "LEVELS", "WARNING", "Logs", "counted", "ensure_standard_streams", "printable"]
+
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR}
+_NAMES = {DEBUG: "DEBUG", INFO: "INFO", WARNING: "WARNING", ERROR: "ERROR"}
+_STDOUT, _STDERR = 1, 2
+# How long the reader of a pipe may keep us waiting, in milliseconds: the arbiter has workers to look after.
+_READER_MS = 100
+
+
+class Logs:
+    """The open logs of this process and its children; `error` and `access` are paths or "-"."""
+
+    def __init__(
+        self, error: str = "-", access: str | None = None, level: int = INFO, owner: tuple[int, int] | None = None
+    ) -> None:
+        self.level = level
+        # User and group who must be able to open the files again; None: we.
+        self.owner = owner
+        # Who gets the lines of the error log too, or instead of its file: (level, message).
+        self.sinks: list[Callable[[int, str], None]] = []
+        self.access_sinks: list[Callable[[str], None]] = []  # who gets the lines of the access log too
+        self.has_file = True  # whether the file gets them still
+        self.reopeners: list[Callable[[], None]] = []  # of the sinks
+        self.core_error_fd = -1  # where the core and applications write in place of the error log; -1: there
+        self._lost = 0  # lines that could not be written, in a row
+        # Descriptor -> path, for those that are files.
+        self._paths: dict[int, str] = {}
+        self.error_fd = self._open("error_log", error, _STDERR)
+        self.access_fd = -1 if access is None else self._open("access_log", access, _STDOUT)
+
+    def log(self, level: int, message: str) -> None:
+        """Write one line, or several that belong together, if `level` is wanted."""
+        if level < self.level:
+            return
+        for sink in self.sinks:
+            sink(level, message)
+        if self.has_file:
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S %z")
+            name = _NAMES.get(level, str(level))
+            line = f"[{stamp}] [{os.getpid()}] [{name}] {message}\n"
+            self._write_line(line, f"[{stamp}] [{os.getpid()}]")
+
+    def _write_line(self, line: str, stamp: str) -> None:
+        """Write to the error log's file, or say elsewhere that it cannot be; when it can again, how much is lost."""
+        if self._lost:
+            lost = f"{stamp} [WARNING] {counted(self._lost, 'line')} of the error log could not be written\n"
+            if _write(self.error_fd, lost.encode()) is not None:
+                self._lost += 1
+                return
+            self._lost = 0
+        problem = _write(self.error_fd, line.encode("utf-8", "backslashreplace"))
+        if problem is None:
+            return
+        self._lost = 1
+        if self.error_fd != _STDERR:
+            path = self._paths.get(self.error_fd, "-")
+            text = f"hostler: error_log {path}: {problem.strerror}; its lines are lost until it can be written\n"
+            _write(_STDERR, text.encode("utf-8", "backslashreplace"))
+
+    def debug(self, message: str) -> None:
+        """Log what only helps to find a fault of the server."""
+        self.log(DEBUG, message)
+
+    def info(self, message: str) -> None:
+        """Log what goes as it should."""
+        self.log(INFO, message)
+
+    def warning(self, message: str) -> None:
+        """Log what someone may have to look at."""
+        self.log(WARNING, message)
+
+    def error(self, message: str) -> None:
+        """Log what failed."""
+        self.log(ERROR, message)
+
+    def app_error(self, request: str, client: str, error: BaseException) -> None:
+        """Log an exception that the app raised while it ran `request`, with its traceback."""
+        import traceback
+
+        text = "".join(traceback.format_exception(error)).rstrip("\n")
+        self.error(f"{printable(request)} from {printable(client)} failed in the app\n{text}")
+
+    def errors_stream(self) -> TextIO:
+        """A text stream into the error log, for `wsgi.errors`."""
+        return io.TextIOWrapper(
+            _Descriptor(self.error_fd if self.core_error_fd < 0 else self.core_error_fd),
+            encoding="utf-8",
+            errors="backslashreplace",
+            line_buffering=True,  # what ends with a newline goes out at once, and in one piece
+        )
+
+    def reopen(self) -> None:
+        """Open the files again after they were moved away; one that cannot be stays as it is."""
+        for fd, path in self._paths.items():
+            try:
+                fresh = _open_file(path, self.owner)
+            except OSError as error:
+                self.error(f"cannot reopen {path}: {error.strerror}; the old file is used on")
+                continue
+            os.dup2(fresh, fd, inheritable=fd <= _STDERR)  # what the app starts has the standard streams
+            os.close(fresh)
+        for again in self.reopeners:
+            again()
+
+    def capture(self) -> None:
+        """Have standard output and standard error go to the error log's file, in this process and its children."""
+        path = self._paths.get(self.error_fd)
+        for fd in (_STDOUT, _STDERR):
+            if fd != self.error_fd:
+                os.dup2(self.error_fd, fd)
+                if path is not None:
+                    self._paths[fd] = path  # opened again with the others
+
+    def change(self, error: str, access: str | None, level: int) -> None:
+        """Write elsewhere from now on; HostlerError when that cannot be opened, and then nothing has changed."""
+        fresh = Logs(error, access, level, self.owner)
+        self.close()
+        self.level = level
+        self._paths, self.error_fd, self.access_fd = fresh._paths, fresh.error_fd, fresh.access_fd
+
+    def close(self) -> None:
+        """Close the files."""
+        for fd in self._paths:
+            os.close(fd)
+        self._paths.clear()
+
+    def _open(self, option: str, path: str, standard: int) -> int:
+        if path == "-":
+            return standard
+        path = os.path.abspath(path)
+        try:
+            fd = _open_file(path, self.owner)
+        except OSError as error:
+            raise HostlerError(f"{option} {path}: {error.strerror}") from None
+        self._paths[fd] = path
+        return fd
+
+
+class _Descriptor(io.BufferedIOBase):
+    """Bytes into the log, by one call each, or lost."""
+
+    name = "<hostler error log>"  # what a TextIOWrapper shows of what it wraps
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self._fd = fd
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def write(self, data: Buffer) -> int:
+        _write(self._fd, data)
+        return memoryview(data).nbytes
+
+
+def ensure_standard_streams() -> None:
+    """Fill the descriptors 0 to 2 where they are closed, or a socket would get their number and the logs."""
+    fd = os.open(os.devnull, os.O_RDWR)
+    while fd <= _STDERR:
+        os.set_inheritable(fd, True)
+        fd = os.dup(fd)
+    os.close(fd)
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 worker", "2 workers"."""
+    return f"{number} {noun}{'s' * (number > 1)}"
+
+
+def printable(text: str) -> str:
+    """Text from outside, unable to begin a line of its own in the log."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def _write(fd: int, data: Buffer) -> OSError | None:
+    """One write() to a file. To anything that may have a reader: no more at once than the kernel keeps whole anyway.
+
+    A log is not worth a request: what is in the way is returned, and nothing else happens.
+    """
+    rest = memoryview(data)
+    try:
+        step = len(rest) if stat.S_ISREG(os.fstat(fd).st_mode) else select.PIPE_BUF
+        while rest and _takes(fd):
+            rest = rest[os.write(fd, rest[:step]) :]
+    except OSError as error:  # ENOSPC, EPIPE, EBADF, EAGAIN
+        return error
+    return None
+
+
+def _takes(fd: int) -> bool:
+    """Whether a write would not block; the reader of a pipe has a moment to catch up."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(_READER_MS))
+
+
+def _open_file(path: str, owner: tuple[int, int] | None) -> int:
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    if owner is not None and os.geteuid() == 0 and stat.S_ISREG(os.fstat(fd).st_mode):
+        try:
+            os.fchown(fd, *owner)
+        except OSError:  # a file system without owners
+            pass
+    return fd

@@ -1,0 +1,248 @@
+"""Listening sockets: opened, or adopted from whoever started us.
+
+Whatever stands in the way is a BindError that says what, and who.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from typing import NamedTuple
+
+from hostler.errors import BindError
+from hostler.proc import gate, owners
+
+__all__ = ["AddressTaken", "Listener", "adopt", "open_tcp", "open_unix", "passed_by_systemd"]
+
+_FIRST_PASSED = 3  # SD_LISTEN_FDS_START
+_UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+
+
+class AddressTaken(BindError):
+    """Somebody else listens there; perhaps not for long."""
+
+
+class Listener(NamedTuple):
+    """A listening socket, non-blocking and closed on exec, and what must be known to close it well."""
+
+    socket: socket.socket
+    is_ours: bool  # False: whoever passed it on may go on listening when we end
+    inode: tuple[int, int] | None = None  # (device, inode) of the file that we made for a unix socket
+    is_admin: bool = False  # for probes only
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it is a unix socket."""
+        return self.socket.family == socket.AF_UNIX
+
+    @property
+    def host(self) -> tuple[str, str]:
+        """SERVER_NAME and SERVER_PORT; PEP 3333 allows neither to be empty."""
+        if self.is_unix:
+            return "localhost", "80"
+        name = self.socket.getsockname()
+        return name[0], str(name[1])
+
+    @property
+    def server(self) -> tuple[str, int | None]:
+        """ASGI's `server`: host and port, or the path of a unix socket."""
+        name = self.socket.getsockname()
+        if not self.is_unix:
+            return name[0], name[1]
+        return os.fsdecode(name), None
+
+    @property
+    def url(self) -> str:
+        """Where clients find it: `http://127.0.0.1:8000`, `unix:/run/app.sock`, `unix:@name`."""
+        if not self.is_unix:
+            host, port = self.host
+            return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        name = self.socket.getsockname()
+        if isinstance(name, bytes):  # abstract
+            return f"unix:@{name[1:].decode('utf-8', 'surrogateescape')}"
+        return f"unix:{name}"
+
+    def refuse_newcomers(self) -> bool:
+        """Let nobody new in, keep who is queued; False when only closing it does that."""
+        if not self.is_ours:
+            return False
+        if self.is_unix:
+            return self._unlink()
+        return gate.refuse_newcomers(self.socket)
+
+    def close(self) -> None:
+        """Close this process' descriptor; the file of a unix socket goes too, if we made it."""
+        if self.is_ours and self.is_unix:
+            self._unlink()
+        self.socket.close()
+
+    def _unlink(self) -> bool:
+        """Remove the file, unless another server has put its own there meanwhile."""
+        if self.inode is None:
+            return False
+        try:
+            path = self.socket.getsockname()
+            if _inode(path) == self.inode:
+                os.unlink(path)
+        except OSError:  # gone or closed already, or not ours to remove
+            pass
+        return True
+
+
+def open_tcp(host: str, port: int, backlog: int, *, v6only: bool = True, reuse_port: bool = False) -> list[Listener]:
+    """Listen on every address that `host` stands for: one, except for names such as localhost."""
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise BindError(f"bind {shown}: the host is not known ({reason})") from None
+    listeners: list[Listener] = []
+    unusable: OSError | None = None
+    for family, _, _, _, address in dict.fromkeys(found):
+        try:
+            listeners.append(_tcp(family, address, backlog, v6only, reuse_port))
+        except OSError as error:
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                _close(listeners)
+                raise _tcp_error(shown, error, port) from None
+            unusable = error  # "localhost" is also ::1, and this machine may have no IPv6
+    if unusable and not listeners:
+        raise _tcp_error(shown, unusable, port) from None
+    return listeners
+
+
+def open_unix(path: str, mode: int, backlog: int) -> Listener:
+    """Listen on a unix socket; an abandoned file in its place is replaced, a living server is not."""
+    shown = f"unix:@{path[1:]}" if path.startswith("\0") else f"unix:{path}"
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        is_file = not path.startswith("\0")
+        if is_file:
+            _clear(path)
+        # The mask, not chmod: nobody may connect in the moment between.
+        mask = os.umask(0o777 & ~mode)
+        try:
+            sock.bind(path)
+        finally:
+            os.umask(mask)
+        sock.listen(backlog)
+        sock.setblocking(False)
+        return Listener(sock, True, _inode(path) if is_file else None)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise _taken(shown, owners.unix_owner(path)) from None
+        raise BindError(f"bind {shown}: {_why_unix(error)}") from None
+
+
+def adopt(fd: int, backlog: int) -> Listener:
+    """Take over a listening (or bound) stream socket that another process opened."""
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError as error:
+        raise BindError(f"bind fd://{fd}: no socket is open there ({error.strerror})") from None
+    if sock.type != socket.SOCK_STREAM or sock.family not in (
+        socket.AF_INET, socket.AF_INET6, socket.AF_UNIX,
+    ):  # fmt: skip
+        sock.detach()
+        raise BindError(f"bind fd://{fd}: the socket there is not a TCP or unix stream socket")
+    try:
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            sock.listen(backlog)
+        os.set_inheritable(fd, False)
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError as error:
+        sock.detach()
+        raise BindError(f"bind fd://{fd}: {error.strerror}") from None
+    return Listener(sock, False)
+
+
+def passed_by_systemd(environ: dict[str, str] | os._Environ[str]) -> list[int]:
+    """The descriptors of socket activation (sd_listen_fds(3)), and no trace of it left for children."""
+    pid, count = environ.get("LISTEN_PID"), environ.get("LISTEN_FDS")
+    if pid != str(os.getpid()) or not count or not count.isdigit():
+        return []
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        environ.pop(name, None)
+    return list(range(_FIRST_PASSED, _FIRST_PASSED + int(count)))
+
+
+def _tcp(family: int, address: tuple[object, ...], backlog: int, v6only: bool, reuse_port: bool) -> Listener:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
+        # Linux: accepted sockets have it too, which saves a system call for each.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.bind(address)
+        sock.listen(backlog)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return Listener(sock, True)
+
+
+def _taken(shown: str, owner: owners.Owner | None) -> AddressTaken:
+    return AddressTaken(f"bind {shown}: address already in use" + (f" by {owner}" if owner else ""))
+
+
+def _tcp_error(shown: str, error: OSError, port: int) -> BindError:
+    if error.errno == errno.EADDRINUSE:
+        return _taken(shown, owners.tcp_owner(port))
+    reasons = {
+        errno.EACCES: f"ports below {_first_unprivileged()} need root or CAP_NET_BIND_SERVICE",
+        errno.EADDRNOTAVAIL: "no network interface of this machine has that address",
+        errno.EAFNOSUPPORT: "this machine has no IPv6",
+    }
+    return BindError(f"bind {shown}: {reasons.get(error.errno or 0, error.strerror)}")
+
+
+def _why_unix(error: OSError) -> str:
+    reasons = {
+        errno.ENOENT: "the folder does not exist",
+        errno.EEXIST: "a file that is not a socket is in its place",
+        errno.EACCES: "this user may not create it",
+        errno.EPERM: "this user may not create it",
+    }
+    return reasons.get(error.errno or 0, error.strerror or str(error))
+
+
+def _clear(path: str) -> None:
+    """Remove the file of a server that is gone. Who does not answer `connect` with a refusal is alive."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # EAGAIN: alive, and its queue is full
+        if probe.connect_ex(path) != errno.ECONNREFUSED:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    os.unlink(path)
+
+
+def _first_unprivileged() -> int:
+    try:
+        with open(_UNPRIVILEGED, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 1024
+
+
+def _inode(path: str) -> tuple[int, int]:
+    status = os.lstat(path)
+    return status.st_dev, status.st_ino
+
+
+def _close(listeners: list[Listener]) -> None:
+    for listener in listeners:
+        listener.close()

@@ -1,0 +1,85 @@
+"""What a worker does before it has a core, and a template in its place: the user, the path, the app."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from hostler.errors import AppLoadError, BootError
+from hostler.proc import identity
+from hostler.proc.channel import Channel
+from hostler.proc.daemon import let_go
+from hostler.proc.fork import leave
+from hostler.worker import greenlets, loading
+from hostler.worker.failed_app import explain
+
+if TYPE_CHECKING:
+    from hostler.config import Config
+    from hostler.logs import Logs
+    from hostler.worker.interfaces import Mounted
+
+__all__ = ["become_user", "end_with_arbiter", "leave_terminal", "load", "report"]
+
+
+def end_with_arbiter(channel: Channel) -> None:
+    """While nobody polls, the app is imported for example: have the kernel end us when the arbiter dies."""
+    channel.die_with_peer(True)
+    channel.receive()
+    if not channel.is_open:  # it died before we asked
+        leave(0)
+
+
+def report(channel: Channel, error: AppLoadError | BootError) -> int:
+    """Tell the arbiter why there is no app; returns the exit code."""
+    what = "app" if isinstance(error, AppLoadError) else "boot"
+    channel.die_with_peer(False)
+    channel.send(f"failed {what}\n{error.message}\n{error.detail}".rstrip("\n"))
+    return error.exit_code
+
+
+def leave_terminal(config: Config) -> None:
+    """A daemon that is about to serve has no terminal any more."""
+    if config.daemon == "on" and config.capture_output == "off":
+        let_go()
+
+
+def become_user(config: Config) -> None:
+    """Give up root's rights before any code of the application runs."""
+    if config.user is None and config.group is None:
+        return
+    try:
+        identity.find(config.user, config.group).assume()
+    except (OSError, ValueError) as error:
+        who = config.user or config.group
+        raise BootError(f"the worker cannot run as {who}: {error}") from None
+
+
+def load(config: Config, logs: Logs, app: Callable[..., Any] | None = None) -> list[Mounted]:
+    """The applications: `app` where a script gave it, else those that the configuration names.
+
+    While somebody works at them (`reload`), one that cannot be imported is one that says so.
+    """
+    loading.extend_path(config.pythonpath)
+    if config.driver == "gevent":
+        greenlets.patch()
+    try:
+        apps = _load(config, app)
+    except AppLoadError as error:
+        if config.reload == "off":
+            raise
+        logs.error(f"{error.message}\n{error.detail}\nit is tried again when a file has changed".replace("\n\n", "\n"))
+        return [explain(error)]
+    if config.driver == "gevent" and any(each.is_asgi for each in apps):
+        raise BootError("the gevent driver runs WSGI applications only: leave --driver out for ASGI")
+    if "django.db" in sys.modules:
+        from hostler.integrations.django import install
+
+        install()
+    return apps
+
+
+def _load(config: Config, app: Callable[..., Any] | None) -> list[Mounted]:
+    if app is not None:
+        return [loading.mount(app, "the app", config.interface)]
+    return loading.load_all(config.app, config.interface)

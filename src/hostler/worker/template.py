@@ -1,0 +1,160 @@
+"""A template's life: the app is imported once, and workers are forked from it when the arbiter asks."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from hostler.errors import AppLoadError, BootError
+from hostler.proc.channel import Channel
+from hostler.proc.dump import Dump
+from hostler.proc.fork import flush, leave
+from hostler.worker import greenlets, relay
+from hostler.worker.boot import become_user, end_with_arbiter, leave_terminal, load, report
+
+if TYPE_CHECKING:
+    from hostler.config import Config
+    from hostler.logs import Logs
+    from hostler.worker.interfaces import Mounted
+
+__all__ = ["Template"]
+
+# Imported before gevent puts its own in the place of what it uses, and shared by all workers.
+_ = relay
+
+# They reach whole process groups; but this process ends when the arbiter lets go of it.
+_IGNORED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGUSR2,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
+
+# Runs in the worker: (slot, its number among all, its end of the channel, where its stacks go, the apps), returns the
+# exit code.
+Main = Callable[[int, int, Channel, Dump, "list[Mounted]"], int]
+
+
+class Template:
+    """One template process."""
+
+    def __init__(self, config: Config, channel: Channel, logs: Logs, main: Main) -> None:
+        self._config = config
+        self._channel = channel
+        self._logs = logs
+        self._main = main
+
+    def run(self) -> int:
+        """Import the app, say so, and fork until nobody asks any more. Returns an exit code when there is no app."""
+        signal.signal(signal.SIGUSR1, self._on_signal)
+        for number in _IGNORED:
+            signal.signal(number, lambda number, frame: None)
+        end_with_arbiter(self._channel)
+        try:
+            become_user(self._config)
+            self._apps = load(self._config, self._logs)
+        except (AppLoadError, BootError) as error:
+            return report(self._channel, error)
+        self._settle()
+        self._channel.die_with_peer(False)
+        leave_terminal(self._config)
+        self._channel.send("ready")
+        self._serve()
+        return leave(0)  # what the app has started or registered is the workers' to end
+
+    def _settle(self) -> None:
+        """Leave nothing behind that a worker must not share, or would change by only looking at it."""
+        for number in (*_IGNORED, signal.SIGUSR1):  # the app may have set its own
+            signal.signal(number, self._on_signal)
+        if threading.active_count() > 1:
+            names = ", ".join(each.name for each in threading.enumerate() if each is not threading.main_thread())
+            self._logs.warning(
+                f"preload: the app has started threads while it was imported ({names}): no worker has them"
+            )
+        database = sys.modules.get("django.db")
+        if database is not None:
+            database.connections.close_all()  # a socket that two processes read is of no use to either
+        import hostler.native  # noqa: F401 - its memory is shared then
+
+        self._logs.reopen()  # they may have been moved meanwhile
+
+        gc.collect()
+        gc.freeze()  # the collector writes into every object that it looks at, which would unshare it
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if number == signal.SIGUSR1:
+            self._logs.reopen()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                message, fds = self._channel.wait_with(2)
+            except OSError:
+                return
+            if not message:
+                return
+            _, serial, slot, age = message.split()
+            said = self._fork(int(slot), int(age), fds)
+            self._channel.send(f"{'forked' if said.isdigit() else 'unforked'} {serial} {said}")
+
+    def _fork(self, slot: int, age: int, fds: Sequence[int]) -> str:
+        """Fork twice: the worker's parent ends, so that the arbiter becomes its parent. The pid, or what went wrong."""
+        flush()  # else each of them would write what is still in the buffers
+        reader, writer = os.pipe()
+        try:
+            parent = _fork()
+            if parent == 0:
+                self._fork_worker(slot, age, fds, writer)
+            os.close(writer)
+            said = os.read(reader, 32)
+            _waitpid(parent, 0)
+        except OSError as error:
+            return error.strerror or "fork failed"
+        finally:
+            os.close(reader)
+            for fd in fds:
+                os.close(fd)
+        return said.decode()
+
+    def _fork_worker(self, slot: int, age: int, fds: Sequence[int], writer: int) -> None:
+        code = 1
+        try:
+            try:
+                pid = _fork()
+            except OSError as error:
+                os.write(writer, (error.strerror or "fork failed").encode()[:32])
+                os._exit(0)
+            if pid:
+                os.write(writer, str(pid).encode())
+                os._exit(0)
+            os.close(writer)
+            self._channel.close()
+            for number in _IGNORED:
+                signal.signal(number, signal.SIG_DFL)
+            if self._config.driver == "gevent":
+                greenlets.after_fork()
+            channel = Channel.of(fds[0])
+            code = self._main(slot, age, channel, Dump(fds[1]), self._apps)
+        except BaseException:  # a fault of ours: show it, and never run the template's code
+            sys.excepthook(*sys.exc_info())
+        finally:
+            leave(code)
+
+
+# As they are before gevent has its own in their place, which wait in its hub.
+_os_fork, _waitpid = os.fork, os.waitpid
+
+
+def _fork() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and later, where the app has threads: said already
+        return _os_fork()

@@ -1,0 +1,410 @@
+"""A worker's life, in order: parent's death, the app, signals, the core, its threads, ready; then drain and end.
+
+The main thread never runs the app: it waits for signals, for the arbiter's end and for the drain. So whatever
+the app's threads do, the worker can be told to stop, and can say which requests it cuts.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from math import ceil
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hostler.errors import AppLoadError, BootError
+from hostler.proc.channel import Channel
+from hostler.proc.fork import finish, leave
+from hostler.proc.signals import STACKS, SignalQueue
+from hostler.stats.scoreboard import DRAINING, READY, Scoreboard
+from hostler.worker import greenlets
+from hostler.worker.boot import become_user, end_with_arbiter, leave_terminal, load, report
+from hostler.worker.interfaces import Mounted
+from hostler.worker.raw_socket import RawSocket
+from hostler.worker.relay import Relay, error_sink
+from hostler.worker.settings import core_settings
+from hostler.worker.stacks import render, stack_of_thread
+from hostler.worker.vitals import Vitals
+from hostler.worker.watchdog import Watchdog
+from hostler.worker.wear import Wear
+
+if TYPE_CHECKING:
+    from hostler.config import Config
+    from hostler.hooks import Hooks
+    from hostler.hooks import Worker as HookedWorker
+    from hostler.logs import Logs
+    from hostler.native import Core
+    from hostler.proc.dump import Dump
+    from hostler.proc.sockets import Listener
+    from hostler.worker.event_loop import EventLoop
+    from hostler.worker.loop_lag import LoopLag
+
+__all__ = ["Worker"]
+
+# SIGINT reaches a terminal's whole process group, but only the arbiter decides; the others are gunicorn's verbs.
+_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+# So often the main thread comes by within worker_timeout: somewhat more often than the arbiter looks.
+_BEATS = 5
+# From the arbiter's death to ours: the drain, then everything.
+_ORPHAN_DRAIN = 0.7
+_ORPHAN_END = 0.9
+# What threads that are through get to end, when others will not.
+_LAST_MOMENT = 0.2
+
+
+class Worker:
+    """One worker process, from the fork to its end."""
+
+    def __init__(
+        self,
+        config: Config,
+        listeners: Sequence[Listener],
+        board: Scoreboard,
+        slot: int,
+        channel: Channel,
+        dump: Dump,
+        logs: Logs,
+        app: Callable[..., Any] | None = None,
+        apps: list[Mounted] | None = None,
+        hooks: Hooks | None = None,
+        age: int = 0,
+        finish: Callable[[int], NoReturn] = finish,
+        inboxes: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        self._config = config
+        self._listeners = listeners
+        self._board = board
+        self._slot = slot
+        self._channel = channel
+        self._dump = dump
+        self._logs = logs
+        self._app = app  # given by a script; None: to be imported
+        self._apps = apps  # of the template that we were forked from; None: to be loaded
+        self._relays: list[Relay] = []  # of the core's lines, where logging or syslog wants them
+        self._hooks = hooks
+        self._finish = finish  # what ends the process when all is done
+        self._inboxes = inboxes
+        self._age = age  # its number among all workers, where hooks want to know
+        self._hooked: HookedWorker | None = None  # what hooks get of us
+        self._threads: set[threading.Thread] = set()
+        self._greenlets: greenlets.Greenlets | None = None
+        self._event_loop: EventLoop | None = None
+        self._lag: LoopLag | None = None
+        self._leaving: list[threading.Thread] = []  # of these, those that have done their work
+        self._deadline: float | None = None  # of the drain; None: serving
+        self._wear = Wear(config, time.monotonic())
+        self._vitals = Vitals(board, slot, config.threads or config.max_threads)
+
+    def run(self) -> int:
+        """Boot, serve, drain. Returns an exit code when the boot fails, else ends the process."""
+        self._board.begin(self._slot, os.getpid())
+        self._prepare_boot()
+        try:
+            if self._hooks is not None:
+                self._hooked = self._hooks.begin(self._age)
+            if self._apps is None:
+                become_user(self._config)
+                self._apps = load(self._config, self._logs, self._app)
+            apps = self._with_hooks(self._apps)
+            self._take_signals()
+            self._core = self._open_core(apps)
+            self._start_loop(apps)
+            self._start()
+        except (AppLoadError, BootError) as error:
+            return report(self._channel, error)
+        self._watchdog = Watchdog(self._config, self._core, self._logs, self._listeners, self._retire, self._stack_of)
+        self._wear = Wear(self._config, time.monotonic())  # it begins to serve now
+        self._announce()
+        is_drained = self._serve()
+        self._end(is_drained)
+        return 0
+
+    # --- Boot ---
+
+    def _prepare_boot(self) -> None:
+        """Nobody polls while the app is imported: let the kernel end us, on TERM and when the arbiter dies.
+
+        The ignored signals get a function and not SIG_IGN, which programs that the app starts would inherit.
+        """
+        for number in _IGNORED:
+            signal.signal(number, lambda number, frame: None)
+        signal.signal(signal.SIGUSR1, lambda number, frame: self._logs.reopen())
+        end_with_arbiter(self._channel)
+
+    def _with_hooks(self, apps: list[Mounted]) -> list[Mounted]:
+        """The applications as they are called: with the request hooks around them, where there are any."""
+        hooks, worker = self._hooks, self._hooked
+        if hooks is None or worker is None:
+            return apps
+        worker.wsgi = apps[0].app
+        hooks.call("post_worker_init", worker)
+        worker.booted = True
+        return [each._replace(app=hooks.wrap(worker, each.app, each.is_asgi)) for each in apps]
+
+    def _call_hook(self, name: str, *before: object) -> None:
+        if self._hooks is not None and self._hooked is not None:
+            self._hooks.call(name, *before, self._hooked)
+
+    def _take_signals(self) -> None:
+        """Before anything is accepted: from here on TERM drains. What the app's import set is overruled."""
+        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, STACKS, *_IGNORED))
+
+    def _open_core(self, apps: list[Mounted]) -> Core:
+        try:
+            self._start_relays()
+            from hostler.native import Core
+
+            return Core(
+                [None if app.is_asgi else app.app for app in apps],
+                core_settings(self._config, self._logs, apps, self._inboxes),
+                [(each.socket.fileno(), *each.host, each.is_unix, each.is_admin) for each in self._listeners],
+                self._board.mapping,
+                self._slot,
+                self._logs.errors_stream(),
+                self._logs.app_error,
+                greenlets.wait_writable if self._config.driver == "gevent" else None,
+                None if self._config.driver == "gevent" else RawSocket,
+            )
+        except Exception as error:  # whatever a native module may raise: it is not the app's fault
+            raise BootError(f"the native core does not start: {error!r}") from error
+
+    def _start_relays(self) -> None:
+        """Where logging or syslog gets the logs, the core's lines go there by a pipe."""
+        logs = self._logs
+        if logs.access_sinks:
+            relay = Relay(logs.access_sinks, logs.access_fd)
+            logs.access_fd = relay.fd
+            self._relays.append(relay)
+        if logs.sinks:
+            relay = Relay([error_sink(logs.sinks)], logs.error_fd if logs.has_file else -1)
+            logs.core_error_fd = relay.fd
+            self._relays.append(relay)
+
+    def _start(self) -> None:
+        try:
+            if self._config.driver == "gevent":
+                self._greenlets = greenlets.Greenlets(self._core, self._config.threads or self._config.max_threads)
+                self._greenlets.start()
+            self._core.start()
+            for index in self._core.attend()[0]:
+                self._start_thread(index)
+        except (OSError, RuntimeError) as error:  # RuntimeError: no more threads
+            raise BootError(f"the worker does not start: {error}") from error
+
+    def _start_loop(self, apps: list[Mounted]) -> None:
+        """Start the applications of the event loop, and wait until they are ready; TERM ends the wait."""
+        if not any(app.is_asgi for app in apps):
+            return None
+        from hostler.worker.event_loop import EventLoop
+        from hostler.worker.loop_lag import LoopLag
+
+        loop = self._event_loop = EventLoop(self._config, self._core, self._logs, apps, self._listeners)
+        self._lag = LoopLag(
+            float(self._config.loop_lag),
+            float(self._config.worker_timeout),
+            self._logs,
+            loop.call_soon,
+            loop.stack,
+            self._retire,
+        )
+        started = loop.start()
+        poll = select.poll()
+        for fd in (started, self._signals.fileno(), self._channel.fileno()):
+            poll.register(fd, select.POLLIN)
+        while True:
+            self._board.beat(self._slot)
+            ready = {fd for fd, _ in poll.poll(self._timeout())}
+            if {signal.SIGTERM, signal.SIGQUIT}.intersection(self._signals.take()):
+                leave(0)
+            if self._channel.fileno() in ready:
+                self._channel.receive()
+                if not self._channel.is_open:
+                    leave(0)
+            if started in ready:
+                return loop.check()
+
+    def _stack_of(self, thread: int) -> str:
+        """Where the request is that runs in this thread, greenlet, or (below 0) task."""
+        if thread < 0 and self._event_loop is not None:
+            return self._event_loop.stack_of(-thread - 1)
+        return self._greenlets.stack_of(thread) if self._greenlets else stack_of_thread(thread)
+
+    def _start_thread(self, index: int) -> None:
+        thread = threading.Thread(target=self._run_thread, args=(index,), name=f"hostler-app-{index}")
+        thread.start()
+        self._threads.add(thread)
+
+    def _run_thread(self, index: int) -> None:
+        try:
+            self._core.run_thread(index)
+        except BaseException as error:  # a fault of the core: serve what is here, and be replaced
+            self._logs.error(f"please report this fault of hostler: app thread {index}: {error!r}")
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            self._leaving.append(threading.current_thread())
+            self._core.call_attention()
+
+    def _announce(self) -> None:
+        self._dump.register()
+        self._channel.die_with_peer(False)
+        self._board.set_state(self._slot, READY)
+        leave_terminal(self._config)
+        self._channel.send("ready")
+
+    # --- Life ---
+
+    def _serve(self) -> bool:
+        """Wait until the drain is over; False: it was not in time."""
+        poll = select.poll()
+        for fd in (
+            self._signals.fileno(),
+            self._channel.fileno(),
+            self._core.attention_fd(),
+            self._core.drained_fd(),
+        ):
+            poll.register(fd, select.POLLIN)
+        while True:
+            self._board.beat(self._slot)
+            if self._lag is not None:
+                self._lag.look(time.monotonic())
+            if self._vitals.look(time.monotonic()):
+                self._core.look_at_listeners()
+            if (reason := self._wear.look(time.monotonic())) is not None:
+                self._renew(reason)
+            ready = {fd for fd, _ in poll.poll(self._timeout())}
+            for number in self._signals.take():
+                self._on_signal(number)
+            if self._core.attention_fd() in ready:
+                self._attend()
+            if self._channel.fileno() in ready:
+                self._channel.receive()
+                if not self._channel.is_open:
+                    poll.unregister(self._channel)
+                    self._on_orphaned()
+            if self._core.is_drained():
+                return True
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                return False
+
+    def _attend(self) -> None:
+        """Do what the core wants of Python: start threads, bury those that left, say what takes long."""
+        wanted, notices = self._core.attend()
+        for index in wanted:
+            try:
+                self._start_thread(index)
+            except RuntimeError as error:  # no more threads: go on with those that are there
+                self._core.not_started(index)
+                self._logs.warning(f"no more threads than {len(self._threads)} can be started: {error}")
+        self._bury()
+        for kind, request in notices:
+            if kind == "worn":
+                self._renew(f"it has run its share of requests (max_requests {self._config.max_requests})")
+            else:
+                self._watchdog.hear(kind, request)
+
+    def _bury(self) -> None:
+        """Forget threads that left, and give their memory back when all but one have."""
+        leaving, self._leaving = self._leaving, []
+        for thread in leaving:
+            thread.join()  # it is past everything but the end of its thread-locals
+            self._threads.discard(thread)
+        if leaving and len(self._threads) == 1:
+            self._core.trim()
+
+    def _retire(self, reason: str) -> None:
+        if self._hooked is not None:
+            self._hooked.aborted = True
+        self._call_hook("worker_abort")
+        self._channel.send(f"retire\n{reason}")
+
+    def _renew(self, reason: str) -> None:
+        """As `_retire`, for what is nobody's fault."""
+        self._channel.send(f"renew\n{reason}")
+
+    def _timeout(self) -> int:
+        """Milliseconds until the deadline, until there is something to look at, or until the arbiter looks at us."""
+        now = time.monotonic()
+        waits = [self._vitals.due(now)]
+        if self._config.worker_timeout:
+            waits.append(self._config.worker_timeout / _BEATS)
+        if self._lag is not None and self._lag.interval is not None:
+            waits.append(self._lag.interval)
+        if self._wear.interval is not None and not self._wear.is_due:
+            waits.append(self._wear.interval)
+        if self._deadline is not None:
+            waits.append(max(0.0, self._deadline - now))
+        return ceil(min(waits) * 1000)
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGTERM:
+            self._drain(self._config.graceful_timeout)
+        elif number == signal.SIGQUIT:
+            self._call_hook("worker_int")
+            self._cut()
+        elif number == signal.SIGUSR1:
+            self._logs.reopen()
+            if level := self._board.log_level:
+                self._logs.level = level
+                self._core.set_log_level(level)
+        elif number == STACKS:
+            frames = self._greenlets.frames() if self._greenlets else None
+            self._channel.send(f"stacks\n{render(self._core.in_flight(), frames, self._stack_of)}")
+
+    def _on_orphaned(self) -> None:
+        """The arbiter is gone. A timer of the kernel ends us in time, whatever the app's clean-up does."""
+        self._logs.error("the arbiter is gone: this worker ends")
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, _ORPHAN_END)
+        self._drain(_ORPHAN_DRAIN)
+
+    def _drain(self, seconds: float) -> None:
+        """Take what the kernel has queued, then leave the port to others."""
+        if self._deadline is None:
+            self._board.set_state(self._slot, DRAINING)
+            self._core.drain()
+            for listener in self._listeners:
+                listener.socket.close()
+            self._channel.send("closed")
+            self._deadline = time.monotonic() + seconds
+        self._deadline = min(self._deadline, time.monotonic() + seconds)
+
+    # --- End ---
+
+    def _end(self, is_drained: bool) -> None:
+        if not is_drained:
+            self._cut()
+        self._core.stop()
+        deadline = self._deadline or 0.0
+        if self._core.abandoned():  # their clients have their answers, and the others are through
+            deadline = min(deadline, time.monotonic() + _LAST_MOMENT)
+        if self._event_loop and not self._event_loop.stop(deadline):
+            self._cut()
+        if self._greenlets and not self._greenlets.join(deadline - time.monotonic()):
+            self._cut()
+        # A thread may still be in the app though its client has all: in close(), or because the client left.
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
+            self._cut()
+        self._core.close()
+        for relay in self._relays:
+            relay.close(deadline - time.monotonic())
+        self._say_goodbye()
+        self._finish(0)
+
+    def _cut(self) -> None:
+        """End at once, and say what that ends."""
+        for method, path, client, age, _ in self._core.in_flight():
+            self._logs.warning(f"cut {method} {path} from {client or '-'} after {age:.1f}s")
+        self._core.flush_logs()
+        for relay in self._relays:
+            relay.close(_LAST_MOMENT)
+        self._say_goodbye()
+        leave(0)
+
+    def _say_goodbye(self) -> None:
+        if self._hooks is not None:
+            self._call_hook("worker_exit", self._hooks.server)

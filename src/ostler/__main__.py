@@ -1,8 +1,0 @@
-"""`python -m ostler` is the command `ostler`."""
-
-import sys
-
-from ostler.cli import main
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,1 +1,0 @@
-"""`ostler top`: a live view of a running server, in the terminal. Needs textual (`ostler[top]`)."""

@@ -1,5 +1,0 @@
-"""The only door to the native module, so that whoever must not load it is easy to find: the arbiter."""
-
-from ostler._native import Core, Loop, Upgrade, scoreboard_layout
-
-__all__ = ["Core", "Loop", "Upgrade", "scoreboard_layout"]
