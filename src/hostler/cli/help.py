@@ -26,8 +26,8 @@ _USAGES = {
 
 _CLOSING = """\
 SIZE is a number of bytes, or has a unit: 8192, 8K, 1M, 1G. TIME is a number of seconds, or has
-a unit: 15, 15s, 500ms, 2m, 1h. Each option is also a name in hostler.toml (queue_size = 100) and
-a variable (HOSTLER_QUEUE_SIZE=100); what can be off or none also has a --no- form."""
+a unit: 15, 15s, 500ms, 2m, 1h. Each option is also a name in hostler.toml (queue_size = 100)
+and a variable (HOSTLER_QUEUE_SIZE=100); what can be off or none also has a --no- form."""
 
 
 def explain(arguments: list[str]) -> int:

@@ -31,7 +31,7 @@ __all__ = [
 
 EMPTY, BOOTING, READY, DRAINING, STOPPED = range(5)
 
-_MAGIC = 0x4F53544C45523031  # "HOSTLER01"
+_MAGIC = 0x484F53544C455231  # "HOSTLER1"
 _VERSION = 2
 _HEADER = struct.Struct("<QIII")  # magic, version, slots, slot_size
 _LEAVING_AT = 20  # 1: /readyz says that the server is about to stop

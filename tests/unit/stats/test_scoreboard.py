@@ -62,7 +62,7 @@ def test_who_takes_connections() -> None:
 
 def test_header() -> None:
     header = struct.unpack_from("<QIII", Scoreboard(5).mapping)
-    assert header == (int.from_bytes(b"HOSTLER01", "big"), 2, 5, 1280 + 256 * 128)
+    assert header == (int.from_bytes(b"HOSTLER1", "big"), 2, 5, 1280 + 256 * 128)
 
 
 def test_begin_forgets_the_last_worker() -> None:
