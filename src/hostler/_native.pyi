@@ -60,6 +60,8 @@ class Core:
         """With greenlets: the hub will wait; requests that are queued, milliseconds to the next deadline or -1."""
     def after_wait(self) -> None:
         """With greenlets: the hub has waited."""
+    def is_forked(self) -> bool:
+        """Whether the app has forked this process off the worker: it never polls, serves or writes to connections."""
     def expire(self) -> None:
         """With greenlets: end what has waited too long."""
     def serve_next(self, index: int) -> bool:
@@ -74,6 +76,8 @@ class Core:
         """The requests that run."""
     def queued(self) -> list[tuple[str, str, str, int, float]]:
         """(method, path, client's address, its port, age in seconds) of the first 16 that wait for a thread."""
+    def turn_away(self, reason: str) -> None:
+        """Answer 503 to each request that has not begun or not come whole: the worker ends before its drain does."""
     def stop(self) -> None:
         """Wake the app threads; each returns when its request has ended."""
     def flush_logs(self) -> None:

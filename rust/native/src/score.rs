@@ -379,13 +379,21 @@ impl Score {
 
     /// A scoreboard with one slot, for tests and fuzzing.
     pub fn private() -> Self {
-        let words = (HEADER_SIZE + size_of::<Slot>()) / size_of::<u64>();
-        let base = Box::leak(vec![0u64; words].into_boxed_slice())
-            .as_mut_ptr()
-            .cast::<u8>()
-            .cast_const();
-        // SAFETY: all zeros is a valid slot; it is leaked on purpose, so it stays valid.
-        Self(unsafe { base.add(HEADER_SIZE).cast() }, base, 1, 0)
+        let [score] = Self::shared();
+        score
+    }
+
+    /// One scoreboard with `N` slots, for tests and fuzzing.
+    pub fn shared<const N: usize>() -> [Self; N] {
+        let length = HEADER_SIZE + N * size_of::<Slot>();
+        let words = vec![0u64; length / size_of::<u64>()].into_boxed_slice();
+        let base = Box::leak(words).as_mut_ptr().cast::<u8>().cast_const();
+        // All zeros are valid slots; they are leaked on purpose, so they stay valid.
+        std::array::from_fn(|index| {
+            // SAFETY: as above, and there are `N` of them.
+            let slot = unsafe { base.add(HEADER_SIZE + index * size_of::<Slot>()).cast() };
+            Self(slot, base, N, index)
+        })
     }
 }
 

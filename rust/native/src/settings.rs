@@ -1,6 +1,6 @@
 //! What the operator chose, in base units. Python has checked every value before it comes here.
 
-use crate::core::{Balance, Mount};
+use crate::core::{Balance, Mount, Rules};
 use hostler_wire::forwarded::{Believed, Networks};
 use hostler_wire::http1::Limits;
 use hostler_wire::proxy_protocol::Versions;
@@ -37,12 +37,14 @@ pub struct Settings {
     pub temp_dir: String,
     /// Bytes of a streamed response that may wait for a slow client before the app's thread waits too.
     pub response_buffer: usize,
+    /// Bytes that all responses of the worker may hold in memory together, before they go to files or their apps wait.
+    pub response_memory: usize,
+    /// Bytes of one response that may wait in a temporary file before the app's thread waits too.
+    pub response_file: u64,
     /// Nanoseconds from a request's first byte (or the accept) to the end of its head.
     pub header_timeout: u64,
-    /// Nanoseconds that a body or a response may take before `min_rate` counts.
-    pub body_timeout: u64,
-    /// Bytes a second below which a body is given up; 0: never.
-    pub min_rate: u64,
+    /// What is asked of a client that sends a body.
+    pub body_rules: Rules,
     /// Nanoseconds a connection may stay idle between requests.
     pub keepalive: u64,
     /// Nanoseconds that a request may wait for a thread; 0: for ever.

@@ -47,6 +47,29 @@ fn a_body_that_was_asked_for_and_does_not_come_whole() {
     }
 }
 
+#[test]
+fn bodies_that_decode_to_nothing_move_between_workers() {
+    let mut driver = Driver::default();
+    let empty = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".as_slice();
+    let trailers = b"POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: b\r\n\r\n".as_slice();
+    let chunks =
+        b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\n\r\n".as_slice();
+    let head = b"HEAD /d HTTP/1.1\r\nHost: x\r\n\r\n".as_slice();
+    let late = b"PUT /e HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n".as_slice();
+    let long = [
+        b"POST /f HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".as_slice(),
+        &b"1\r\nx\r\n".repeat(200),
+        b"0\r\n\r\n",
+    ]
+    .concat(); // longer than `body_memory`: it moves as a file
+    for seed in 0..2000 {
+        driver.check(
+            script(seed),
+            &[empty, head, trailers, late, chunks, &long, empty, empty].concat(),
+        );
+    }
+}
+
 /// A script that looks random (splitmix64).
 fn script(seed: u64) -> [u8; SCRIPT] {
     let mut state = seed;

@@ -20,6 +20,8 @@ _PACKET = 128 * 1024
 # Of the descriptors that a process may have, the pairs take at most two in so many.
 _SHARE = 16
 _ONE = struct.Struct("i")  # a descriptor
+# Descriptors in a packet at most: a connection, and the file of its request's body.
+_MOST = 2
 
 
 class Inboxes:
@@ -82,13 +84,14 @@ class Inboxes:
         self._pairs.clear()
 
     def _take(self, slot: int) -> tuple[bytes, list[int]] | None:
-        room = socket.CMSG_SPACE(_ONE.size)
+        room = socket.CMSG_SPACE(_MOST * _ONE.size)
         flags = socket.MSG_DONTWAIT | getattr(socket, "MSG_CMSG_CLOEXEC", 0)
         try:  # socket.recv_fds() forgets its flags
             data, control, _, _ = self._pairs[slot][0].recvmsg(_PACKET, room, flags)
         except OSError:  # nothing is there
             return None
-        sockets = [_ONE.unpack_from(piece)[0] for _, kind, piece in control if kind == socket.SCM_RIGHTS]
+        rights = [piece for _, kind, piece in control if kind == socket.SCM_RIGHTS]
+        sockets = [fd for piece in rights for (fd,) in _ONE.iter_unpack(piece[: len(piece) // _ONE.size * _ONE.size])]
         return (data, sockets) if data else None
 
     def _put_back(self, slot: int, data: bytes, sockets: list[int]) -> None:
@@ -99,5 +102,6 @@ class Inboxes:
 
 
 def _send(sock: socket.socket, data: bytes, sockets: Sequence[int]) -> None:
-    control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _ONE.pack(fd)) for fd in sockets]
+    rights = b"".join(_ONE.pack(fd) for fd in sockets)
+    control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if sockets else []
     sock.sendmsg([data], control, socket.MSG_DONTWAIT)

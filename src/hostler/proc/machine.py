@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-__all__ = ["cpu_seconds", "memory_limit", "processors"]
+__all__ = ["cpu_seconds", "memory", "memory_limit", "processors"]
 
 _ROOT = "/sys/fs/cgroup"
 # cgroup v1 says "no limit" by a number near 2^63.
@@ -33,6 +33,13 @@ def memory_limit() -> int | None:
         if text.isdigit() and int(text) < _NO_LIMIT:
             found.append(int(text))
     return min(found, default=None)
+
+
+def memory() -> int:
+    """Bytes of memory that this process may have: the control group's limit, or the machine's memory."""
+    pages = os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in os.sysconf_names else 0
+    machine = pages * os.sysconf("SC_PAGE_SIZE")
+    return min(each for each in (memory_limit(), machine) if each) if machine else memory_limit() or 0
 
 
 def cpu_seconds(pid: int) -> float:

@@ -7,6 +7,7 @@ computes, the hub stands still; the core's monitor then reads, refuses and answe
 from __future__ import annotations
 
 import math
+import os
 import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,7 @@ class Greenlets:
         self._wakes.start(self._core.after_wait)
         self._waits = loop.prepare(ref=False, priority=_LAST)
         self._waits.start(self._before_wait)
+        os.register_at_fork(after_in_child=self._leave)
 
     def join(self, seconds: float) -> bool:
         """Wait until every request has ended; False: not in time."""
@@ -86,6 +88,11 @@ class Greenlets:
     def stack_of(self, place: int) -> str:
         """The Python stack of the greenlet at a place, innermost call last."""
         return text_of(self.frames().get(place)) or "  (the request has ended meanwhile)"
+
+    def _leave(self) -> None:
+        """In a forked child: its hub has no part in the worker's connections."""
+        for watcher in (self._events, self._wakes, self._waits):
+            watcher.stop()
 
     def _on_events(self) -> None:
         self._spawn(self._core.poll())

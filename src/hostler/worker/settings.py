@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
-from hostler.proc.machine import processors
+from hostler.proc.machine import memory, processors
 
 if TYPE_CHECKING:
     from hostler.config import Config
@@ -20,16 +20,18 @@ __all__ = ["core_settings"]
 _SAME = (
     "worker_connections", "queue_size", "retry_after",
     "limit_request_line", "limit_request_head", "limit_request_fields", "limit_request_body",
-    "body_memory", "response_buffer", "min_rate",
+    "body_memory", "response_buffer", "response_file", "min_rate",
     "ws_max_size", "ws_max_frame_size", "ws_max_queue",
 )  # fmt: skip
 _SECONDS = (
-    "header_timeout", "body_timeout", "keepalive", "write_timeout",
+    "header_timeout", "body_timeout", "read_timeout", "keepalive", "write_timeout",
     "queue_timeout", "slow_request", "request_timeout",
     "ws_ping_interval", "ws_ping_timeout", "ws_handshake_timeout", "ws_lifetime",
 )  # fmt: skip
 
 _IDLE_IN_DEVELOPMENT = 0.1
+# The share of the memory that one worker's responses may hold, and its bounds in bytes.
+_RESPONSES, _LEAST_RESPONSES, _MOST_RESPONSES = 32, 16 << 20, 256 << 20
 
 
 def core_settings(
@@ -66,12 +68,18 @@ def core_settings(
     settings["health_path"] = config.health_path
     settings["metrics_path"] = config.metrics_path
     settings["temp_dir"] = config.temp_dir
+    settings["response_memory"] = int(config.response_memory or response_memory(memory()))
     settings["server_header"] = config.server_header or ""
     settings["access_log_fd"] = logs.access_fd
     settings["access_log_format"] = config.access_log_format
     settings["error_log_fd"] = logs.error_fd if logs.core_error_fd < 0 else logs.core_error_fd
     settings["log_level"] = logs.level  # which may have been changed since the start
     return settings
+
+
+def response_memory(memory: int) -> int:
+    """What responses may hold of so much memory (bytes): a 32nd, within bounds."""
+    return min(max(memory // _RESPONSES, _LEAST_RESPONSES), _MOST_RESPONSES)
 
 
 def share(requests: int, jitter: int) -> int:

@@ -267,6 +267,8 @@ class Worker:
         ):
             poll.register(fd, select.POLLIN)
         while True:
+            if self._core.is_forked():
+                leave(0)  # an app's child has come back to here: see rust/native/src/python/forked.rs
             self._board.beat(self._slot)
             if self._lag is not None:
                 self._lag.look(time.monotonic())
@@ -399,6 +401,7 @@ class Worker:
         """End at once, and say what that ends."""
         for method, path, client, age, _ in self._core.in_flight():
             self._logs.warning(f"cut {method} {path} from {client or '-'} after {age:.1f}s")
+        self._core.turn_away("the worker ends before it could run this request")
         self._core.flush_logs()
         for relay in self._relays:
             relay.close(_LAST_MOMENT)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from pathlib import Path
 
 import pytest
 
-from tests.integration.helpers import Connection, Serve, Server, crowd
+from tests.integration.helpers import Connection, Serve, Server, crowd, processes
 
 # /stream?PART,COUNT,HOW makes COUNT fresh parts of PART bytes; /made tells how many have been asked for.
 APP = """
@@ -53,6 +54,20 @@ APP = """
             parts.close()
         return []
 """
+WHOLE = """
+    import ctypes
+
+    count = 0
+
+    def application(environ, start_response):
+        global count
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        if environ["PATH_INFO"] == "/count":
+            ctypes.CDLL(None).malloc_trim(0)  # freed memory goes back to the system, where it can be seen
+            return [b"%d" % count]
+        count += 1
+        return [b"".join([b"0123456789"] * 1_000_000)]
+"""
 # Two socket buffers of some megabytes and `response_buffer` stand between the app and a client that does not read.
 MOST_HELD = 24_000_000
 TOTAL = 64_000_000
@@ -83,7 +98,7 @@ def wait_still(server: Server, asking: Connection) -> int:
 @pytest.mark.parametrize("how", ["yielded", "written"])
 @pytest.mark.parametrize("size", [1000, 20_000, 65_536, 4_000_000])
 def test_a_stream_rests_while_nobody_reads_and_arrives_whole(serve: Serve, size: int, how: str) -> None:
-    server = serve(serve.source(APP), "--threads", "2")
+    server = serve(serve.source(APP), "--threads", "2", "--response-file", "0")
     count = TOTAL // size
     with server.connect() as asking, server.connect() as reading:
         reading.send(get(f"/stream?{size},{count},{how}"))
@@ -97,7 +112,7 @@ def test_a_stream_rests_while_nobody_reads_and_arrives_whole(serve: Serve, size:
 
 @pytest.mark.parametrize("ending", ["close", "reset"])
 def test_a_resting_stream_ends_when_its_client_leaves(serve: Serve, ending: str) -> None:
-    server = serve(serve.source(APP), "--threads", "2")
+    server = serve(serve.source(APP), "--threads", "2", "--response-file", "0")
     with server.connect() as asking:
         reading = server.connect()
         reading.send(get("/stream?65536,1000000,yielded"))
@@ -120,7 +135,7 @@ def test_a_file_needs_no_thread_while_nobody_reads(serve: Serve) -> None:
 
 def test_streams_of_many_are_bounded_together(serve: Serve) -> None:
     """Each of eight resting streams holds a thread and little memory; the ninth request waits, and is answered."""
-    server = serve(serve.source(APP), "--threads", "8", "--response-buffer", "64K")
+    server = serve(serve.source(APP), "--threads", "8", "--response-buffer", "64K", "--response-file", "0")
     with crowd(server, 8) as streams, server.connect() as asking:
         for reading in streams:
             reading.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -131,3 +146,81 @@ def test_streams_of_many_are_bounded_together(serve: Serve) -> None:
     assert [len(body) for body in bodies] == [65536 * 400] * 8
     parts = [body[at : at + 8] for body in bodies for at in range(0, len(body), 65536)]
     assert sorted(parts) == [b"%08d" % number for number in range(3200)], "each part went to one of them"
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """A directory for temporary files alone."""
+    path = tmp_path / "spool"
+    path.mkdir()
+    return path
+
+
+def spilled(worker: int, directory: Path) -> int:
+    """Bytes in files without a name that a worker has open below a directory."""
+    total = 0
+    for fd in Path(f"/proc/{worker}/fd").iterdir():
+        try:
+            if str(fd.readlink()).startswith(str(directory)):
+                total += fd.stat().st_size
+        except OSError:  # closed meanwhile
+            continue
+    return total
+
+
+@pytest.mark.parametrize("how", ["yielded", "written"])
+def test_stream_that_is_not_read_goes_to_a_file_and_frees_its_thread(serve: Serve, spool: Path, how: str) -> None:
+    server = serve(serve.source(APP), "--threads", "1", "--temp-dir", str(spool))
+    count = TOTAL // 65536
+    with server.connect() as reading, server.connect() as asking:
+        reading.send(get(f"/stream?65536,{count},{how}"))
+        assert made(asking) == (count, 1), "the only thread was free: the app has made all of it"
+        assert spilled(server.children()[0], spool) > TOTAL - MOST_HELD
+        found = hashlib.sha256(reading.response().body)
+        server.wait_for(lambda: spilled(server.children()[0], spool) == 0, "the file's end")
+    expected = hashlib.sha256(b"".join((b"%08d" % number * (65536 // 8 + 1))[:65536] for number in range(count)))
+    assert found.digest() == expected.digest()
+    assert list(spool.iterdir()) == [], "no name, so nothing to clean"
+
+
+def test_stream_waits_when_its_file_is_as_large_as_it_may_be(serve: Serve, spool: Path) -> None:
+    options = ("--threads", "2", "--temp-dir", str(spool), "--response-file", "8M")
+    server = serve(serve.source(APP), *options)
+    count = TOTAL // 65536
+    with server.connect() as asking, server.connect() as reading:
+        reading.send(get(f"/stream?65536,{count},yielded"))
+        rested = wait_still(server, asking) * 65536
+        assert 8 << 20 < rested < MOST_HELD + (8 << 20)
+        assert 8 << 20 <= spilled(server.children()[0], spool) < 10 << 20
+        assert len(reading.response().body) == count * 65536
+
+
+def test_whole_bodies_beyond_response_memory_go_to_files(serve: Serve, spool: Path) -> None:
+    server = serve(serve.source(WHOLE), "--temp-dir", str(spool), "--response-memory", "16M")
+    [worker] = server.children()
+    with crowd(server, 40) as readers, server.connect() as asking:
+        before = processes.rss(worker)
+        for reading in readers:
+            reading.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            reading.send(get("/"))
+
+        def is_small() -> bool:
+            return asking.request(get("/count")).body == b"40" and processes.rss(worker) - before < 80_000_000
+
+        server.wait_for(is_small, "40 responses in a small worker")
+        assert spilled(worker, spool) > 250_000_000
+        expected = hashlib.sha256(b"0123456789" * 1_000_000).digest()
+        assert all(hashlib.sha256(reading.response().body).digest() == expected for reading in readers)
+    assert "WARNING" not in server.log
+
+
+def test_whole_bodies_wait_in_memory_with_their_threads_when_no_file_can_be_written(serve: Serve) -> None:
+    options = ("--temp-dir", "/proc/self", "--response-memory", "1M", "--threads", "3")
+    server = serve(serve.source(WHOLE), *options)
+    with crowd(server, 2) as readers, server.connect() as asking:
+        for reading in readers:
+            reading.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            reading.send(get("/"))
+        server.wait_log("a response cannot be stored in /proc/self: .*; it waits in memory")
+        assert asking.request(get("/count")).status == 200, "the third thread is free"
+        assert [len(reading.response().body) for reading in readers] == [10_000_000] * 2

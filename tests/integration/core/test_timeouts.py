@@ -99,7 +99,7 @@ def test_an_awaited_body_has_a_deadline_too(serve: Serve) -> None:
         assert connection.request(head).status == 100
         connection.send(b"some of it")
         assert connection.response().status == 500  # the app did not handle its OSError
-    server.wait_log("OSError: the request body cannot be read: it came slower than min_rate")
+    server.wait_log("OSError: the request body cannot be read: the body came slower than min_rate")
 
 
 def test_idle_connections_are_closed(serve: Serve) -> None:

@@ -38,6 +38,12 @@ def cpu(pid: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
+def rss(pid: int) -> int:
+    """Bytes of its resident memory."""
+    pages = int((_PROC / str(pid) / "statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def group(leader: int) -> list[int]:
     """The living members of a process group. A zombie is dead: only its parent has not looked yet."""
     return sorted(row.pid for row in table() if row.group == leader and not row.is_zombie)

@@ -12,7 +12,7 @@ from hostler.config import Config
 from hostler.config.settings import Assignment
 from hostler.logs import Logs
 from hostler.worker.interfaces import Mounted
-from hostler.worker.settings import core_settings, parallel_threads, share
+from hostler.worker.settings import core_settings, parallel_threads, response_memory, share
 
 WSGI = Mounted(lambda environ, start_response: [], False, "", ())
 ASGI = Mounted(lambda scope, receive, send: None, True, "/api", ())
@@ -23,7 +23,8 @@ KEYS = {
     "queue_timeout": float, "slow_request": float, "request_timeout": float,
     "health_path": type(None), "metrics_path": str, "limit_request_line": int, "limit_request_head": int,
     "limit_request_fields": int, "limit_request_body": int, "body_memory": int, "temp_dir": type(None),
-    "response_buffer": int, "header_timeout": float, "body_timeout": float, "min_rate": int, "keepalive": float,
+    "response_buffer": int, "response_file": int, "response_memory": int, "read_timeout": float,
+    "header_timeout": float, "body_timeout": float, "min_rate": int, "keepalive": float,
     "write_timeout": float, "worker_connections": int, "queue_size": int, "server_header": str,
     "mounts": list, "loop_polls": bool, "root_path": str, "trusted_proxies": str, "proxy_headers": str,
     "ws_max_size": int,
@@ -68,6 +69,17 @@ def test_jitter_adds_by_chance() -> None:
     assert core_settings(config(max_requests=5), Logs(), [WSGI])["max_requests"] == 5
     found = {share(100, 3) for _ in range(500)}
     assert found == {100, 101, 102, 103}
+
+
+@pytest.mark.parametrize(
+    ("memory", "share"), [(0, 16 << 20), (512 << 20, 16 << 20), (2 << 30, 64 << 20), (64 << 30, 256 << 20)]
+)
+def test_responses_may_hold_a_share_of_the_memory_within_bounds(memory: int, share: int) -> None:
+    assert response_memory(memory) == share
+
+
+def test_response_memory_that_was_chosen_is_taken() -> None:
+    assert core_settings(config(response_memory="5M"), Logs(), [WSGI])["response_memory"] == 5 << 20
 
 
 def test_parallel_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,12 @@ class FakeCore:
     def is_drained(self) -> bool:
         return self._is_drained
 
+    def is_forked(self) -> bool:
+        return False
+
+    def turn_away(self, reason: str) -> None:
+        os.write(2, b"turned away\n")
+
     def in_flight(self) -> list[tuple[str, str, str, float, int]]:
         return [("GET", "/busy", "", 1.25, 7)]
 

@@ -1,12 +1,14 @@
 //! One client connection, as the reactor sees it.
 
+use super::late::Late;
 use super::output::Output;
-use super::request::{Body, Gather, Request};
+use super::pace::Pace;
+use super::request::{Gather, Request, Token};
 use super::stream::Stream;
 use super::timers::Deadline;
 use super::websocket::Socket;
 use crate::log::Pending;
-use crate::sys::Peer;
+use crate::sys::{self, Peer};
 use hostler_wire::http1::{BodyDecoder, Progress};
 use std::os::fd::OwnedFd;
 
@@ -29,28 +31,18 @@ pub enum Phase {
     Lingering,
 }
 
-/// A body that is being read.
+/// A body that is being read before its request is queued.
 pub struct Upload {
     pub decoder: BodyDecoder,
     /// Counted bodies that fit in memory are read straight behind the head: the end of the body in the request's buffer.
     pub inline_end: Option<usize>,
     pub gather: Gather,
-    /// When reading it began (monotonic ns).
-    pub since: u64,
-    pub received: u64,
-}
-
-/// A body that the app waits for, after "100 Continue".
-pub enum Late {
-    Reading(Box<Upload>),
-    Done(Body),
-    /// What the app reads as an error.
-    Failed(&'static str),
+    pub pace: Pace,
 }
 
 /// One connection. Everything a client does not need right now is absent: an idle one is this struct and its socket.
 pub struct Conn {
-    pub socket: OwnedFd,
+    pub socket: sys::Private,
     /// Who is at the other end.
     pub origin: Peer,
     /// Whom that speaks for: itself, or the client that the PROXY protocol has named.
@@ -77,14 +69,18 @@ pub struct Conn {
     pub waits_since: u64,
     /// The request in flight is answered on the event loop.
     pub on_loop: bool,
-    /// It asks for a WebSocket, and the app has not answered.
-    pub handshakes: bool,
+    /// It asks for a WebSocket: until when the app must have answered (monotonic ns); none: for ever, or it asks for none.
+    pub handshake_due: Option<u64>,
     /// The loop has been told that something happened here.
     pub told: bool,
     /// `request_timeout` has passed for a request on the loop.
     pub timed_out: bool,
     /// The client has closed its side.
     pub half_closed: bool,
+    /// It ends with a reset: its client must be able to tell that the response was cut.
+    pub resets: bool,
+    /// The app has the socket and does with it what it likes.
+    pub is_detached: bool,
     /// The request under assembly.
     pub incoming: Option<Box<Request>>,
     pub upload: Option<Box<Upload>>,
@@ -100,9 +96,17 @@ pub struct Conn {
 }
 
 impl Conn {
+    /// The connection's name; `index`: its place in the slab.
+    pub fn token(&self, index: usize) -> Token {
+        Token {
+            index: index as u32,
+            generation: self.generation,
+        }
+    }
+
     pub fn new(socket: OwnedFd, peer: Peer, listener: u8, generation: u32) -> Self {
         Self {
-            socket,
+            socket: socket.into(),
             origin: peer,
             peer,
             generation,
@@ -119,10 +123,12 @@ impl Conn {
             since: 0,
             waits_since: 0,
             on_loop: false,
-            handshakes: false,
+            handshake_due: None,
             told: false,
             timed_out: false,
             half_closed: false,
+            resets: false,
+            is_detached: false,
             incoming: None,
             upload: None,
             late: None,

@@ -1,8 +1,9 @@
 //! The end: take what the kernel has queued, answer what is there, close what is idle.
 
-use super::conn::Phase;
+use super::conn::{Conn, Phase};
 use super::reactor::PollSpace;
 use super::request::Token;
+use super::sharing::Sharer;
 use super::timers::tick_after;
 use super::{Core, State};
 use crate::score;
@@ -40,8 +41,12 @@ impl Core {
             while self.accept_one(index, now) {}
         }
         self.sweep_idle(&mut space, now);
+        self.share_out(&mut self.lock(), Sharer::Leaver, now);
         self.look_after_promises(&mut space.scratch, now);
         self.drain_sockets(now);
+        for listener in &self.listeners {
+            sys::forget(listener.fd); // Python closes them
+        }
         self.signal_if_drained(&self.lock());
         self.wake_all_timekeepers();
     }
@@ -110,10 +115,39 @@ impl Core {
         idle.min(self.settings.keepalive)
     }
 
+    /// The worker ends before its drain does: answers 503 to each request that has not begun, or not come whole.
+    pub fn turn_away(&self, reason: &str) {
+        let now = sys::monotonic_ns();
+        let mut state = self.lock();
+        for on_loop in [false, true] {
+            for request in std::mem::take(state.queue_of(on_loop)) {
+                self.refuse_queued(&mut state, request, reason, now);
+            }
+        }
+        let is_coming = |conn: &Conn| match conn.phase {
+            Phase::Head => conn
+                .incoming
+                .as_deref()
+                .is_some_and(|request| !request.buffer.is_empty()),
+            Phase::Body => true,
+            _ => false,
+        };
+        let conns = state.conns.iter();
+        let coming: Vec<usize> = conns
+            .filter(|(_, conn)| is_coming(conn))
+            .map(|(index, _)| index)
+            .collect();
+        for index in coming {
+            self.refuse(&mut state, index, 503, reason, now);
+        }
+        score::set(&self.score.queued, 0);
+    }
+
     /// Ends the app threads: each leaves when its request has ended.
     pub fn stop(&self) {
         self.lock().stopping = true;
         self.stop_taking();
+        self.dismiss_porter();
         for parker in &self.parkers {
             parker.unpark();
         }
@@ -134,6 +168,7 @@ impl Core {
         let socket = sys::duplicate(conn.socket.as_raw_fd())?;
         sys::set_blocking(socket.as_raw_fd());
         conn.gone = true;
+        conn.is_detached = true;
         self.watch(conn, token.index as usize, None);
         if let Some(run) = state.roles.run_of(thread) {
             run.detached = true;

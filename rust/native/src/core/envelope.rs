@@ -1,6 +1,7 @@
 //! What is said of a connection that is handed over, as bytes. Written and read by workers of one server only.
 
 use super::conn::Conn;
+use super::transfer::{Carried, CARRIED};
 use crate::sys::Peer;
 use std::net::IpAddr;
 
@@ -17,10 +18,12 @@ pub(super) struct Envelope {
     pub waits_since: u64,
     pub origin: Peer,
     pub peer: Peer,
+    /// What the bytes behind it are.
+    pub carried: Carried,
 }
 
 const PEER: usize = 19;
-pub(super) const ENVELOPE: usize = 3 + 4 + 4 + 8 + 8 + 2 * PEER;
+pub(super) const ENVELOPE: usize = 3 + 4 + 4 + 8 + 8 + 2 * PEER + CARRIED;
 
 fn pack_peer(peer: Peer) -> [u8; PEER] {
     let mut packed = [0; PEER];
@@ -59,7 +62,7 @@ fn read_peer(bytes: &mut &[u8]) -> Option<Peer> {
 }
 
 impl Envelope {
-    pub(super) fn of(conn: &Conn, family: u32, waits_since: u64) -> Self {
+    pub(super) fn of(conn: &Conn, family: u32, waits_since: u64, carried: Carried) -> Self {
         Self {
             listener: conn.listener,
             introduced: conn.introduced,
@@ -70,6 +73,7 @@ impl Envelope {
             waits_since,
             origin: conn.origin,
             peer: conn.peer,
+            carried,
         }
     }
 
@@ -87,6 +91,7 @@ impl Envelope {
         put(&self.waits_since.to_ne_bytes());
         put(&pack_peer(self.origin));
         put(&pack_peer(self.peer));
+        put(&self.carried.pack());
         packed
     }
 
@@ -103,6 +108,7 @@ impl Envelope {
             waits_since: u64::from_ne_bytes(front(bytes)?),
             origin: read_peer(bytes)?,
             peer: read_peer(bytes)?,
+            carried: Carried::read(front(bytes)?)?,
         })
     }
 }
@@ -115,7 +121,9 @@ mod tests {
     fn what_is_packed_is_read() {
         let v6 = Peer::Ip("2001:db8::7".parse().expect("an address"), 65535);
         let v4 = Peer::Ip("192.0.2.1".parse().expect("an address"), 443);
-        for (origin, peer) in [(v4, v6), (v6, v4), (Peer::Unix, v4)] {
+        let whole = Carried::Whole { head: 70_000, body: 17 };
+        let in_file = Carried::InFile { head: 9, body: 1 << 40 };
+        for (origin, peer, carried) in [(v4, v6, Carried::Unread), (v6, v4, whole), (Peer::Unix, v4, in_file)] {
             let envelope = Envelope {
                 listener: 3,
                 introduced: true,
@@ -126,13 +134,14 @@ mod tests {
                 waits_since: 17,
                 origin,
                 peer,
+                carried,
             };
             let packed = envelope.pack();
             let mut bytes = &[&packed[..], b"GET /"].concat()[..];
             let read = Envelope::read(&mut bytes).expect("an envelope");
             assert_eq!(bytes, b"GET /");
             assert_eq!(read.pack(), packed);
-            assert_eq!((read.origin, read.peer), (origin, peer));
+            assert_eq!((read.origin, read.peer, read.carried), (origin, peer, carried));
             assert!(Envelope::read(&mut &packed[1..]).is_none());
         }
     }

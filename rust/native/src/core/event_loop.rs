@@ -219,7 +219,7 @@ impl Core {
         if let Some(conn) = state.conn(token) {
             conn.on_loop = false;
             conn.told = false;
-            conn.handshakes = false;
+            conn.handshake_due = None;
             Self::end_stream(conn);
             if conn.stream.is_some() && conn.keep_alive && !conn.gone && !Self::forget_rest(conn, &mut Vec::new()) {
                 conn.keep_alive = false;

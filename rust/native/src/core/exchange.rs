@@ -3,7 +3,7 @@
 
 use super::output::{turn_of, Flushed, Output, Piece, Shared};
 use super::request::{Body, Request, Token};
-use super::Core;
+use super::{After, Core};
 use crate::log::Stamp;
 use crate::sys;
 use hostler_wire::http1::response::{
@@ -13,6 +13,7 @@ use hostler_wire::http1::response::{
 use hostler_wire::http1::Version;
 use std::io::{ErrorKind, IoSlice};
 use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
 
 /// A body part up to this size is copied behind the head, so that both leave in one call.
 const JOIN: usize = 16 * 1024;
@@ -20,6 +21,8 @@ const JOIN: usize = 16 * 1024;
 /// the client. With parts of 64 KB that halves the CPU.
 const GAP: u64 = 200_000;
 const GATHERED: usize = 256 * 1024;
+/// Bytes of a file that the event loop sends itself.
+const AT_ONCE: u64 = 1024 * 1024;
 
 /// Why a status line or field of the app cannot be sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +44,8 @@ impl HeadError {
     }
 }
 
-/// Where written bytes went.
+/// Where written bytes went. `Full` asks the caller to wait: output that nobody waits for has no bound.
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
     /// To the socket.
@@ -52,6 +56,14 @@ pub enum Room {
     Full,
     /// Nowhere: the client is gone.
     Gone,
+}
+
+/// Bytes of an open file.
+#[derive(Clone, Copy, Debug)]
+pub struct FilePart {
+    pub fd: RawFd,
+    pub offset: u64,
+    pub length: u64,
 }
 
 /// How an answer ended.
@@ -116,6 +128,8 @@ pub struct Exchange {
     held: bool,
     /// The last chunk goes with the part that is being sent.
     is_last: bool,
+    /// A file had fewer bytes than were announced: nothing may follow.
+    is_torn: bool,
     /// Field lines for the end of a chunked body.
     trailers: Vec<u8>,
     /// Large parts that leave together with the next, and when the last one came.
@@ -154,6 +168,7 @@ impl Default for Exchange {
             on_loop: false,
             held: false,
             is_last: false,
+            is_torn: false,
             trailers: Vec::new(),
             gathered: Output::default(),
             gathering: 0,
@@ -180,6 +195,7 @@ impl Exchange {
         self.on_loop = request.on_loop;
         self.held = false;
         self.is_last = false;
+        self.is_torn = false;
         self.trailers.clear();
         self.gathered.discard(&mut Vec::new());
         self.gathering = 0;
@@ -360,7 +376,7 @@ impl Exchange {
     fn complete_head(&mut self, core: &Core, known: Option<u64>) {
         let mut keep_alive = self.keep_alive && core.settings.keepalive > 0 && !core.is_draining();
         if self.awaited {
-            keep_alive &= !core.body_is_awaited(self.token) && !core.expects(self.token);
+            keep_alive &= core.head_goes_out(self.token);
         }
         self.plan = plan(
             self.version,
@@ -465,7 +481,7 @@ impl Exchange {
         if is_chunked {
             self.gathered.push(Piece::Bytes(b"\r\n".to_vec()));
         }
-        if self.gathered.held >= GATHERED {
+        if self.gathered.held() >= GATHERED {
             return (self.push(core), false);
         }
         (Room::Direct, is_first)
@@ -481,14 +497,14 @@ impl Exchange {
         if self.may_send(core) {
             match gathered.flush_together(self.fd, &mut spent) {
                 Flushed::All => return Room::Direct,
-                Flushed::Blocked => {}
+                Flushed::Blocked | Flushed::Away | Flushed::Cold => {}
                 Flushed::Broken => {
                     self.gone = true;
                     return Room::Gone;
                 }
             }
         }
-        self.hold(core, |output| output.append(gathered))
+        self.hold(core, After::More, |output| output.append(gathered))
     }
 
     /// As `send_part`, for the last one: what ends the body leaves with it.
@@ -545,8 +561,8 @@ impl Exchange {
                 None => return Room::Gone,
             }
         }
-        let rest = self.head[at..].to_vec();
-        self.hold(core, |output| output.push(Piece::Bytes(rest)))
+        let rest = Piece::Bytes(self.head[at..].to_vec());
+        self.hold(core, self.after(), |output| output.push(rest))
     }
 
     fn write_apart(&mut self, core: &Core, head: &[u8], body: &[u8], tail: &'static [u8], owner: &mut Owner) -> Room {
@@ -566,7 +582,7 @@ impl Exchange {
         let from = at.saturating_sub(head.len()).min(body.len());
         let cut_tail = at.saturating_sub(head.len() + body.len());
         let owner = if from < body.len() { owner.take() } else { None };
-        self.hold(core, |output| {
+        self.hold(core, self.after(), |output| {
             if at < head.len() {
                 output.push(Piece::Bytes(head[at..].to_vec()));
             }
@@ -583,7 +599,7 @@ impl Exchange {
 
     /// Bytes may go straight to the socket unless others wait before them.
     fn may_send(&mut self, core: &Core) -> bool {
-        self.push(core);
+        let _ = self.push(core); // at most `GATHERED` bytes; what follows them asks for room
         if self.held {
             self.held = core.is_held(self.token) != Room::Direct;
         }
@@ -602,66 +618,128 @@ impl Exchange {
         }
     }
 
-    fn hold(&mut self, core: &Core, fill: impl FnOnce(&mut Output)) -> Room {
+    /// Whether the body goes on behind what was given so far.
+    fn after(&self) -> After {
+        match self.is_complete() || self.is_last {
+            true => After::Nothing,
+            false => After::More,
+        }
+    }
+
+    fn hold(&mut self, core: &Core, after: After, fill: impl FnOnce(&mut Output)) -> Room {
         self.held = true;
-        let room = core.hold(self.token, fill);
+        let room = core.hold(self.token, after, fill);
         self.gone |= room == Room::Gone;
         room
     }
 
-    /// Sends `length` bytes of a file from `offset` as the whole body. `keep`: makes a descriptor that outlives the call.
+    /// Sends `length` bytes of a file from `offset`: the whole body, or the next part of it where `more` follows. `keep`:
+    /// makes a descriptor that outlives the call. Nothing of the file comes into memory.
     pub fn send_file(
         &mut self,
         core: &Core,
-        file: RawFd,
-        mut offset: u64,
-        length: u64,
+        part: FilePart,
+        more: bool,
         keep: impl FnOnce() -> Option<OwnedFd>,
     ) -> Room {
-        self.complete_head(core, Some(length));
-        let mut left = match self.plan.framing {
-            BodyFraming::None => return self.write_head_buffer(core),
-            BodyFraming::Length(declared) => length.min(declared),
-            BodyFraming::Chunked | BodyFraming::UntilClose => length,
-        };
+        let FilePart { fd, offset, length } = part;
+        if self.phase == Phase::Started {
+            self.complete_head(core, Some(length).filter(|_| !more));
+        } else {
+            self.head.clear();
+        }
+        let left = self.cut_length(length);
+        self.sent += left;
         if left == 0 || self.gone {
             return self.write_head_buffer(core); // MSG_MORE would keep it for 200 ms (tcp(7)), waiting for what never comes
         }
-        let sent = sys::send_before_more(self.fd, &self.head);
-        let Some(count) = self.count(sent) else {
-            return Room::Gone;
+        let mut tail: &[u8] = b"";
+        if matches!(self.plan.framing, BodyFraming::Chunked) {
+            chunk_header(left as usize, &mut self.head);
+            self.is_last = !more && self.trailers.is_empty();
+            tail = if self.is_last { b"\r\n0\r\n\r\n" } else { b"\r\n" };
+        }
+        let (head, sent) = match self.may_send(core) {
+            false => (0, 0),
+            true => match self.send_file_now(fd, offset, left) {
+                Some(done) => done,
+                None => return Room::Gone,
+            },
         };
-        let mut blocked = count < self.head.len();
-        while left > 0 && !blocked {
-            match sys::send_file(self.fd, file, offset, left) {
-                Ok(0) => return Room::Direct, // shorter than it was: `end` sees what is missing
-                Ok(count) => {
-                    offset += count as u64;
-                    left -= count as u64;
-                    self.sent += count as u64;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => blocked = true,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.gone = true;
-                    return Room::Gone;
-                }
-            }
+        if self.is_torn {
+            return Room::Direct; // `end` tells
         }
-        if !blocked {
+        if sent == left {
+            self.head.clear();
+            self.head.extend_from_slice(tail);
+            return self.write_head_buffer(core);
+        }
+        let Some(file) = keep() else {
+            self.tear(left - sent);
             return Room::Direct;
-        }
-        let Some(file) = keep() else { return Room::Direct };
-        self.sent += left;
-        let head = self.head[count..].to_vec();
-        self.hold(core, |output| {
+        };
+        let head = self.head[head..].to_vec();
+        self.hold(core, self.after(), |output| {
             if !head.is_empty() {
                 output.push(Piece::Bytes(head));
             }
-            if left > 0 {
-                output.push(Piece::File { file, offset, left });
+            output.push(Piece::File {
+                file: Arc::new(file.into()),
+                offset: offset + sent,
+                left: left - sent,
+                is_app: true,
+            });
+            if !tail.is_empty() {
+                output.push(Piece::Bytes(tail.to_vec()));
             }
         })
+    }
+
+    /// Sends the head buffer and then what the socket takes of the file; how much of both was taken. None: the client is gone.
+    fn send_file_now(&mut self, file: RawFd, offset: u64, left: u64) -> Option<(usize, u64)> {
+        let sent = match self.head.is_empty() {
+            true => Ok(0),
+            false => sys::send_before_more(self.fd, &self.head),
+        };
+        let head = self.count(sent)?;
+        let mut done = 0;
+        // The event loop has others to serve: the reactor sends the rest, in turns.
+        let most = if self.on_loop { left.min(AT_ONCE) } else { left };
+        while head == self.head.len() && done < most {
+            match sys::send_file(self.fd, file, offset + done, most - done) {
+                Ok(0) => {
+                    self.tear(left - done); // shorter than it was
+                    break;
+                }
+                Ok(count) => done += count as u64,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.gone = true;
+                    return None;
+                }
+            }
+        }
+        Some((head, done))
+    }
+
+    /// So many bytes that were announced will never come: the connection breaks, so that the client can tell.
+    fn tear(&mut self, missing: u64) {
+        self.sent -= missing;
+        self.is_torn = true;
+    }
+
+    /// As `cut`, for a length alone.
+    fn cut_length(&mut self, length: u64) -> u64 {
+        match self.plan.framing {
+            BodyFraming::None => 0,
+            BodyFraming::Length(declared) => {
+                let room = declared - self.sent;
+                self.excess |= length > room;
+                length.min(room)
+            }
+            BodyFraming::Chunked | BodyFraming::UntilClose => length,
+        }
     }
 
     /// The body is whole: sends the head if nothing was, or the last chunk.
@@ -669,18 +747,18 @@ impl Exchange {
         match self.phase {
             Phase::Started => {
                 self.complete_head(core, Some(0).filter(|_| self.declared.is_none()));
-                self.write_head_buffer(core);
+                let _ = self.write_head_buffer(core); // one head
             }
-            Phase::Sending if matches!(self.plan.framing, BodyFraming::Chunked) && !self.is_last => {
+            Phase::Sending if matches!(self.plan.framing, BodyFraming::Chunked) && !self.is_last && !self.is_torn => {
                 self.head.clear();
                 self.head.extend_from_slice(b"0\r\n");
                 self.head.append(&mut self.trailers);
                 self.head.extend_from_slice(b"\r\n");
-                self.write_head_buffer(core);
+                let _ = self.write_head_buffer(core); // a few lines, and nothing follows
             }
             _ => {}
         }
-        self.push(core);
+        let _ = self.push(core); // at most `GATHERED` bytes, and nothing follows
         let missing = match self.plan.framing {
             BodyFraming::Length(length) => length - self.sent.min(length),
             _ => 0,
@@ -705,8 +783,8 @@ impl Exchange {
         Finished {
             status: if self.gone { 499 } else { self.status },
             bytes: self.sent,
-            keep_alive: self.plan.keep_alive && missing == 0 && !self.gone,
-            reset: false,
+            keep_alive: self.plan.keep_alive && missing == 0 && !self.gone && !self.is_torn,
+            reset: self.is_torn && matches!(self.plan.framing, BodyFraming::UntilClose),
             client_gone: self.gone,
             app_error: false,
             missing,

@@ -41,9 +41,7 @@ impl Core {
         };
         conn.keep_alive &= done.keep_alive && conn.late.is_none();
         let waiting = conn.output.as_ref().is_some_and(|output| !output.is_empty());
-        if done.reset {
-            sys::reset_on_close(conn.socket.as_raw_fd());
-        }
+        conn.resets |= done.reset;
         if conn.gone && waiting && !done.client_gone {
             // It left while the rest of its answer waited for it, before the app was done.
             score::add(&self.score.client_gone, 1);

@@ -11,25 +11,39 @@
 //! * What a dead worker has left the arbiter gives to the others.
 
 use super::balance;
+use super::conn::Conn;
 use super::envelope::{Envelope, ENVELOPE};
 use super::request::Request;
 use super::roles::Poller;
 use super::timers::tick_after;
+use super::transfer::{Carried, Stays, Transfer, LONGEST};
 use super::{Core, State};
 use crate::score::{self, DEAF, OPEN, SHUT};
 use crate::sys::{self, Peer, Taken};
 use std::io::IoSlice;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-/// The longest that is handed over with a connection; the default buffers of unix sockets hold some of these.
-pub(super) const LONGEST: usize = 48 * 1024;
 /// Connections taken from an inbox before other events have their turn.
 const TAKES: usize = 32;
 /// So many connections more than are allowed may come from siblings, where they had a place.
 const GUESTS: usize = 64;
 /// What has not been taken after this is taken back (ns).
 const PATIENCE: u64 = 100_000_000;
+
+/// What is put into an inbox.
+struct Parcel<'a> {
+    envelope: &'a Envelope,
+    parts: [&'a [u8]; 3],
+    socket: RawFd,
+    file: Option<BorrowedFd<'a>>,
+}
+
+/// A connection that was not handed over.
+pub(super) struct Kept {
+    pub request: Option<Box<Request>>,
+    pub why: Stays,
+}
 
 impl Core {
     /// Says that connections are taken, from who has the same listeners, and begins to take them.
@@ -82,10 +96,18 @@ impl Core {
             waits_since: 0,
             origin: peer,
             peer,
+            carried: Carried::Unread,
         };
-        if !self.post(&mut state, &envelope, [&[], &[]], socket.as_raw_fd(), to, now) {
+        let parcel = Parcel {
+            envelope: &envelope,
+            parts: [b"", b"", b""],
+            socket: socket.as_raw_fd(),
+            file: None,
+        };
+        let Some(taken) = self.post(&parcel, to) else {
             return Some(socket);
-        }
+        };
+        self.note_promise(&mut state, to, taken, now);
         score::add(&self.score.accepted, 1);
         drop(socket);
         drop(state);
@@ -93,31 +115,35 @@ impl Core {
         None
     }
 
-    /// Puts a connection into a sibling's inbox; false when there is no room.
-    fn post(&self, state: &mut State, envelope: &Envelope, bytes: [&[u8]; 2], fd: i32, to: usize, now: u64) -> bool {
-        let (Some(slot), Some(&(_, inbox))) = (self.score.slot(to), self.settings.inboxes.get(to)) else {
-            return false;
-        };
+    /// Puts a connection into the inbox of the sibling at slot `to`. None: it has no room. What comes back is for
+    /// `note_promise`.
+    fn post(&self, parcel: &Parcel<'_>, to: usize) -> Option<u64> {
+        let (slot, &(_, inbox)) = (self.score.slot(to)?, self.settings.inboxes.get(to)?);
         let taken = slot.taken.load(Relaxed);
         slot.promised.fetch_add(1, SeqCst);
-        let packed = envelope.pack();
-        let parts = [&packed[..], bytes[0], bytes[1]].map(IoSlice::new);
-        if sys::give(inbox, &parts, fd).is_err() {
+        let packed = parcel.envelope.pack();
+        let [first, second, third] = parcel.parts;
+        let parts = [&packed[..], first, second, third].map(IoSlice::new);
+        if sys::give(inbox, &parts, parcel.socket, parcel.file).is_err() {
             forget_promise(slot);
-            return false;
+            return None;
         }
         score::add(&self.score.given, 1);
-        if !state.balancing.owed.iter().any(|&(who, _, _)| who == to) {
+        Some(taken)
+    }
+
+    /// Remembers to look after what was posted to the slot `to`, which had taken so many packets before.
+    fn note_promise(&self, state: &mut State, to: usize, taken: u64, now: u64) {
+        if !state.balancing.owed.iter().any(|&(slot, _, _)| slot == to) {
             state.balancing.owed.push((to, now, taken));
         }
         if !self.owes.swap(true, Relaxed) && matches!(state.roles.poller, Poller::Thread(_) | Poller::Monitor) {
-            self.kick.signal(); // who polls counts on no promise
+            self.kick.signal(); // its wait was computed before there was a promise
         }
-        true
     }
 
     /// Gives the connection at `index`, which is idle or whose `request` has not been begun, to a sibling.
-    /// The request comes back when it stays.
+    /// The request comes back when it stays, and why.
     pub(super) fn hand_over(
         &self,
         state: &mut State,
@@ -125,29 +151,31 @@ impl Core {
         request: Option<Box<Request>>,
         to: usize,
         now: u64,
-    ) -> Result<(), Option<Box<Request>>> {
-        let conn = &mut state.conns[index];
-        let leftover = std::mem::take(&mut conn.leftover);
-        let (waits_since, bytes) = match &request {
-            Some(request) => (request.queued_ns, &request.buffer[..]),
-            None => (0, &[][..]),
+    ) -> Result<(), Kept> {
+        let taken = match self.post_connection(&state.conns[index], request.as_deref(), to) {
+            Ok(taken) => taken,
+            Err(why) => return Err(Kept { request, why }),
         };
-        let mut envelope = Envelope::of(conn, self.family, waits_since);
-        envelope.hops = envelope.hops.saturating_add(1);
-        let fd = conn.socket.as_raw_fd();
-        let is_sent = self.post(state, &envelope, [bytes, &leftover], fd, to, now);
-        let conn = &mut state.conns[index];
-        conn.leftover = leftover;
-        if !is_sent {
-            return Err(request);
-        }
-        // The kernel would go on telling us of it: the socket stays open over there.
-        self.watch(conn, index, None);
+        self.note_promise(state, to, taken, now);
         if let Some(request) = request {
             state.give_back(request);
         }
-        self.close(state, index);
+        self.let_go(state, index);
         Ok(())
+    }
+
+    fn post_connection(&self, conn: &Conn, request: Option<&Request>, to: usize) -> Result<u64, Stays> {
+        let transfer = Transfer::of(conn, request)?;
+        let waits_since = request.map_or(0, |request| request.queued_ns);
+        let mut envelope = Envelope::of(conn, self.family, waits_since, transfer.carried);
+        envelope.hops = envelope.hops.saturating_add(1);
+        let parcel = Parcel {
+            envelope: &envelope,
+            parts: transfer.parts,
+            socket: conn.socket.as_raw_fd(),
+            file: transfer.file(),
+        };
+        self.post(&parcel, to).ok_or(Stays::NoRoom)
     }
 
     /// After a hand-over, without the lock: the sibling may have looked into its inbox for the last time before it came.
@@ -185,7 +213,7 @@ impl Core {
             }
             self.score.taken.fetch_add(1, Relaxed);
             match taken {
-                Taken::Socket(socket) => self.welcome(socket, scratch, now),
+                Taken::Socket(socket, file) => self.welcome(socket, file, scratch, now),
                 _ => self.errors.error(format_args!(
                     "a connection that another worker handed over is closed: no descriptor is free for it; raise the \
                      limit of open files or lower worker_connections"
@@ -196,9 +224,14 @@ impl Core {
     }
 
     /// Makes a connection that was handed over one of our own, as it was.
-    fn welcome(&self, socket: OwnedFd, mut bytes: &[u8], now: u64) {
+    fn welcome(&self, socket: OwnedFd, file: Option<OwnedFd>, mut bytes: &[u8], now: u64) {
         let Some(envelope) = Envelope::read(&mut bytes) else {
             return;
+        };
+        let Some(arrived) = envelope.carried.open(bytes, file) else {
+            return self.errors.error(format_args!(
+                "a connection that another worker handed over is closed: its packet is not whole"
+            ));
         };
         let mut listener = usize::from(envelope.listener);
         if envelope.family != self.family {
@@ -214,8 +247,12 @@ impl Core {
         conn.hops = envelope.hops;
         conn.served = envelope.served;
         conn.since = envelope.since;
-        if !bytes.is_empty() {
-            conn.leftover = bytes.to_vec();
+        conn.leftover = arrived.unread.to_vec();
+        if !arrived.request.is_empty() {
+            conn.waits_since = envelope.waits_since;
+            return self.take_up(&mut state, index, arrived.request, arrived.body, now);
+        }
+        if !conn.leftover.is_empty() {
             conn.waits_since = envelope.waits_since;
             return self.next_in_pipeline(&mut state, index, envelope.since);
         }

@@ -1,12 +1,11 @@
 //! `/livez`, `/readyz` and the metrics, answered without any thread of the app: on `admin_bind`, and below `health_path` elsewhere.
 
 use super::conn::Phase;
-use super::output::Piece;
-use super::request::Request;
-use super::timers::tick_after;
+use super::porter::Job;
+use super::request::{Request, Token};
+use super::timers::NEVER;
 use super::{Core, State};
 use crate::sys;
-use std::os::fd::AsRawFd;
 
 /// What a probe asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,43 +53,40 @@ impl Core {
 
     /// Answers and ends the connection: a probe that finds a worker wants another one the next time.
     pub(super) fn answer_probe(&self, state: &mut State, index: usize, probe: Probe, now: u64) {
-        let page;
+        let is_crowded = state.queue.len() + state.loop_queue.len() >= self.settings.queue_size.div_ceil(2);
         let (status, text) = match probe {
             Probe::Metrics => {
-                page = self.metrics();
-                (200, page.as_str())
+                let conn = &mut state.conns[index];
+                conn.phase = Phase::InFlight;
+                let token = conn.token(index);
+                state.set_deadline(index, NEVER);
+                return self.submit(state, Job::Page(token)); // it reads /proc
             }
             Probe::Live => (200, "live"),
             Probe::Ready if state.draining || self.score.is_leaving() => (503, "draining"),
-            Probe::Ready if state.queue.len() + state.loop_queue.len() >= self.settings.queue_size.div_ceil(2) => {
-                (503, "the queue is half full")
-            }
+            Probe::Ready if is_crowded => (503, "the queue is half full"),
             Probe::Ready => (200, "ready"),
             Probe::Unknown => (404, "only GET /livez, GET /readyz and the metrics are answered here"),
         };
+        self.answer_page(state, index, status, text, now);
+    }
+
+    /// The metrics have been gathered.
+    pub(super) fn page_is_ready(&self, state: &mut State, token: Token, text: &str) {
+        let index = token.index as usize;
+        match state.conn(token).map(|conn| conn.gone) {
+            None => {}
+            Some(true) => self.close(state, index),
+            Some(false) => self.answer_page(state, index, 200, text, sys::monotonic_ns()),
+        }
+    }
+
+    fn answer_page(&self, state: &mut State, index: usize, status: u16, text: &str, now: u64) {
         let mut answer = self.answer(status, text);
-        let conn = &mut state.conns[index];
-        let is_head = conn
-            .incoming
-            .as_deref()
-            .is_some_and(|request| request.method() == b"HEAD");
-        if is_head {
+        let request = state.conns[index].incoming.as_deref();
+        if request.is_some_and(|request| request.method() == b"HEAD") {
             answer.truncate(answer.len() - text.len() - 1);
         }
-        let sent = sys::send(conn.socket.as_raw_fd(), &answer).unwrap_or(0); // a probe that is gone needs no answer
-        if let Some(request) = conn.incoming.take() {
-            state.give_back(request);
-        }
-        if sent == 0 || sent == answer.len() {
-            return self.begin_linger(state, index, now);
-        }
-        let conn = &mut state.conns[index];
-        conn.output
-            .get_or_insert_default()
-            .push(Piece::Bytes(answer.split_off(sent)));
-        conn.phase = Phase::Flushing;
-        conn.keep_alive = false;
-        self.watch(conn, index, Some(sys::WRITABLE));
-        state.set_deadline(index, tick_after(now, self.settings.write_timeout));
+        self.send_last(state, index, answer, now);
     }
 }

@@ -12,15 +12,20 @@ mod event_loop;
 mod exchange;
 mod finish;
 mod flush;
+mod gather;
 mod growth;
 mod handover;
 mod health;
+mod in_flight;
+mod late;
 mod metrics;
 mod monitor;
 mod monitor_loop;
 mod mounts;
 mod outbox;
 mod output;
+mod pace;
+mod porter;
 mod proxies;
 mod reactor;
 mod receive;
@@ -30,15 +35,19 @@ mod roles;
 mod sharing;
 mod stream;
 mod timers;
+mod transfer;
+mod upload;
 mod watch;
 mod websocket;
 
 pub use balance::Balance;
 pub use event_loop::{News, Turn};
-pub use exchange::{Exchange, Finished, HeadError, Owner, Room};
+pub use exchange::{Exchange, FilePart, Finished, HeadError, Owner, Room};
+pub use flush::After;
 pub use mounts::{spelled, Mount};
 pub use outbox::{Letter, Outbox};
 pub use output::{Piece, Shared};
+pub use pace::Rules;
 pub use proxies::Asked;
 pub use reactor::PollSpace;
 pub use request::{Body, Request, Token};
@@ -56,7 +65,7 @@ use roles::{Parker, Roles};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -106,6 +115,8 @@ pub(crate) struct State {
     balancing: sharing::Balancing,
     draining: bool,
     stopping: bool,
+    /// Until when no response is written to a file: the disk has refused one (monotonic ns).
+    spill_after: u64,
     /// Until when no connection is accepted: the process is out of descriptors (monotonic ns; 0: accepting).
     accept_after: u64,
 }
@@ -144,6 +155,9 @@ pub struct Core {
     draining: AtomicBool,
     /// Pollers that are taking connections from a listener.
     accepting: AtomicUsize,
+    porter: porter::Porter,
+    /// What all responses hold in memory.
+    ledger: Arc<output::Ledger>,
     /// See `handover::family`.
     family: u32,
     /// Processors that this process may use.
@@ -170,16 +184,19 @@ impl Core {
         };
         let epoll = Epoll::new()?;
         let kick = Wake::new()?;
-        epoll.add(std::os::fd::AsRawFd::as_raw_fd(&kick), sys::READABLE, reactor::KICK)?;
+        epoll.add(kick.as_raw_fd(), sys::READABLE, reactor::KICK)?;
         let parkers = (0..settings.threads).map(|_| Parker::default()).collect();
         let claims = (0..settings.threads).map(|_| watch::Claim::default()).collect();
         let attention = Wake::new()?;
         attention.signal(); // the first threads are wanted
+        keep_from_children(&listeners, &settings);
         Ok(Self {
             family: handover::family(&listeners),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             taking: AtomicUsize::new(0),
             has_stopped: AtomicBool::new(false),
+            porter: porter::Porter::default(),
+            ledger: Arc::default(),
             owes: AtomicBool::new(false),
             listeners,
             errors,
@@ -249,6 +266,18 @@ impl Core {
     }
 }
 
+/// What a forked child of the worker must not have: it would keep the port, and take what is meant for others.
+fn keep_from_children(listeners: &[Listener], settings: &Settings) {
+    sys::watch_forks();
+    for listener in listeners {
+        sys::keep_from_children(listener.fd);
+    }
+    for &(take, give) in &settings.inboxes {
+        sys::keep_from_children(take);
+        sys::keep_from_children(give);
+    }
+}
+
 impl State {
     fn new(settings: &Settings) -> Self {
         Self {
@@ -273,6 +302,7 @@ impl State {
             balancing: sharing::Balancing::default(),
             draining: false,
             stopping: false,
+            spill_after: 0,
             accept_after: 0,
         }
     }
@@ -282,6 +312,23 @@ impl State {
         self.conns
             .get_mut(token.index as usize)
             .filter(|conn| conn.generation == token.generation)
+    }
+
+    /// Requests that wait for an app thread, or for the event loop.
+    fn queue_of(&mut self, on_loop: bool) -> &mut VecDeque<Box<Request>> {
+        match on_loop {
+            true => &mut self.loop_queue,
+            false => &mut self.queue,
+        }
+    }
+
+    /// How long the first of the requests that wait has waited (ns).
+    fn oldest_wait(&self, now: u64) -> u64 {
+        [&self.queue, &self.loop_queue]
+            .into_iter()
+            .filter_map(|queue| Some(now.saturating_sub(queue.front()?.queued_ns)))
+            .max()
+            .unwrap_or(0)
     }
 
     fn spare_request(&mut self) -> Box<Request> {

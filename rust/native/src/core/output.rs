@@ -1,9 +1,15 @@
 //! Bytes of a response that the client has not taken yet.
+//!
+//! In memory, in a file of the app, or in a temporary file to which the porter has written what memory has no room for. What
+//! is with the porter leaves a mark in its place, behind which nothing is sent until it is back.
 
 use crate::sys;
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::Arc;
 
 /// Bytes of one body that go into the kernel at a time. A whole large body for each of many clients would fill memory
 /// that no cache holds; what the first has read meanwhile is warm for the next.
@@ -11,8 +17,8 @@ const TURN: usize = 256 * 1024;
 /// Pieces that are sent by one call.
 const PARTS: usize = 32;
 
-/// Bytes owned elsewhere (a Python object). Dropping one may need the interpreter's lock, so spent ones are collected
-/// and dropped by a thread that holds it.
+/// Bytes owned elsewhere (a Python object). Dropping one may need the GIL, so spent ones are collected and dropped by a
+/// thread that holds it.
 pub trait Shared: Send + Sync {
     fn bytes(&self) -> &[u8];
 }
@@ -23,10 +29,14 @@ pub enum Piece {
     /// An owner, and which part of its bytes.
     Shared(Box<dyn Shared>, usize, usize),
     File {
-        file: OwnedFd,
+        file: Arc<File>,
         offset: u64,
         left: u64,
+        /// The app's own, which counts as more than its memory: its descriptor is open.
+        is_app: bool,
     },
+    /// So many bytes are with the porter.
+    Away(usize),
 }
 
 impl Piece {
@@ -35,8 +45,12 @@ impl Piece {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Shared(shared, start, end) => &shared.bytes()[*start..*end],
-            Self::File { .. } => b"",
+            Self::File { .. } | Self::Away(_) => b"",
         }
+    }
+
+    fn is_memory(&self) -> bool {
+        matches!(self, Self::Bytes(_) | Self::Shared(..))
     }
 }
 
@@ -46,38 +60,150 @@ pub enum Flushed {
     All,
     /// The socket takes no more for now.
     Blocked,
+    /// The next bytes are with the porter.
+    Away,
+    /// The next bytes of a file are not in memory: reading them would wait for the disk.
+    Cold,
     /// The client is gone, or a file is shorter than was promised.
     Broken,
 }
 
-/// What waits to be sent, in order. Invariant: `offset` is within the first piece.
+/// Bytes that all responses of one worker hold in memory.
+#[derive(Default)]
+pub struct Ledger(AtomicUsize);
+
+impl Ledger {
+    pub fn total(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Memory pieces on their way into a temporary file.
+pub(super) struct Bundle {
+    pieces: Vec<Piece>,
+    file: Option<Arc<File>>,
+    offset: u64,
+    length: usize,
+}
+
+impl Bundle {
+    /// Writes them. May wait for the disk.
+    pub(super) fn write(&mut self, directory: &str) -> io::Result<()> {
+        let file = match &self.file {
+            Some(file) => Arc::clone(file),
+            None => Arc::new(sys::temporary_file(directory)?),
+        };
+        let mut at = self.offset;
+        for piece in &self.pieces {
+            sys::write_all_at(&file, piece.bytes(), at)?;
+            at += piece.bytes().len() as u64;
+        }
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// The owners of its bytes.
+    pub(super) fn spend(self, spent: &mut Vec<Box<dyn Shared>>) {
+        for piece in self.pieces {
+            if let Piece::Shared(shared, ..) = piece {
+                spent.push(shared);
+            }
+        }
+    }
+}
+
+/// What waits to be sent, in order. Invariant: `offset` is within the first piece; at most one piece is `Away`.
 #[derive(Default)]
 pub struct Output {
     pieces: VecDeque<Piece>,
     offset: usize,
-    /// Bytes in memory that the client has not taken, also those of shared pieces: a stream makes new ones as long as
-    /// nobody stops it (counts against `response_buffer`).
-    pub held: usize,
+    /// Bytes in memory that the client has not taken, also those of shared pieces and those on their way into a file.
+    held: usize,
+    /// Where `held` is counted too.
+    ledger: Option<Arc<Ledger>>,
+    /// The temporary file, once there is one, and how much was written to it.
+    spill: Option<Arc<File>>,
+    spilled: u64,
+    /// The disk has refused: what is held stays in memory.
+    cannot_spill: bool,
+    /// Files of the app that wait.
+    files: usize,
     /// Bytes sent since the last look by the timer: a client that takes too few is given up.
     pub progress: u64,
+    /// When that look comes (monotonic ns).
+    pub due: u64,
+    /// Nothing is sent before the porter is back from the disk.
+    pub waits_for_disk: bool,
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.release(self.held);
+    }
 }
 
 impl Output {
+    /// An empty one whose bytes are counted.
+    pub fn counted(ledger: &Arc<Ledger>) -> Self {
+        let mut output = Self::default();
+        output.ledger = Some(Arc::clone(ledger));
+        output
+    }
+
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
+    /// Bytes in memory.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Bytes that were ever written to the temporary file.
+    pub fn spilled(&self) -> u64 {
+        self.spilled
+    }
+
+    pub fn cannot_spill(&self) -> bool {
+        self.cannot_spill
+    }
+
+    /// What is held stays in memory.
+    pub fn refuse_spill(&mut self) {
+        self.cannot_spill = true;
+    }
+
+    /// A file of the app waits to be sent.
+    pub fn has_file(&self) -> bool {
+        self.files > 0
+    }
+
+    fn take_up(&mut self, count: usize) {
+        self.held += count;
+        if let Some(ledger) = &self.ledger {
+            ledger.0.fetch_add(count, Relaxed);
+        }
+    }
+
+    fn release(&mut self, count: usize) {
+        self.held -= count;
+        if let Some(ledger) = &self.ledger {
+            ledger.0.fetch_sub(count, Relaxed);
+        }
+    }
+
     pub fn push(&mut self, piece: Piece) {
-        if let Piece::Bytes(bytes) = &piece {
-            self.held += bytes.len();
+        match &piece {
+            Piece::Bytes(_) | Piece::Shared(..) => self.take_up(piece.bytes().len()),
+            Piece::File { is_app, .. } => self.files += usize::from(*is_app),
+            Piece::Away(_) => {}
         }
         self.pieces.push_back(piece);
     }
 
     /// Adds `owner`'s bytes `start..end`, uncopied.
     pub fn push_shared(&mut self, owner: Box<dyn Shared>, start: usize, end: usize) {
-        self.held += end - start;
-        self.pieces.push_back(Piece::Shared(owner, start, end));
+        self.push(Piece::Shared(owner, start, end));
     }
 
     /// Sends as much as the socket takes; spent shared pieces go to `spent`.
@@ -88,7 +214,13 @@ impl Output {
                 Piece::Shared(shared, start, end) => {
                     sys::send(fd, turn_of(&shared.bytes()[*start + self.offset..*end]))
                 }
-                Piece::File { file, offset, left } => send_file_part(fd, file, offset, left),
+                Piece::File { file, offset, left, .. } => {
+                    if !sys::is_in_memory(file.as_raw_fd(), *offset, (*left).min(TURN as u64)) {
+                        return Flushed::Cold;
+                    }
+                    send_file_part(fd, file, offset, left)
+                }
+                Piece::Away(_) => return Flushed::Away,
             };
             match result {
                 Ok(count) => {
@@ -138,37 +270,101 @@ impl Output {
         }
     }
 
-    /// Puts all that another one holds behind its own; the first piece of `other` may be partly sent.
+    /// Puts all that another one holds behind its own.
     pub fn append(&mut self, mut other: Self) {
-        if let (Some(piece), offset @ 1..) = (other.pieces.front_mut(), other.offset) {
-            match piece {
-                Piece::Bytes(bytes) => drop(bytes.drain(..offset)),
-                Piece::Shared(_, start, _) => *start += offset,
-                Piece::File { .. } => {}
-            }
-        }
-        self.held += other.held;
+        other.trim_first();
+        self.take_up(other.held);
+        self.files += other.files;
         self.pieces.append(&mut other.pieces);
+        other.release(other.held);
+    }
+
+    /// The first piece begins with its first byte that was not sent.
+    fn trim_first(&mut self) {
+        match self.pieces.front_mut() {
+            Some(Piece::Bytes(bytes)) => drop(bytes.drain(..self.offset)),
+            Some(Piece::Shared(_, start, _)) => *start += self.offset,
+            _ => {}
+        }
+        self.offset = 0;
     }
 
     fn advance(&mut self, count: usize, spent: &mut Vec<Box<dyn Shared>>) {
         self.progress += count as u64;
-        let done = match self.pieces.front() {
-            Some(Piece::Bytes(bytes)) => self.offset + count == bytes.len(),
-            Some(Piece::Shared(_, start, end)) => self.offset + count == end - start,
-            Some(Piece::File { left, .. }) => *left == 0,
-            None => false,
+        let Some(piece) = self.pieces.front() else { return };
+        let is_memory = piece.is_memory();
+        let done = match piece {
+            Piece::File { left, .. } => *left == 0,
+            piece => self.offset + count == piece.bytes().len(),
         };
-        if !matches!(self.pieces.front(), Some(Piece::File { .. })) {
-            self.held -= count;
+        if is_memory {
+            self.release(count);
             self.offset += count;
         }
         if !done {
             return;
         }
         self.offset = 0;
-        if let Some(Piece::Shared(shared, ..)) = self.pieces.pop_front() {
-            spent.push(shared);
+        match self.pieces.pop_front() {
+            Some(Piece::Shared(shared, ..)) => spent.push(shared),
+            Some(Piece::File { is_app: true, .. }) => self.files -= 1,
+            _ => {}
+        }
+    }
+
+    /// Takes what is in memory at the end, to be written to the temporary file; none: nothing is, or some is on its way.
+    pub(super) fn bundle(&mut self) -> Option<Bundle> {
+        let is_away = self.pieces.iter().any(|piece| matches!(piece, Piece::Away(_)));
+        let memory = self.pieces.iter().rev().take_while(|piece| piece.is_memory()).count();
+        if is_away || memory == 0 || self.cannot_spill {
+            return None;
+        }
+        let first = self.pieces.len() - memory;
+        if first == 0 {
+            self.trim_first();
+        }
+        let pieces: Vec<Piece> = self.pieces.drain(first..).collect();
+        let length = pieces.iter().map(|piece| piece.bytes().len()).sum();
+        self.pieces.push_back(Piece::Away(length));
+        Some(Bundle {
+            pieces,
+            file: self.spill.clone(),
+            offset: self.spilled,
+            length,
+        })
+    }
+
+    /// A bundle is back; false: it could not be written, and is in memory again.
+    pub(super) fn unbundle(&mut self, bundle: Bundle, is_written: bool, spent: &mut Vec<Box<dyn Shared>>) {
+        let Some(place) = self.pieces.iter().position(|piece| matches!(piece, Piece::Away(_))) else {
+            return bundle.spend(spent);
+        };
+        let Some(file) = bundle.file.clone().filter(|_| is_written) else {
+            self.cannot_spill = true;
+            let behind = self.pieces.split_off(place + 1);
+            self.pieces.pop_back();
+            self.pieces.extend(bundle.pieces);
+            self.pieces.extend(behind);
+            return;
+        };
+        let length = bundle.length;
+        self.release(length);
+        self.pieces[place] = Piece::File {
+            file: Arc::clone(&file),
+            offset: bundle.offset,
+            left: length as u64,
+            is_app: false,
+        };
+        self.spill = Some(file);
+        self.spilled += length as u64;
+        bundle.spend(spent);
+    }
+
+    /// The next bytes of a file, for the porter to bring into memory.
+    pub(super) fn next_of_file(&self) -> Option<(Arc<File>, u64, u64)> {
+        match self.pieces.front() {
+            Some(Piece::File { file, offset, left, .. }) => Some((Arc::clone(file), *offset, (*left).min(TURN as u64))),
+            _ => None,
         }
     }
 
@@ -179,7 +375,8 @@ impl Output {
                 spent.push(shared);
             }
         }
-        self.held = 0;
+        self.release(self.held);
+        self.files = 0;
         self.offset = 0;
     }
 }
@@ -190,8 +387,9 @@ pub fn turn_of(bytes: &[u8]) -> &[u8] {
 }
 
 /// A file that ends before the promised length breaks the response: the client must be able to tell.
-fn send_file_part(fd: RawFd, file: &OwnedFd, offset: &mut u64, left: &mut u64) -> io::Result<usize> {
-    let count = sys::send_file(fd, file.as_raw_fd(), *offset, *left)?;
+fn send_file_part(fd: RawFd, file: &File, offset: &mut u64, left: &mut u64) -> io::Result<usize> {
+    let most = (*left).min(TURN as u64);
+    let count = sys::send_file(fd, file.as_raw_fd(), *offset, most)?;
     if count == 0 && *left > 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }

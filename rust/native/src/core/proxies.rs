@@ -2,7 +2,6 @@
 //! that app, log and watch see the same.
 
 use super::request::Request;
-use super::timers::tick_after;
 use super::{Core, State};
 use crate::sys::Peer;
 use hostler_wire::forwarded::{is_field, read, Believed, Networks};
@@ -91,8 +90,7 @@ impl Core {
                 true
             }
             Ok(None) => {
-                let due = tick_after(conn.since, self.settings.header_timeout);
-                state.set_deadline(index, due);
+                self.await_more_of_head(state, index, now);
                 false
             }
             Err(reason) => {

@@ -2,8 +2,9 @@
 
 use super::conn::{Conn, Phase};
 use super::event_loop::is_on_loop;
+use super::late::Late;
 use super::request::Token;
-use super::timers::{self, tick_after};
+use super::timers::tick_after;
 use super::{Core, State};
 use crate::score;
 use crate::sys::{self, Event, NoConnection, Peer};
@@ -154,7 +155,7 @@ impl Core {
             if conn.phase == Phase::Flushing {
                 self.client_left(state, index);
             }
-        } else if conn.late.is_some() && ready & sys::READABLE != 0 {
+        } else if conn.late.as_deref().is_some_and(Late::is_read) && ready & sys::READABLE != 0 {
             self.receive_late(state, index, scratch, now);
         } else if ready & sys::READABLE != 0 {
             // Its next request, or the end of its sending: read when this answer is out.
@@ -326,13 +327,7 @@ impl Core {
         let conn = &mut state.conns[index];
         match conn.phase {
             Phase::Idle => self.idle_deadline(state, index, now),
-            Phase::Head => self.refuse(
-                state,
-                index,
-                408,
-                "header_timeout passed before the head was complete",
-                now,
-            ),
+            Phase::Head => self.head_deadline(state, index, now),
             Phase::Body => self.body_deadline(state, index, now),
             Phase::InFlight | Phase::Flushing => self.in_flight_deadline(state, index, now),
             Phase::Socket => self.socket_deadline(state, index, now),
@@ -340,30 +335,24 @@ impl Core {
         }
     }
 
-    /// A body must come at `min_rate` after its grace.
-    fn body_deadline(&self, state: &mut State, index: usize, now: u64) {
-        match state.conns[index]
-            .upload
-            .as_ref()
-            .and_then(|upload| self.upload_due(upload.since, upload.received))
-        {
-            Some(due) if due > now => state.set_deadline(index, tick_after(due, 0)),
-            None => state.set_deadline(index, timers::NEVER),
-            Some(_) => self.refuse(state, index, 408, "the body came slower than min_rate", now),
-        }
-    }
-
-    /// When a body that began at `since` and has come to `received` bytes is too slow; none: never.
-    pub(super) fn upload_due(&self, since: u64, received: u64) -> Option<u64> {
-        let earned = received
-            .saturating_mul(1_000_000_000)
-            .checked_div(self.settings.min_rate)?;
-        Some(since.saturating_add(self.settings.body_timeout).saturating_add(earned))
-    }
-
-    /// Takes the connection out of the world.
+    /// Ends the connection for good. Its client learns of it at once, whatever processes have copies of the socket.
     pub(super) fn close(&self, state: &mut State, index: usize) {
+        let conn = &state.conns[index];
+        let fd = conn.socket.as_raw_fd();
+        let is_over = conn.is_detached || conn.resets && sys::reset(fd);
+        if !is_over {
+            sys::shutdown_both(fd);
+        }
+        self.let_go(state, index);
+    }
+
+    /// Forgets the connection, whose socket another worker or the app has from here on.
+    pub(super) fn let_go(&self, state: &mut State, index: usize) {
         let mut conn = state.conns.remove(index);
+        if conn.interest.is_some() {
+            // As long as another process has the socket open, epoll would go on telling of it.
+            let _ = self.epoll.remove(conn.socket.as_raw_fd());
+        }
         if let Some(output) = &mut conn.output {
             output.discard(&mut state.spent);
             self.has_spent.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -1,16 +1,16 @@
 //! Reading: bytes become requests, and whole requests go into the run queue.
 
-use super::conn::{Conn, Late, Phase, Upload};
+use super::conn::{Conn, Phase};
+use super::late::Late;
 use super::mounts::route;
 use super::proxies::settle;
-use super::request::{Body, Gather, Request, Token, BUFFER};
-use super::stream::Stream;
+use super::request::{Body, Request, Token, BUFFER};
 use super::timers::{tick_after, NEVER};
 use super::websocket::{check_handshake, wants_websocket};
 use super::{Core, State};
 use crate::score;
 use crate::sys;
-use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Progress, Reject};
+use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Progress};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, RawFd};
@@ -18,7 +18,7 @@ use std::os::fd::{AsRawFd, RawFd};
 /// Bytes read from one connection before the others have their turn.
 const TURN: usize = 256 * 1024;
 /// Bytes read at once for a body that does not go straight to its place.
-const SCRATCH: usize = 64 * 1024;
+pub(super) const SCRATCH: usize = 64 * 1024;
 
 /// What reading came to.
 pub(super) enum Got {
@@ -38,15 +38,6 @@ impl From<io::Result<usize>> for Got {
             Err(_) => Self::Broken,
         }
     }
-}
-
-/// What a part of a body leads to.
-enum Fed {
-    More,
-    Whole,
-    Refused(Reject),
-    /// The temporary file could not be written.
-    NoRoom(io::Error),
 }
 
 impl Core {
@@ -132,11 +123,50 @@ impl Core {
                 conn.progress = Progress::default();
                 self.begin_body(state, index, now);
             }
-            Ok(false) => {
-                let due = tick_after(conn.since, self.settings.header_timeout);
-                state.set_deadline(index, due);
-            }
+            Ok(false) => self.await_more_of_head(state, index, now),
             Err(reject) => self.refuse(state, index, reject.status, reject.reason, now),
+        }
+    }
+
+    /// A head must be whole within `header_timeout`, and come without long gaps.
+    pub(super) fn await_more_of_head(&self, state: &mut State, index: usize, now: u64) {
+        let whole = tick_after(state.conns[index].since, self.settings.header_timeout);
+        let due = match self.settings.body_rules.gap {
+            0 => whole,
+            gap => whole.min(tick_after(now, gap)),
+        };
+        state.set_deadline(index, due);
+    }
+
+    /// Its time is over.
+    pub(super) fn head_deadline(&self, state: &mut State, index: usize, now: u64) {
+        let age = now.saturating_sub(state.conns[index].since);
+        let reason = match age >= self.settings.header_timeout {
+            true => "header_timeout passed before the head was complete",
+            false => "nothing of the head came for read_timeout",
+        };
+        self.refuse(state, index, 408, reason, now);
+    }
+
+    /// Takes up a request that another worker has read: its head is parsed once more, its body never.
+    pub(super) fn take_up(&self, state: &mut State, index: usize, bytes: &[u8], body: Body, now: u64) {
+        let mut request = state.spare_request();
+        request.buffer.extend_from_slice(bytes);
+        let mut progress = Progress::default();
+        let parsed = parse_head(&request.buffer, &mut progress, &self.settings.limits, &mut request.head);
+        let conn = &mut state.conns[index];
+        conn.incoming = Some(request);
+        conn.phase = Phase::Head;
+        self.watch(conn, index, Some(sys::READABLE));
+        match parsed {
+            Ok(true) => {
+                if self.assign(state, index, now) {
+                    self.enqueue(state, index, body, now);
+                }
+            }
+            // Limits may have been lowered since the other worker started.
+            Err(reject) => self.refuse(state, index, reject.status, reject.reason, now),
+            Ok(false) => self.refuse(state, index, 400, "the head that was handed over is not whole", now),
         }
     }
 
@@ -145,7 +175,6 @@ impl Core {
         if !self.assign(state, index, now) {
             return;
         }
-        let may_await = self.may_await(state, index);
         let conn = &mut state.conns[index];
         let Some(request) = conn.incoming.as_deref_mut() else {
             return;
@@ -162,39 +191,14 @@ impl Core {
         if request.on_loop {
             return self.begin_stream(state, index, decoder, now);
         }
-        let mut upload = Box::new(Upload {
-            decoder,
-            inline_end: None,
-            gather: Gather::new(),
-            since: now,
-            received: 0,
-        });
         if request.head.expect_continue && request.buffer.len() == end {
-            if may_await {
-                conn.late = Some(Box::new(Late::Reading(upload)));
+            if self.may_await(state, index) {
+                state.conns[index].late = Some(Box::new(Late::new(decoder, now)));
                 return self.enqueue(state, index, Body::Awaited, now);
             }
-            go_on(conn.socket.as_raw_fd());
+            self.say_continue(state, index);
         }
-        conn.phase = Phase::Body;
-        match upload.decoder.remaining() {
-            Some(length) if length <= self.settings.body_memory as u64 => {
-                let whole = end + length as usize;
-                request.buffer.reserve(whole.saturating_sub(request.buffer.len()));
-                upload.inline_end = Some(whole);
-                let here = (request.buffer.len() - end).min(length as usize);
-                upload.decoder.advance(here as u64);
-                upload.received = here as u64;
-                conn.upload = Some(upload);
-                self.body_progress(state, index, Fed::More, now);
-            }
-            _ => {
-                let behind = request.buffer.split_off(end);
-                conn.upload = Some(upload);
-                let fed = self.feed(conn, &behind);
-                self.body_progress(state, index, fed, now);
-            }
-        }
+        self.begin_upload(state, index, decoder, now);
     }
 
     /// Finds the app of a request; false: it was answered without one.
@@ -239,166 +243,8 @@ impl Core {
         false
     }
 
-    /// An app on the event loop is called before its body is there, unless it is already.
-    fn begin_stream(&self, state: &mut State, index: usize, decoder: BodyDecoder, now: u64) {
-        let conn = &mut state.conns[index];
-        let Some(request) = conn.incoming.as_deref_mut() else {
-            return;
-        };
-        let start = request.head.len;
-        let here = request.buffer.len() - start;
-        if let Some(length) = decoder.remaining().filter(|&length| length <= here as u64) {
-            let end = start + length as usize;
-            set_aside(conn, end);
-            return self.enqueue(state, index, Body::Inline { start, end }, now);
-        }
-        let expects = request.head.expect_continue && here == 0;
-        let behind = request.buffer.split_off(start);
-        conn.stream = Some(Box::new(Stream::new(decoder, expects, now)));
-        if let Err(reason) = Self::feed_stream(conn, &behind) {
-            conn.stream = None;
-            return self.refuse(state, index, 400, reason, now);
-        }
-        self.enqueue(state, index, Body::Streamed, now);
-    }
-
-    /// Whether the app may be called before this body is there, and its thread wait for the client when it reads.
-    ///
-    /// Not for chunks: the length must stand in the environ, apps such as Django read no further than CONTENT_LENGTH says.
-    /// And not in a greenlet, whose thread is everybody's. And not for more than half of the threads: a few slow clients would have them all.
-    fn may_await(&self, state: &State, index: usize) -> bool {
-        let Some(head) = state.conns[index].incoming.as_deref().map(|request| &request.head) else {
-            return false;
-        };
-        if !head.expect_continue || head.framing == Framing::Chunked || self.settings.greenlets {
-            return false;
-        }
-        let is_awaited = |token: Token| {
-            let conn = state.conns.get(token.index as usize);
-            conn.is_some_and(|conn| conn.generation == token.generation && conn.late.is_some())
-        };
-        let running = state.roles.running().filter(|(_, run, _)| is_awaited(run.token));
-        let queued = state
-            .queue
-            .iter()
-            .filter(|request| matches!(request.body, Body::Awaited));
-        running.count() + queued.count() < self.settings.threads / 2
-    }
-
-    /// One read of body bytes. Some(n): n bytes came and there may be more at once.
-    fn receive_body(&self, state: &mut State, index: usize, scratch: &mut Vec<u8>, now: u64) -> Option<usize> {
-        let conn = &mut state.conns[index];
-        let upload = conn.upload.as_deref_mut()?;
-        let fd = conn.socket.as_raw_fd();
-        let (got, room, fed) = match (upload.inline_end, conn.incoming.as_deref_mut()) {
-            (Some(end), Some(request)) => {
-                let room = end - request.buffer.len();
-                let got: Got = sys::recv(fd, &mut request.buffer, room).into();
-                if let Got::Some(count) = got {
-                    upload.decoder.advance(count as u64);
-                    upload.received += count as u64;
-                }
-                (got, room, Fed::More)
-            }
-            _ => {
-                let got = read_scratch(fd, scratch);
-                let fed = self.feed(conn, scratch);
-                (got, SCRATCH, fed)
-            }
-        };
-        match got {
-            Got::Some(count) => {
-                score::add(&self.score.bytes_in, count as u64);
-                self.body_progress(state, index, fed, now);
-                (count == room).then_some(count)
-            }
-            Got::Nothing => None,
-            Got::End | Got::Broken => {
-                self.errors.debug(format_args!(
-                    "{} left in the middle of a request body",
-                    state.conns[index].peer
-                ));
-                self.close(state, index);
-                None
-            }
-        }
-    }
-
-    /// Decodes body bytes into their gathering place; what lies behind the body is set aside.
-    fn feed(&self, conn: &mut Conn, bytes: &[u8]) -> Fed {
-        let upload = match (&mut conn.upload, conn.late.as_deref_mut()) {
-            (Some(upload), _) => upload,
-            (None, Some(Late::Reading(upload))) => upload,
-            _ => return Fed::More,
-        };
-        upload.received += bytes.len() as u64;
-        let mut at = 0;
-        while at < bytes.len() && !upload.decoder.is_done() {
-            let step = match upload.decoder.step(&bytes[at..]) {
-                Ok(step) => step,
-                Err(reject) => return Fed::Refused(reject),
-            };
-            let data = &bytes[at + step.data.start..at + step.data.end];
-            if let Err(error) = upload
-                .gather
-                .append(data, self.settings.body_memory, &self.settings.temp_dir)
-            {
-                return Fed::NoRoom(error);
-            }
-            at += step.consumed;
-        }
-        conn.leftover.extend_from_slice(&bytes[at..]);
-        Fed::More
-    }
-
-    fn body_progress(&self, state: &mut State, index: usize, fed: Fed, now: u64) {
-        match self.settle(&state.conns[index], fed) {
-            Fed::More => {
-                let upload = state.conns[index].upload.as_deref();
-                let due = upload.and_then(|upload| self.upload_due(upload.since, upload.received));
-                state.set_deadline(index, due.map_or(NEVER, |due| tick_after(due, 0)));
-            }
-            Fed::Whole => self.end_body(state, index, now),
-            Fed::Refused(reject) => self.refuse(state, index, reject.status, reject.reason, now),
-            Fed::NoRoom(error) => {
-                self.errors.error(format_args!(
-                    "a request body cannot be stored in {}: {error}; free space there or set temp_dir",
-                    self.settings.temp_dir
-                ));
-                self.refuse(state, index, 507, "no room for the body", now);
-            }
-        }
-    }
-
-    /// `More` becomes `Whole` when the decoder has all.
-    fn settle(&self, conn: &Conn, fed: Fed) -> Fed {
-        let decoder = match (conn.upload.as_deref(), conn.late.as_deref()) {
-            (Some(upload), _) => &upload.decoder,
-            (None, Some(Late::Reading(upload))) => &upload.decoder,
-            _ => return fed,
-        };
-        match fed {
-            Fed::More if decoder.is_done() => Fed::Whole,
-            other => other,
-        }
-    }
-
-    fn end_body(&self, state: &mut State, index: usize, now: u64) {
-        let conn = &mut state.conns[index];
-        let Some(upload) = conn.upload.take() else { return };
-        let body = match (upload.inline_end, conn.incoming.as_deref()) {
-            (Some(end), Some(request)) => {
-                let start = request.head.len;
-                set_aside(conn, end);
-                Body::Inline { start, end }
-            }
-            _ => upload.gather.finish(),
-        };
-        self.enqueue(state, index, body, now);
-    }
-
     /// Puts a whole request into the run queue, or refuses it when that is full.
-    fn enqueue(&self, state: &mut State, index: usize, body: Body, now: u64) {
+    pub(super) fn enqueue(&self, state: &mut State, index: usize, body: Body, now: u64) {
         if state.queue.len() + state.loop_queue.len() >= self.settings.queue_size {
             return self.refuse(state, index, 503, "queue_size reached: every app thread is busy", now);
         }
@@ -432,107 +278,12 @@ impl Core {
     fn enqueue_for_loop(&self, state: &mut State, index: usize, request: Box<Request>, waits_since: u64, now: u64) {
         let conn = &mut state.conns[index];
         conn.on_loop = true;
-        conn.handshakes = request.websocket;
-        if request.websocket && self.settings.websocket.handshake_timeout > 0 {
-            let due = tick_after(now, self.settings.websocket.handshake_timeout);
-            state.set_deadline(index, due);
-        }
+        let patience = self.settings.websocket.handshake_timeout;
+        conn.handshake_due = (request.websocket && patience > 0).then(|| now + patience);
+        self.set_in_flight_deadline(state, index);
         put_in(&mut state.loop_queue, request, waits_since);
         self.wake_loop(state);
         score::set(&self.score.queued, state.queue.len() + state.loop_queue.len());
-    }
-
-    /// Reads for an app thread that waits for its late body.
-    pub(super) fn receive_late(&self, state: &mut State, index: usize, scratch: &mut Vec<u8>, now: u64) {
-        let conn = &mut state.conns[index];
-        let fed = match read_scratch(conn.socket.as_raw_fd(), scratch) {
-            Got::Some(count) => {
-                score::add(&self.score.bytes_in, count as u64);
-                self.feed(conn, scratch)
-            }
-            Got::Nothing => return,
-            Got::End | Got::Broken => return self.end_late(state, index, Late::Failed("the client left"), now),
-        };
-        match self.settle(&state.conns[index], fed) {
-            Fed::More => {
-                let Some(Late::Reading(upload)) = state.conns[index].late.as_deref() else {
-                    return;
-                };
-                let due = self.upload_due(upload.since, upload.received);
-                state.set_deadline(index, due.map_or(NEVER, |due| tick_after(due, 0)));
-            }
-            Fed::Whole => {
-                let Some(Late::Reading(upload)) = state.conns[index].late.take().map(|late| *late) else {
-                    return;
-                };
-                self.end_late(state, index, Late::Done(upload.gather.finish()), now);
-            }
-            Fed::Refused(reject) => self.end_late(state, index, Late::Failed(reject.reason), now),
-            Fed::NoRoom(_) => self.end_late(state, index, Late::Failed("no room for the body in temp_dir"), now),
-        }
-    }
-
-    pub(super) fn end_late(&self, state: &mut State, index: usize, outcome: Late, _now: u64) {
-        state.set_deadline(index, NEVER);
-        let conn = &mut state.conns[index];
-        if let Late::Failed(reason) = &outcome {
-            conn.keep_alive = false;
-            self.errors.warning(format_args!(
-                "the body of a request from {} was not read whole: {reason}",
-                conn.peer
-            ));
-            let rest = conn.interest.unwrap_or(0) & !sys::READABLE;
-            self.watch(conn, index, Some(rest));
-        }
-        state.conns[index].late = Some(Box::new(outcome));
-        self.progress.notify_all();
-    }
-
-    /// Whether the body of a running request has not been read.
-    pub(super) fn body_is_awaited(&self, token: Token) -> bool {
-        self.lock().conn(token).is_some_and(|conn| conn.late.is_some())
-    }
-
-    /// Says "100 Continue" and waits until the body is there. Called by the app's thread, without the interpreter's lock.
-    pub fn await_body(&self, token: Token) -> Result<Body, &'static str> {
-        let mut state = self.lock();
-        let now = sys::monotonic_ns();
-        match state.conn(token) {
-            Some(conn) if conn.gone => return Err("the client left"),
-            Some(conn) => match conn.late.as_deref_mut() {
-                Some(Late::Reading(upload)) => {
-                    upload.since = now;
-                    go_on(conn.socket.as_raw_fd());
-                    let interest = conn.interest.unwrap_or(0) | sys::READABLE;
-                    self.watch(conn, token.index as usize, Some(interest));
-                }
-                _ => return Err("the body was read already"),
-            },
-            None => return Err("the client left"),
-        }
-        state.set_deadline(token.index as usize, tick_after(now, self.settings.body_timeout));
-        self.wake_timekeeper();
-        loop {
-            let Some(conn) = state.conn(token) else {
-                return Err("the request is over");
-            };
-            match conn.late.take().map(|late| *late) {
-                Some(Late::Done(body)) => return Ok(body),
-                Some(Late::Failed(reason)) => {
-                    conn.late = Some(Box::new(Late::Failed(reason)));
-                    return Err(reason);
-                }
-                Some(reading) => conn.late = Some(Box::new(reading)),
-                None => return Err("the request is over"), // a thread of the app's own, later than its answer
-            }
-            if conn.gone {
-                return Err("the client left");
-            }
-            state = self
-                .progress
-                .wait(state)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
     }
 }
 
@@ -545,19 +296,13 @@ fn put_in(queue: &mut VecDeque<Box<Request>>, request: Box<Request>, waits_since
     queue.insert(place, request);
 }
 
-/// Tells the client to send its body (RFC 9110 §10.1.1).
-pub(super) fn go_on(fd: RawFd) {
-    // 25 bytes fit into the send buffer of a client whose request has not been answered yet.
-    let _ = sys::send(fd, b"HTTP/1.1 100 Continue\r\n\r\n");
-}
-
 /// Whether the reactor reads in this phase.
 fn reads(phase: Phase) -> bool {
     matches!(phase, Phase::Idle | Phase::Head | Phase::Body)
 }
 
 /// Keeps the bytes that came behind the current request for the next one.
-fn set_aside(conn: &mut Conn, end: usize) {
+pub(super) fn set_aside(conn: &mut Conn, end: usize) {
     let Some(request) = conn.incoming.as_deref_mut() else {
         return;
     };

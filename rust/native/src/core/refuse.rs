@@ -1,13 +1,14 @@
 //! Answers that need no app: a broken or excessive request, a full queue, a time-out. Each says so in one log line.
 
 use super::conn::Phase;
+use super::output::Piece;
 use super::timers::tick_after;
-use super::{Core, State};
+use super::{After, Core, State};
 use crate::log::{Entry, Pending, Stamp};
 use crate::score;
 use crate::sys;
 use hostler_wire::http1::response::reason_phrase;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::AsRawFd;
 
 /// How long a refused client may go on sending before its connection is closed under it: our answer must be read first.
@@ -17,8 +18,7 @@ impl Core {
     /// Answers with `status`, says why in the log, and ends the connection.
     pub(super) fn refuse(&self, state: &mut State, index: usize, status: u16, reason: &str, now: u64) {
         let answer = self.answer(status, reason);
-        let conn = &mut state.conns[index];
-        let _ = sys::send(conn.socket.as_raw_fd(), &answer); // a client that is gone needs no answer
+        let conn = &state.conns[index];
         self.errors.warning(format_args!("{status} to {}: {reason}", conn.peer));
         score::add(&self.score.rejected, 1);
         score::add(&self.score.status[(status as usize / 100 - 1).min(4)], 1);
@@ -26,10 +26,34 @@ impl Core {
             score::add(&self.score.timeouts, 1);
         }
         self.log_refusal(state, index, status, reason.len() as u64 + 1, now);
-        if let Some(request) = state.conns[index].incoming.take() {
+        self.send_last(state, index, answer, now);
+    }
+
+    /// Sends a whole response of the server's own, and ends the connection when the client has taken it.
+    pub(super) fn send_last(&self, state: &mut State, index: usize, mut response: Vec<u8>, now: u64) {
+        let conn = &mut state.conns[index];
+        let request = conn.incoming.take();
+        conn.keep_alive = false;
+        conn.on_loop = false;
+        let sent = match sys::send(conn.socket.as_raw_fd(), &response) {
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+            Err(_) => response.len(), // a client that is gone needs none
+        };
+        if let Some(request) = request {
             state.give_back(request);
         }
-        self.begin_linger(state, index, now);
+        if sent == response.len() {
+            return self.begin_linger(state, index, now);
+        }
+        let conn = &mut state.conns[index];
+        conn.phase = Phase::Flushing;
+        conn.upload = None;
+        conn.stream = None;
+        let token = conn.token(index);
+        let rest = Piece::Bytes(response.split_off(sent));
+        let _ = self.hold_in(state, token, After::Nothing, |output| output.push(rest));
+        // one page, once
     }
 
     pub(super) fn answer(&self, status: u16, reason: &str) -> Vec<u8> {
@@ -91,6 +115,7 @@ impl Core {
         conn.stream = None;
         conn.socket_state = None;
         conn.on_loop = false;
+        conn.handshake_due = None;
         if conn.late.take().is_some() {
             self.progress.notify_all();
         }

@@ -1,10 +1,10 @@
 //! One request: its bytes, what they mean, its body, and where the answer goes.
 
+pub use super::gather::Gather;
 use super::proxies::Asked;
-use crate::sys::{self, Peer};
+use crate::sys::Peer;
 use hostler_wire::http1::Head;
 use std::fs::File;
-use std::io;
 use std::os::fd::RawFd;
 
 /// First capacity of a request's buffer: a browser's head with cookies fits.
@@ -50,6 +50,14 @@ pub enum Body {
 }
 
 impl Body {
+    /// Bytes that it holds beside the request's own buffer.
+    pub fn in_memory(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
+
     /// Its length in bytes, where known.
     pub fn length(&self) -> u64 {
         match self {
@@ -145,42 +153,5 @@ impl Request {
             .iter()
             .find(|field| field.name.of(&self.buffer).eq_ignore_ascii_case(name))?;
         Some(field.value.of(&self.buffer))
-    }
-}
-
-/// Where the bytes of a body gather: memory first, a file when they are too many.
-pub enum Gather {
-    Memory(Vec<u8>),
-    File(File, u64),
-}
-
-impl Gather {
-    pub fn new() -> Self {
-        Self::Memory(Vec::new())
-    }
-
-    pub fn append(&mut self, bytes: &[u8], most_in_memory: usize, directory: &str) -> io::Result<()> {
-        match self {
-            Self::Memory(held) if held.len() + bytes.len() <= most_in_memory => held.extend_from_slice(bytes),
-            Self::Memory(held) => {
-                let file = sys::temporary_file(directory)?;
-                sys::write_all_at(&file, held, 0)?;
-                sys::write_all_at(&file, bytes, held.len() as u64)?;
-                *self = Self::File(file, (held.len() + bytes.len()) as u64);
-            }
-            Self::File(file, length) => {
-                sys::write_all_at(file, bytes, *length)?;
-                *length += bytes.len() as u64;
-            }
-        }
-        Ok(())
-    }
-
-    pub fn finish(self) -> Body {
-        match self {
-            Self::Memory(bytes) if bytes.is_empty() => Body::Empty,
-            Self::Memory(bytes) => Body::Memory(bytes),
-            Self::File(file, length) => Body::File(file, length),
-        }
     }
 }

@@ -3,8 +3,9 @@
 
 use super::balance::{self, Balance, Load, Wait};
 use super::conn::{Conn, Phase};
-use super::handover::LONGEST;
+use super::handover::Kept;
 use super::request::{Body, Request};
+use super::transfer::LONGEST;
 use super::{Core, State};
 use crate::score::{self, OPEN};
 use crate::sys;
@@ -24,6 +25,8 @@ const SETTLE: u32 = 200;
 /// A connection whose last answer is no older may ask again soon (ns); so many are looked at, at a time.
 const HOT: u64 = 1_000_000_000;
 const SCANNED: usize = 256;
+/// Why a request is refused that a leaving worker can neither run nor give away.
+const CANNOT_GO: &str = "this worker is replaced, its threads are stuck, and the body was read in part";
 /// How often an answered connection may go to somebody who has served less (ns).
 const REST: u64 = 2_000_000;
 
@@ -36,6 +39,8 @@ pub(super) enum Sharer {
     Monitor,
     /// The monitor, while it polls because none of them has come for a while.
     Rescuer,
+    /// The main thread, when a drain begins.
+    Leaver,
 }
 
 /// What the balancing of one worker remembers.
@@ -90,7 +95,6 @@ impl Balancing {
 /// Whether a connection that is idle, or whose request has not been begun, is no more than its descriptor and its bytes.
 fn is_plain(conn: &Conn) -> bool {
     !(conn.gone || conn.half_closed || conn.upload.is_some() || conn.late.is_some() || conn.stream.is_some())
-        && conn.keep_alive
         && conn.output.is_none()
         && conn.socket_state.is_none()
         && conn.leftover.len() <= LONGEST
@@ -122,6 +126,13 @@ impl Core {
     pub fn share(&self) {
         if self.balances() {
             self.share_out(&mut self.lock(), Sharer::Runner, sys::monotonic_ns());
+        }
+    }
+
+    /// As the monitor does while every thread is busy: what waits goes to siblings that can take it.
+    pub fn relieve(&self) {
+        if self.balances() {
+            self.share_out(&mut self.lock(), Sharer::Rescuer, sys::monotonic_ns());
         }
     }
 
@@ -191,11 +202,10 @@ impl Core {
         if waiting == 0 || !self.balances() {
             return;
         }
-        let oldest = [&state.queue, &state.loop_queue]
-            .into_iter()
-            .filter_map(|queue| Some(now.saturating_sub(queue.front()?.queued_ns)))
-            .max()
-            .unwrap_or(0);
+        if state.draining && !self.score.is_leaving() {
+            return self.bequeath(state, who, now);
+        }
+        let oldest = state.oldest_wait(now);
         // Who is about to run one moves; the processors may just have been others'.
         let is_stuck = who != Sharer::Runner && oldest > STUCK && now.saturating_sub(state.balancing.ended) > STUCK;
         let parked = if state.roles.computing {
@@ -207,14 +217,14 @@ impl Core {
         let balancing = &mut state.balancing;
         let kept = match who {
             Sharer::Runner => 1,
-            Sharer::Monitor | Sharer::Rescuer => 0,
+            _ => 0,
         };
         let is_worth = match who {
             // Greenlets are all begun at once, and threads that are parked begin as many.
             Sharer::Runner if self.settings.greenlets => false,
             Sharer::Runner => (behind as u64) * balancing.pace > WORTH,
             Sharer::Monitor => oldest > super::roles::STALL,
-            Sharer::Rescuer => true,
+            Sharer::Rescuer | Sharer::Leaver => true,
         };
         if !is_worth && self.settings.balance != Balance::Random || now.saturating_sub(balancing.looked) < LOOK {
             return;
@@ -264,19 +274,74 @@ impl Core {
             let index = request.token.index as usize;
             match self.hand_over(state, index, Some(request), to, now) {
                 Ok(()) => return true,
-                Err(Some(request)) => {
+                Err(Kept { request, .. }) => {
                     let queue = if on_loop {
                         &mut state.loop_queue
                     } else {
                         &mut state.queue
                     };
-                    queue.insert(place, request);
+                    if let Some(request) = request {
+                        queue.insert(place, request);
+                    }
                     return false;
                 }
-                Err(None) => return false,
             }
         }
         false
+    }
+
+    /// This worker is replaced: what has not begun goes with its connection to the workers that stay. What cannot go is
+    /// refused when nothing moves here; otherwise a thread will still come for it.
+    fn bequeath(&self, state: &mut State, who: Sharer, now: u64) {
+        let oldest = state.oldest_wait(now);
+        let is_worth = match who {
+            Sharer::Runner => state.queue.len() + state.loop_queue.len() > 1,
+            Sharer::Monitor => oldest > super::roles::STALL,
+            Sharer::Rescuer | Sharer::Leaver => true,
+        };
+        if !is_worth {
+            return;
+        }
+        let is_stuck = oldest > STUCK && now.saturating_sub(state.balancing.ended) > STUCK;
+        for on_loop in [false, true] {
+            let mut waiting = std::mem::take(state.queue_of(on_loop));
+            // A thread that has just read requests begins the first one at once.
+            let kept = usize::from(who == Sharer::Runner && !on_loop).min(waiting.len());
+            let rest = waiting.split_off(kept);
+            *state.queue_of(on_loop) = waiting;
+            for request in rest {
+                if let Some(request) = self.bequeath_one(state, request, is_stuck, now) {
+                    state.queue_of(on_loop).push_back(request);
+                }
+            }
+        }
+        score::set(&self.score.queued, state.queue.len() + state.loop_queue.len());
+    }
+
+    /// Gives one request away, or refuses it; returns it when it waits on.
+    fn bequeath_one(&self, state: &mut State, request: Box<Request>, is_stuck: bool, now: u64) -> Option<Box<Request>> {
+        let Some(conn) = state.conn(request.token) else {
+            state.give_back(request);
+            return None;
+        };
+        if conn.gone || conn.phase != Phase::InFlight {
+            return Some(request); // closed by the thread that comes for it
+        }
+        let Some(to) = self.choose(state, now, |_, _, loads| balance::for_heir(loads)) else {
+            return Some(request);
+        };
+        let index = request.token.index as usize;
+        match self.hand_over(state, index, Some(request), to, now) {
+            Ok(()) => {
+                state.balancing.to_check.push(to);
+                None
+            }
+            Err(Kept { request, why }) if why.is_for_now() || !is_stuck => request,
+            Err(Kept { request, .. }) => {
+                self.refuse_queued(state, request?, CANNOT_GO, now);
+                None
+            }
+        }
     }
 
     /// Whether a request that waits may go: nothing of it has begun, and all its bytes are here.
@@ -286,10 +351,10 @@ impl Core {
         };
         conn.generation == request.token.generation
             && conn.phase == Phase::InFlight
-            && matches!(request.body, Body::Empty | Body::Inline { .. })
+            && matches!(request.body, Body::Empty | Body::Inline { .. } | Body::Memory(_))
             && !request.websocket
             && !request.upgrade
-            && request.buffer.len() + conn.leftover.len() <= LONGEST
+            && request.buffer.len() + request.body.in_memory() + conn.leftover.len() <= LONGEST
             && is_plain(conn)
             && !self
                 .listeners
@@ -338,7 +403,7 @@ impl Core {
     /// Whether an idle connection may go.
     fn is_movable(&self, conn: &Conn) -> bool {
         let listener = self.listeners.get(usize::from(conn.listener));
-        is_plain(conn) && conn.incoming.is_none() && listener.is_some_and(|listener| !listener.admin)
+        is_plain(conn) && conn.keep_alive && conn.incoming.is_none() && listener.is_some_and(|listener| !listener.admin)
     }
 
     /// The connection at `index` has had its answer and is idle: gives it to a sibling that has served less, now and then;

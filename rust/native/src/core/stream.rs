@@ -1,9 +1,10 @@
 //! Request bodies that an app on the event loop reads while they come: a little is read ahead, the rest waits in the kernel.
 
 use super::conn::Conn;
-use super::receive::{go_on, read_scratch, Got};
-use super::request::Token;
-use super::timers::{tick_after, NEVER};
+use super::late::{on_read, Came, Client, Invitation, Verdict};
+use super::pace::{Pace, Rules};
+use super::receive::{read_scratch, set_aside, Got};
+use super::request::{Body, Token};
 use super::{Core, State};
 use crate::score;
 use crate::sys;
@@ -21,11 +22,12 @@ pub struct Stream {
     decoder: BodyDecoder,
     /// Decoded, not taken yet.
     bytes: Vec<u8>,
-    /// When the app began to wait for it (monotonic ns), and how much has come since.
-    since: u64,
-    received: u64,
-    /// The client waits for "100 Continue".
-    expects: bool,
+    /// How fast it comes since the app began to wait for it.
+    pace: Pace,
+    /// "100 Continue".
+    invitation: Invitation,
+    /// Some of the body was read from the socket.
+    has_begun: bool,
     /// The app waits for the next part.
     wanted: bool,
     failed: bool,
@@ -47,9 +49,9 @@ impl Stream {
         Self {
             decoder,
             bytes: Vec::new(),
-            since: now,
-            received: 0,
-            expects,
+            pace: Pace::new(now),
+            invitation: Invitation::new(expects),
+            has_begun: false,
             wanted: false,
             failed: false,
         }
@@ -60,19 +62,78 @@ impl Stream {
         self.decoder.is_done()
     }
 
+    /// All of it has come, and nothing of it was taken: the body.
+    pub(super) fn whole(&self) -> Option<&[u8]> {
+        (self.is_done() && !self.failed).then_some(&self.bytes[..])
+    }
+
+    /// What has come, as it came; none: it was decoded, and cannot be decoded again.
+    pub(super) fn as_it_came(&self) -> Option<&[u8]> {
+        let is_raw = self.decoder.remaining().is_some() || !self.has_begun;
+        (is_raw && !self.failed).then_some(&self.bytes[..])
+    }
+
+    /// When the wait for it ends (monotonic ns); none: nothing is waited for, or for ever.
+    pub(super) fn due(&self, rules: &Rules) -> Option<u64> {
+        self.wanted.then(|| self.pace.due(rules)).flatten()
+    }
+
+    /// The head of the response goes out. False: the client may still send the body, or not.
+    pub(super) fn head_goes_out(&mut self) -> bool {
+        let was_owed = self.invitation.is_owed();
+        self.invitation.settle();
+        !was_owed
+    }
+
+    fn came(&self) -> Came {
+        match (self.failed, self.bytes.is_empty(), self.has_begun) {
+            _ if !self.bytes.is_empty() || self.is_done() => Came::Whole, // a part is all that is asked for
+            (true, ..) => Came::Failed,
+            (false, _, true) => Came::Part,
+            (false, _, false) => Came::Nothing,
+        }
+    }
+
     /// Little enough is left, and on its way, to be read and forgotten.
     fn is_worth_forgetting(&self) -> bool {
-        !self.failed && !self.expects && self.decoder.remaining().is_some_and(|left| left <= FORGET)
+        !self.failed && !self.invitation.is_owed() && self.decoder.remaining().is_some_and(|left| left <= FORGET)
     }
 }
 
 impl Core {
-    /// Decodes bytes of a streamed body; false: they are malformed.
-    pub(super) fn feed_stream(conn: &mut Conn, bytes: &[u8]) -> Result<(), &'static str> {
+    /// An app on the event loop is called before its body is there, unless it is already.
+    pub(super) fn begin_stream(&self, state: &mut State, index: usize, decoder: BodyDecoder, now: u64) {
+        let conn = &mut state.conns[index];
+        let Some(request) = conn.incoming.as_deref_mut() else {
+            return;
+        };
+        let start = request.head.len;
+        let here = request.buffer.len() - start;
+        if let Some(length) = decoder.remaining().filter(|&length| length <= here as u64) {
+            let end = start + length as usize;
+            set_aside(conn, end);
+            return self.enqueue(state, index, Body::Inline { start, end }, now);
+        }
+        let expects = request.head.expect_continue && here == 0;
+        let behind = request.buffer.split_off(start);
+        conn.stream = Some(Box::new(Stream::new(decoder, expects, now)));
+        if let Err(reason) = Self::feed_stream(conn, &behind, now) {
+            conn.stream = None;
+            return self.refuse(state, index, 400, reason, now);
+        }
+        self.enqueue(state, index, Body::Streamed, now);
+    }
+
+    /// Decodes bytes of a streamed body; an error: they are malformed.
+    fn feed_stream(conn: &mut Conn, bytes: &[u8], now: u64) -> Result<(), &'static str> {
         let Some(stream) = conn.stream.as_deref_mut() else {
             return Ok(());
         };
-        stream.received += bytes.len() as u64;
+        if !bytes.is_empty() {
+            stream.has_begun = true;
+            stream.invitation.settle();
+            stream.pace.hear(bytes.len(), now);
+        }
         let mut at = 0;
         while at < bytes.len() && !stream.decoder.is_done() {
             let step = stream.decoder.step(&bytes[at..]).map_err(|reject| {
@@ -94,17 +155,17 @@ impl Core {
         match read_scratch(conn.socket.as_raw_fd(), scratch) {
             Got::Some(count) => {
                 score::add(&self.score.bytes_in, count as u64);
-                if let Err(reason) = Self::feed_stream(conn, scratch) {
+                if let Err(reason) = Self::feed_stream(conn, scratch, now) {
                     self.break_stream(state, index, reason);
                 }
             }
             Got::Nothing => return,
             Got::End | Got::Broken => self.break_stream(state, index, "the client left"),
         }
-        self.pause_or_tell(state, index, now);
+        self.pause_or_tell(state, index);
     }
 
-    fn pause_or_tell(&self, state: &mut State, index: usize, now: u64) {
+    fn pause_or_tell(&self, state: &mut State, index: usize) {
         let conn = &mut state.conns[index];
         let Some(stream) = conn.stream.as_deref_mut() else {
             return;
@@ -121,20 +182,16 @@ impl Core {
         };
         if stream.wanted && (is_over || !stream.bytes.is_empty()) {
             stream.wanted = false;
-            if state.conns[index].output.is_none() {
-                state.set_deadline(index, NEVER);
-            }
             self.tell_loop(state, index);
-        } else if stream.wanted {
-            let due = self.upload_due(stream.since, stream.received);
-            state.set_deadline(index, due.map_or(NEVER, |due| tick_after(due.max(now), 0)));
         }
+        self.set_in_flight_deadline(state, index);
     }
 
     fn break_stream(&self, state: &mut State, index: usize, reason: &'static str) {
         let conn = &mut state.conns[index];
         if let Some(stream) = conn.stream.as_deref_mut() {
             stream.failed = true;
+            stream.wanted = false;
         }
         conn.keep_alive = false;
         conn.half_closed = true;
@@ -148,38 +205,41 @@ impl Core {
     /// The next part for the app, which waits for it if there is none. Called by the event loop.
     pub fn next_part(&self, token: Token) -> Part {
         let mut state = self.lock();
-        let now = sys::monotonic_ns();
         let index = token.index as usize;
         let Some(conn) = state.conn(token) else {
             return Part::Broken;
         };
-        let gone = conn.gone;
+        let client = match (conn.gone, conn.half_closed) {
+            (true, _) => Client::Gone,
+            (false, true) => Client::HalfClosed,
+            (false, false) => Client::There,
+        };
         let Some(stream) = conn.stream.as_deref_mut() else {
             return Part::Broken;
         };
-        if !stream.bytes.is_empty() || stream.is_done() {
-            let bytes = std::mem::take(&mut stream.bytes);
-            let more = !stream.is_done();
-            if more {
-                self.go_on_reading(conn, index);
+        match on_read(stream.came(), stream.invitation.is_owed(), client) {
+            Verdict::Give => {
+                let bytes = std::mem::take(&mut stream.bytes);
+                let more = !stream.is_done();
+                if more {
+                    self.go_on_reading(conn, index);
+                }
+                return Part::Bytes(bytes, more);
             }
-            return Part::Bytes(bytes, more);
+            Verdict::Fail => return Part::Broken,
+            Verdict::Invite => {
+                stream.invitation.settle();
+                self.say_continue(&mut state, index);
+            }
+            Verdict::Wait => {}
         }
-        if stream.failed || gone {
-            return Part::Broken;
-        }
-        if stream.expects {
-            stream.expects = false;
-            go_on(conn.socket.as_raw_fd());
-        }
-        if !stream.wanted {
+        let conn = &mut state.conns[index];
+        if let Some(stream) = conn.stream.as_deref_mut().filter(|stream| !stream.wanted) {
             stream.wanted = true;
-            (stream.since, stream.received) = (now, 0);
+            stream.pace = Pace::new(sys::monotonic_ns());
         }
         self.go_on_reading(conn, index);
-        if conn.output.is_none() {
-            state.set_deadline(index, tick_after(now, self.settings.body_timeout));
-        }
+        self.set_in_flight_deadline(&mut state, index);
         Part::Wait
     }
 
@@ -188,20 +248,15 @@ impl Core {
         self.watch(conn, index, Some(interest));
     }
 
-    /// A body that the app waits for has had its time: true when that is what passed.
-    pub(super) fn stream_deadline(&self, state: &mut State, index: usize, now: u64) -> bool {
+    /// Ends the wait for a body that has had its time.
+    pub(super) fn stream_deadline(&self, state: &mut State, index: usize, now: u64) {
         let Some(stream) = state.conns[index].stream.as_deref().filter(|stream| stream.wanted) else {
-            return false;
+            return;
         };
-        match self.upload_due(stream.since, stream.received) {
-            Some(due) if due > now => state.set_deadline(index, tick_after(due, 0)),
-            Some(_) => {
-                score::add(&self.score.timeouts, 1);
-                self.break_stream(state, index, "it came slower than min_rate");
-            }
-            None => {}
+        if let Some(fault) = stream.pace.fault(&self.settings.body_rules, now) {
+            score::add(&self.score.timeouts, 1);
+            self.break_stream(state, index, fault);
         }
-        true
     }
 
     /// The request is over: is its body out of the way, so that another request may follow?
@@ -222,7 +277,7 @@ impl Core {
                 Got::Some(count) => rest = rest.saturating_sub(count),
                 _ => return false,
             }
-            if Self::feed_stream(conn, scratch).is_err() {
+            if Self::feed_stream(conn, scratch, 0).is_err() {
                 return false;
             }
             match conn.stream.as_deref_mut() {
@@ -234,12 +289,5 @@ impl Core {
             }
         }
         false
-    }
-
-    /// Whether the client still waits for "100 Continue": nobody knows whether it will send its body.
-    pub(super) fn expects(&self, token: Token) -> bool {
-        self.lock()
-            .conn(token)
-            .is_some_and(|conn| conn.stream.as_deref().is_some_and(|stream| stream.expects))
     }
 }

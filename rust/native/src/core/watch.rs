@@ -305,7 +305,10 @@ impl Core {
             .is_some_and(|request| now.saturating_sub(request.queued_ns) >= limit)
         {
             if let Some(request) = state.queue.pop_front() {
-                self.refuse_queued(state, request, now);
+                let threads = state.roles.alive();
+                let s = if threads == 1 { "" } else { "s" };
+                let reason = format!("queue_timeout passed while every app thread was busy ({threads} thread{s})");
+                self.refuse_queued(state, request, &reason, now);
             }
         }
         score::set(&self.score.queued, state.queue.len());
@@ -319,43 +322,29 @@ impl Core {
             let Some(request) = state.loop_queue.pop_front() else {
                 return;
             };
-            let index = request.token.index as usize;
-            let Some(conn) = state.conn(request.token) else {
-                state.give_back(request);
-                continue;
-            };
-            conn.on_loop = false;
-            let gone = conn.gone;
-            conn.incoming = Some(request);
-            if gone {
-                self.close(state, index);
-            } else {
-                self.refuse(
-                    state,
-                    index,
-                    503,
-                    "queue_timeout passed while the event loop was blocked",
-                    now,
-                );
-            }
+            self.refuse_queued(
+                state,
+                request,
+                "queue_timeout passed while the event loop was blocked",
+                now,
+            );
         }
     }
 
-    fn refuse_queued(&self, state: &mut State, request: Box<Request>, now: u64) {
+    /// Answers 503 to a request that has not begun and was taken out of its queue.
+    pub(super) fn refuse_queued(&self, state: &mut State, request: Box<Request>, reason: &str, now: u64) {
         let token = request.token;
         let index = token.index as usize;
         let Some(conn) = state.conn(token).filter(|conn| conn.phase == Phase::InFlight) else {
             return state.give_back(request);
         };
+        conn.on_loop = false;
         let gone = conn.gone;
         conn.incoming = Some(request);
-        if gone {
-            return self.close(state, index);
+        match gone {
+            true => self.close(state, index),
+            false => self.refuse(state, index, 503, reason, now),
         }
-        let threads = state.roles.alive();
-        let s = if threads == 1 { "" } else { "s" };
-        let reason = format!("queue_timeout passed while every app thread was busy ({threads} thread{s})");
-        self.refuse(state, index, 503, &reason, now);
     }
 
     fn notice_standstill(&self, state: &mut State, now: u64) {

@@ -23,6 +23,8 @@ use std::os::fd::AsRawFd;
 
 /// How long a client may take to answer our close frame (ns).
 const CLOSING: u64 = 3_000_000_000;
+/// Bytes of messages that may wait for the app. The message that reaches it may be as long as `ws_max_size`.
+const INBOX: usize = 1024 * 1024;
 /// Messages from this size on are compressed without the core's lock.
 const APART: usize = 4096;
 
@@ -47,8 +49,11 @@ pub struct Socket {
     decoder: Decoder,
     /// Away while a long message is being compressed.
     encoder: Option<Encoder>,
-    /// Messages for the app.
+    /// Messages for the app, and their bytes.
     inbox: VecDeque<Event>,
+    inbox_bytes: usize,
+    /// The latest ping that came while output waited: the only one that is answered (RFC 6455 §5.5.3).
+    pong_due: Option<Vec<u8>>,
     /// What the app is told behind the last message.
     ending: Option<Ending>,
     /// What is said and told when the app has taken the messages before.
@@ -64,6 +69,39 @@ pub struct Socket {
     heard: u64,
     /// When a ping was sent that has not been answered.
     pinged: Option<u64>,
+    /// How much of messages had come when they were last seen to grow, and when that was (monotonic ns).
+    grown: (u64, u64),
+}
+
+impl Socket {
+    /// As many messages wait for the app as may: what follows is not even decoded, it may be long.
+    fn is_full(&self, most: usize) -> bool {
+        !self.released && (self.inbox.len() >= most || self.inbox_bytes >= INBOX)
+    }
+
+    /// Bytes of the client are wanted.
+    fn is_read(&self, most: usize) -> bool {
+        !self.finished && self.last.is_none() && !self.is_full(most)
+    }
+
+    fn take_message(&mut self) -> Option<Event> {
+        let event = self.inbox.pop_front()?;
+        self.inbox_bytes -= length(&event);
+        Some(event)
+    }
+
+    fn drop_messages(&mut self) -> VecDeque<Event> {
+        self.inbox_bytes = 0;
+        std::mem::take(&mut self.inbox)
+    }
+}
+
+/// Bytes of a message.
+fn length(event: &Event) -> usize {
+    match event {
+        Event::Text(bytes) | Event::Binary(bytes) => bytes.len(),
+        _ => 0,
+    }
 }
 
 /// Whether a request asks for a WebSocket: the fields that make it a handshake stand in it (RFC 6455 §4.2.1), and it is a
@@ -122,11 +160,13 @@ impl Core {
             message: settings.message,
         };
         conn.phase = Phase::Socket;
-        conn.handshakes = false;
+        conn.handshake_due = None;
         conn.socket_state = Some(Box::new(Socket {
             decoder: Decoder::new(limits, deflate),
             encoder: Some(Encoder::new(deflate)),
             inbox: VecDeque::new(),
+            inbox_bytes: 0,
+            pong_due: None,
             ending: None,
             last: None,
             close_sent: false,
@@ -135,16 +175,10 @@ impl Core {
             born: now,
             heard: now,
             pinged: None,
+            grown: (0, now),
         }));
-        self.write(&mut state, index, head);
-        let conn = &mut state.conns[index];
-        let early = std::mem::take(&mut conn.leftover);
-        let interest = conn.interest.unwrap_or(0) & !sys::PEER_CLOSED | sys::READABLE;
-        self.watch(conn, index, Some(interest));
-        self.set_socket_deadline(&mut state, index, now);
-        if !early.is_empty() {
-            self.feed_socket(&mut state, index, &early, now);
-        }
+        let _ = self.write(&mut state, index, head); // one head
+        self.go_on_with_socket(&mut state, index, now);
         if state.draining {
             self.end_socket(&mut state, index, 1012, b"the server restarts", now);
         }
@@ -165,76 +199,142 @@ impl Core {
         if broken {
             return self.lose_socket(state, index);
         }
-        if ready & sys::WRITABLE != 0 && !self.flush_socket(state, index) {
+        if ready & sys::WRITABLE != 0 && !self.flush_socket(state, index, now) {
             return;
         }
-        if ready & sys::READABLE != 0 {
-            match read_scratch(state.conns[index].socket.as_raw_fd(), scratch) {
-                Got::Some(count) => {
-                    score::add(&self.score.bytes_in, count as u64);
-                    self.feed_socket(state, index, scratch, now);
-                }
-                Got::Nothing => {}
-                Got::End | Got::Broken => self.lose_socket(state, index),
+        if ready & sys::READABLE == 0 || !self.reads_socket(&state.conns[index]) {
+            return self.set_socket_interest(state, index);
+        }
+        match read_scratch(state.conns[index].socket.as_raw_fd(), scratch) {
+            Got::Some(count) => {
+                score::add(&self.score.bytes_in, count as u64);
+                self.feed_socket(state, index, scratch, now);
             }
+            Got::Nothing => {}
+            Got::End | Got::Broken => self.lose_socket(state, index),
         }
     }
 
-    fn feed_socket(&self, state: &mut State, index: usize, bytes: &[u8], now: u64) {
-        let Some(socket) = state.conns[index].socket_state.as_deref_mut() else {
-            return;
+    /// Whether bytes of the client are read: not while the app has enough to do, nor while the client does not take what it
+    /// was sent. All of it would wait in memory.
+    fn reads_socket(&self, conn: &Conn) -> bool {
+        let Some(socket) = conn.socket_state.as_deref() else {
+            return false;
         };
-        socket.heard = now;
-        socket.pinged = None;
-        let mut events = Vec::new();
-        let fed = socket.decoder.feed(bytes, &mut events);
-        let is_open = !socket.close_sent;
-        let mut has_news = false;
-        for event in events {
+        let is_behind = conn.output.as_deref().is_some_and(|output| !self.is_within(output));
+        socket.is_read(self.settings.websocket.queue) && conn.leftover.is_empty() && !is_behind
+    }
+
+    /// Has epoll watch for what this WebSocket waits for. Called whenever that may have changed.
+    fn set_socket_interest(&self, state: &mut State, index: usize) {
+        let conn = &mut state.conns[index];
+        if conn.phase != Phase::Socket || conn.gone {
+            return;
+        }
+        let mut interest = 0;
+        if self.reads_socket(conn) {
+            interest |= sys::READABLE;
+        }
+        if conn.output.is_some() {
+            interest |= sys::WRITABLE;
+        }
+        self.watch(conn, index, Some(interest));
+    }
+
+    /// Reads on: first what was read before the pause.
+    fn go_on_with_socket(&self, state: &mut State, index: usize, now: u64) {
+        let conn = &mut state.conns[index];
+        let bytes = std::mem::take(&mut conn.leftover);
+        if let Some(socket) = conn.socket_state.as_deref_mut() {
+            socket.grown.1 = now; // the pause was ours
+        }
+        self.feed_socket(state, index, &bytes, now);
+        if state.conns.get(index).is_some_and(|conn| conn.output.is_none()) {
+            self.set_socket_deadline(state, index, now);
+        }
+    }
+
+    fn feed_socket(&self, state: &mut State, index: usize, mut bytes: &[u8], now: u64) {
+        let most = self.settings.websocket.queue;
+        if let Some(socket) = state.conns[index].socket_state.as_deref_mut() {
+            socket.heard = now;
+            socket.pinged = None;
+        }
+        loop {
+            let conn = &mut state.conns[index];
+            let Some(socket) = conn.socket_state.as_deref_mut() else {
+                return;
+            };
+            if socket.is_full(most) {
+                conn.leftover = bytes.to_vec(); // decoded when the app has taken some
+                break;
+            }
+            let event = socket.decoder.next(&mut bytes);
+            if socket.decoder.taken() != socket.grown.0 {
+                socket.grown = (socket.decoder.taken(), now);
+            }
             match event {
-                Event::Text(_) | Event::Binary(_) => {
-                    let Some(socket) = state.conns[index].socket_state.as_deref_mut() else {
+                Ok(None) => break,
+                Ok(Some(event)) => {
+                    if !self.on_socket_event(state, index, event, now) {
                         return;
-                    };
-                    if is_open && socket.ending.is_none() {
-                        socket.inbox.push_back(event);
-                        has_news = true;
                     }
                 }
-                Event::Ping(payload) => {
-                    if is_open {
-                        let mut frame = Vec::with_capacity(payload.len() + 2);
-                        websocket::pong(&payload, &mut frame);
-                        self.write(state, index, &frame);
-                    }
-                }
-                Event::Pong(_) => {}
-                Event::Close { code, reason } => {
-                    let ending = Ending {
-                        code: code.unwrap_or(1005),
-                        reason,
-                    };
-                    return self.end_after_inbox(state, index, code, b"", ending, now);
-                }
+                Err(failure) => return self.fail_socket(state, index, &failure, now),
             }
         }
-        if let Err(failure) = fed {
-            let ending = Ending {
-                code: failure.code,
-                reason: failure.reason.as_bytes().to_vec(),
-            };
-            let conn = &state.conns[index];
-            self.errors.warning(format_args!(
-                "the WebSocket of {} was closed with {}: {}",
-                conn.peer, failure.code, failure.reason
-            ));
-            let code = Some(failure.code);
-            return self.end_after_inbox(state, index, code, failure.reason.as_bytes(), ending, now);
+        self.set_socket_interest(state, index);
+    }
+
+    /// The client has said something; false: that was its last.
+    fn on_socket_event(&self, state: &mut State, index: usize, event: Event, now: u64) -> bool {
+        let conn = &mut state.conns[index];
+        let has_output = conn.output.is_some();
+        let Some(socket) = conn.socket_state.as_deref_mut() else {
+            return false;
+        };
+        let is_open = !socket.close_sent;
+        match event {
+            Event::Text(_) | Event::Binary(_) => {
+                if is_open && socket.ending.is_none() {
+                    socket.inbox_bytes += length(&event);
+                    socket.inbox.push_back(event);
+                    self.tell_loop(state, index);
+                }
+            }
+            Event::Ping(payload) if is_open && has_output => socket.pong_due = Some(payload),
+            Event::Ping(payload) if is_open => return self.say_pong(state, index, &payload),
+            Event::Ping(_) | Event::Pong(_) => {}
+            Event::Close { code, reason } => {
+                let ending = Ending {
+                    code: code.unwrap_or(1005),
+                    reason,
+                };
+                self.end_after_inbox(state, index, code, b"", ending, now);
+                return false;
+            }
         }
-        if has_news {
-            self.tell_loop(state, index);
-            self.pause_if_full(state, index);
-        }
+        true
+    }
+
+    /// False: the client is gone.
+    fn say_pong(&self, state: &mut State, index: usize, payload: &[u8]) -> bool {
+        let mut frame = Vec::with_capacity(payload.len() + 2);
+        websocket::pong(payload, &mut frame);
+        self.write(state, index, &frame) != Room::Gone
+    }
+
+    fn fail_socket(&self, state: &mut State, index: usize, failure: &websocket::Failure, now: u64) {
+        let ending = Ending {
+            code: failure.code,
+            reason: failure.reason.as_bytes().to_vec(),
+        };
+        self.errors.warning(format_args!(
+            "the WebSocket of {} was closed with {}: {}",
+            state.conns[index].peer, failure.code, failure.reason
+        ));
+        let code = Some(failure.code);
+        self.end_after_inbox(state, index, code, failure.reason.as_bytes(), ending, now);
     }
 
     /// The client has said its last: the app still answers what came before, then the close frame goes out.
@@ -259,8 +359,7 @@ impl Core {
         if socket.inbox.is_empty() || socket.released || socket.close_sent {
             return self.say_last(state, index, now);
         }
-        let rest = conn.interest.unwrap_or(0) & !sys::READABLE;
-        self.watch(conn, index, Some(rest));
+        self.set_socket_interest(state, index);
         state.set_deadline(index, tick_after(now, CLOSING));
         self.tell_loop(state, index);
     }
@@ -275,34 +374,22 @@ impl Core {
         self.finish_socket(state, index, now);
     }
 
-    /// A client that sends faster than the app reads waits.
-    fn pause_if_full(&self, state: &mut State, index: usize) {
-        let most = self.settings.websocket.queue;
-        let conn = &mut state.conns[index];
-        if conn
-            .socket_state
-            .as_deref()
-            .is_some_and(|socket| socket.inbox.len() >= most)
-        {
-            let rest = conn.interest.unwrap_or(0) & !sys::READABLE;
-            self.watch(conn, index, Some(rest));
-        }
-    }
-
     /// The next message for the app; none: there is none yet.
     pub fn next_event(&self, token: Token) -> Option<Event> {
         let mut state = self.lock();
         let index = token.index as usize;
         let most = self.settings.websocket.queue;
         let conn = state.conn(token)?;
+        let was_full = conn.socket_state.as_deref()?.is_full(most);
         let socket = conn.socket_state.as_deref_mut()?;
-        let Some(event) = socket.inbox.pop_front() else {
+        let Some(event) = socket.take_message() else {
             self.say_last(&mut state, index, sys::monotonic_ns());
             return None;
         };
-        if socket.inbox.len() == most / 2 && !socket.finished && socket.last.is_none() {
-            let interest = conn.interest.unwrap_or(0) | sys::READABLE;
-            self.watch(conn, index, Some(interest));
+        let is_paused = was_full || !conn.leftover.is_empty() || conn.interest.unwrap_or(0) & sys::READABLE == 0;
+        let has_room = socket.inbox.len() <= most / 2 && socket.inbox_bytes <= INBOX / 2;
+        if is_paused && has_room && socket.is_read(most) {
+            self.go_on_with_socket(&mut state, index, sys::monotonic_ns());
         }
         Some(event)
     }
@@ -318,7 +405,7 @@ impl Core {
         }
         let socket = conn.socket_state.as_deref_mut()?;
         let ending = socket.ending.take()?;
-        let inbox = std::mem::take(&mut socket.inbox);
+        let inbox = socket.drop_messages();
         self.release(&mut state, token);
         Some((inbox, ending))
     }
@@ -331,12 +418,12 @@ impl Core {
             return;
         };
         socket.released = true;
-        socket.inbox.clear();
+        drop(socket.drop_messages());
         if socket.finished {
             self.part_socket(state, token.index as usize);
         } else {
-            let interest = conn.interest.unwrap_or(0) | sys::READABLE; // for the client's close frame
-            self.watch(conn, token.index as usize, Some(interest));
+            self.go_on_with_socket(state, token.index as usize, sys::monotonic_ns());
+            // for the client's close frame
         }
     }
 
@@ -424,7 +511,7 @@ impl Core {
         socket.close_sent = true;
         let mut frame = Vec::new();
         websocket::close(code, reason, &mut frame);
-        self.write(state, index, &frame);
+        let _ = self.write(state, index, &frame); // once
     }
 
     /// Sends bytes, or keeps what the client does not take.
@@ -443,17 +530,21 @@ impl Core {
             }
         }
         let fresh = conn.output.is_none();
-        let output: &mut Output = conn.output.get_or_insert_default();
+        let output = conn
+            .output
+            .get_or_insert_with(|| Box::new(Output::counted(&self.ledger)));
         output.push(Piece::Bytes(bytes[sent..].to_vec()));
-        let full = output.held > self.settings.response_buffer;
+        let is_full = !self.is_within(output);
         if fresh {
-            let interest = conn.interest.unwrap_or(0) | sys::WRITABLE;
-            self.watch(conn, index, Some(interest));
-            let due = tick_after(sys::monotonic_ns(), self.settings.write_timeout);
+            output.due = sys::monotonic_ns() + self.settings.write_timeout;
+            let due = tick_after(output.due, 0);
             state.set_deadline(index, due);
             self.wake_timekeeper();
         }
-        if full {
+        if fresh || is_full {
+            self.set_socket_interest(state, index);
+        }
+        if is_full {
             Room::Full
         } else {
             Room::Held
@@ -461,20 +552,19 @@ impl Core {
     }
 
     /// The client takes bytes again; false: it is gone.
-    fn flush_socket(&self, state: &mut State, index: usize) -> bool {
+    fn flush_socket(&self, state: &mut State, index: usize, now: u64) -> bool {
         let State { conns, spent, .. } = &mut *state;
         let conn = &mut conns[index];
-        let interest = conn.interest.unwrap_or(0);
         let Some(output) = conn.output.as_deref_mut() else {
-            self.watch(conn, index, Some(interest & !sys::WRITABLE));
+            self.set_socket_interest(state, index);
             return true;
         };
-        let held = output.held;
+        let had_room = self.has_room_in(output);
         match output.flush(conn.socket.as_raw_fd(), spent) {
-            Flushed::Blocked => {
-                let enough = self.settings.response_buffer / 2;
-                if held > enough && output.held <= enough {
+            Flushed::Blocked | Flushed::Away | Flushed::Cold => {
+                if !had_room && self.has_room_in(output) {
                     self.tell_loop(state, index);
+                    self.set_socket_interest(state, index);
                 }
                 true
             }
@@ -482,20 +572,31 @@ impl Core {
                 self.lose_socket(state, index);
                 false
             }
-            Flushed::All => {
-                conn.output = None;
-                self.watch(conn, index, Some(interest & !sys::WRITABLE));
-                let now = sys::monotonic_ns();
-                self.set_socket_deadline(state, index, now);
-                self.tell_loop(state, index);
-                let done = state.conns[index].socket_state.as_deref();
-                if done.is_some_and(|socket| socket.finished && socket.released) {
-                    self.part_socket(state, index);
-                    return false;
-                }
-                true
-            }
+            Flushed::All => self.socket_is_flushed(state, index, now),
         }
+    }
+
+    /// The client has taken all; false: the connection is over.
+    fn socket_is_flushed(&self, state: &mut State, index: usize, now: u64) -> bool {
+        let conn = &mut state.conns[index];
+        conn.output = None;
+        let Some(socket) = conn.socket_state.as_deref_mut() else {
+            return false;
+        };
+        let pong = socket.pong_due.take().filter(|_| !socket.close_sent);
+        if socket.finished && socket.released {
+            self.part_socket(state, index);
+            return false;
+        }
+        if pong.is_some_and(|payload| !self.say_pong(state, index, &payload)) {
+            return false;
+        }
+        if state.conns[index].output.is_none() {
+            self.set_socket_deadline(state, index, now);
+        }
+        self.set_socket_interest(state, index);
+        self.tell_loop(state, index);
+        true
     }
 
     // --- Ends ---
@@ -521,11 +622,10 @@ impl Core {
         };
         socket.finished = true;
         let released = socket.released;
-        let rest = conn.interest.unwrap_or(0) & !sys::READABLE;
-        self.watch(conn, index, Some(rest));
         if released && conn.output.is_none() {
             return self.part_socket(state, index);
         }
+        self.set_socket_interest(state, index);
         state.set_deadline(index, tick_after(now, CLOSING));
     }
 
@@ -572,12 +672,17 @@ impl Core {
         if socket.close_sent || socket.finished {
             return Some(now + CLOSING);
         }
+        let gap = self.settings.body_rules.gap;
+        let is_reading = self.reads_socket(conn);
         let silent = match socket.pinged {
+            _ if !is_reading => None, // it cannot be heard
             Some(pinged) => Some(pinged + settings.ping_timeout),
             None => (settings.ping_interval > 0).then(|| socket.heard + settings.ping_interval),
         };
         let old = (settings.lifetime > 0).then(|| socket.born + settings.lifetime);
-        [silent, old].into_iter().flatten().min()
+        let is_partial = is_reading && gap > 0 && !socket.decoder.is_between_messages();
+        let stopped = is_partial.then(|| socket.grown.1 + gap);
+        [silent, old, stopped].into_iter().flatten().min()
     }
 
     /// Its deadline has passed: a ping, a silence, its life, or a client that reads nothing.
@@ -585,14 +690,17 @@ impl Core {
         let conn = &mut state.conns[index];
         let settings = &self.settings.websocket;
         if let Some(output) = conn.output.as_deref_mut() {
-            let stuck = output.progress == 0;
-            output.progress = 0;
-            if stuck {
+            if output.progress == 0 && output.due <= now {
                 score::add(&self.score.timeouts, 1);
                 return self.lose_socket(state, index);
             }
-            return state.set_deadline(index, tick_after(now, self.settings.write_timeout));
+            if output.due <= now {
+                (output.progress, output.due) = (0, now + self.settings.write_timeout);
+            }
+            let due = tick_after(output.due, 0);
+            return state.set_deadline(index, due);
         }
+        let (is_reading, peer) = (self.reads_socket(conn), conn.peer);
         let Some(socket) = conn.socket_state.as_deref_mut() else {
             return;
         };
@@ -605,16 +713,24 @@ impl Core {
         if settings.lifetime > 0 && now >= socket.born + settings.lifetime {
             return self.end_socket(state, index, 1001, b"ws_lifetime has passed", now);
         }
+        let gap = self.settings.body_rules.gap;
+        let is_partial = is_reading && gap > 0 && !socket.decoder.is_between_messages();
+        if is_partial && now >= socket.grown.1 + gap {
+            score::add(&self.score.timeouts, 1);
+            self.errors.warning(format_args!(
+                "the WebSocket of {peer} was closed with 1008: nothing of a message came for read_timeout"
+            ));
+            return self.end_socket(state, index, 1008, b"a message stopped in the middle", now);
+        }
         match socket.pinged {
-            Some(pinged) if now >= pinged + settings.ping_timeout => {
+            Some(pinged) if is_reading && now >= pinged + settings.ping_timeout => {
                 self.errors.debug(format_args!(
-                    "the WebSocket of {} was given up: no answer to a ping within ws_ping_timeout",
-                    conn.peer
+                    "the WebSocket of {peer} was given up: no answer to a ping within ws_ping_timeout"
                 ));
                 self.close_frame(state, index, Some(1011), b"no answer to a ping");
                 return self.lose_socket(state, index);
             }
-            None if settings.ping_interval > 0 && now >= socket.heard + settings.ping_interval => {
+            None if is_reading && settings.ping_interval > 0 && now >= socket.heard + settings.ping_interval => {
                 socket.pinged = Some(now);
                 let mut frame = Vec::new();
                 websocket::ping(b"", &mut frame);
@@ -629,16 +745,14 @@ impl Core {
         }
     }
 
-    /// The app has not accepted in time: true when that is what passed.
-    pub(super) fn handshake_deadline(&self, state: &mut State, index: usize, _now: u64) -> bool {
+    /// The app has not accepted in time.
+    pub(super) fn handshake_deadline(&self, state: &mut State, index: usize, now: u64) {
         let conn = &mut state.conns[index];
-        if !conn.handshakes {
-            return false;
+        if conn.handshake_due.is_some_and(|due| due <= now) {
+            conn.handshake_due = None;
+            conn.timed_out = true;
+            self.tell_loop(state, index);
         }
-        conn.handshakes = false;
-        conn.timed_out = true;
-        self.tell_loop(state, index);
-        true
     }
 }
 

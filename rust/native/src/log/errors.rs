@@ -1,11 +1,14 @@
-//! The error log's lines that the core itself writes: one line a fault, at once, never more than a flood allows.
+//! The error log's lines that the core itself writes: one line a fault, never more than a flood allows. A thread of its own
+//! writes them at once: where a line is made the core's lock may be held, and a disk or a reader that has stopped must not
+//! stop the worker.
 
 use super::stamp::offset;
+use super::writer::Writer;
 use crate::sys;
 use std::fmt::Arguments;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub const DEBUG: u8 = 10;
 pub const INFO: u8 = 20;
@@ -21,6 +24,8 @@ pub struct ErrorLog {
     level: AtomicU8,
     /// Invariant: `written <= MOST_PER_SECOND`.
     window: Mutex<Window>,
+    /// Started with the first line: most workers write none. None: there is no thread for it.
+    writer: OnceLock<Option<Writer>>,
 }
 
 #[derive(Default)]
@@ -36,6 +41,7 @@ impl ErrorLog {
             fd,
             level: AtomicU8::new(level),
             window: Mutex::default(),
+            writer: OnceLock::new(),
         }
     }
 
@@ -61,29 +67,27 @@ impl ErrorLog {
             return;
         }
         let now = sys::realtime_seconds();
-        // Never waits: these lines are written where everybody else would wait too.
-        let Some(left_out) = self.admit(now, sys::takes_a_line(self.fd)) else {
+        let Some(left_out) = self.admit(now) else {
             return;
         };
         if left_out > 0 {
-            let reason = "too many in a second, or the log's reader is too slow";
-            self.write(
+            self.put(
                 now,
                 "WARNING",
-                format_args!("{left_out} log lines were left out: {reason}"),
+                format_args!("{left_out} log lines were left out: too many in a second"),
             );
         }
-        self.write(now, name, message);
+        self.put(now, name, message);
     }
 
     /// Whether a line may be written, and how many were left out before it.
-    fn admit(&self, now: i64, is_ready: bool) -> Option<u32> {
+    fn admit(&self, now: i64) -> Option<u32> {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.second != now {
             window.second = now;
             window.written = 0;
         }
-        if !is_ready || window.written >= MOST_PER_SECOND {
+        if window.written >= MOST_PER_SECOND {
             window.left_out += 1;
             return None;
         }
@@ -91,40 +95,64 @@ impl ErrorLog {
         Some(std::mem::take(&mut window.left_out))
     }
 
-    fn write(&self, now: i64, level: &str, message: Arguments<'_>) {
-        let t = sys::local_time(now);
-        let (sign, hours, minutes) = offset(t.offset);
-        let text = format!(
-            "[{:04}-{:02}-{:02} {:02}:{:02}:{:02} {sign}{hours:02}{minutes:02}] [{}] [{level}] {message}\n",
-            t.year,
-            t.month + 1,
-            t.day,
-            t.hour,
-            t.minute,
-            t.second,
-            std::process::id()
-        );
-        let _ = sys::append(self.fd, text.as_bytes()); // a log that cannot be written cannot say so either
+    fn put(&self, now: i64, level: &str, message: Arguments<'_>) {
+        let text = line(now, level, message);
+        let writer = self.writer.get_or_init(|| Writer::of_errors(self.fd).ok());
+        match writer {
+            Some(writer) => writer.put(text.as_bytes()),
+            None => drop(sys::append(self.fd, text.as_bytes())),
+        }
     }
+
+    /// Waits until what there is has been written, for a moment.
+    pub fn flush(&self) {
+        if let Some(Some(writer)) = self.writer.get() {
+            writer.flush();
+        }
+    }
+}
+
+/// One line of the log.
+pub(super) fn line(now: i64, level: &str, message: Arguments<'_>) -> String {
+    let t = sys::local_time(now);
+    let (sign, hours, minutes) = offset(t.offset);
+    format!(
+        "[{:04}-{:02}-{:02} {:02}:{:02}:{:02} {sign}{hours:02}{minutes:02}] [{}] [{level}] {message}\n",
+        t.year,
+        t.month + 1,
+        t.day,
+        t.hour,
+        t.minute,
+        t.second,
+        std::process::id()
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
 
     #[test]
     fn a_flood_is_counted_instead_of_written() {
         let log = ErrorLog::new(-1, DEBUG);
-        assert!((0..MOST_PER_SECOND).all(|_| log.admit(1, true) == Some(0)));
-        assert_eq!((log.admit(1, true), log.admit(1, true)), (None, None));
-        assert_eq!(log.admit(2, true), Some(2));
-        assert_eq!(log.admit(2, true), Some(0));
+        assert!((0..MOST_PER_SECOND).all(|_| log.admit(1) == Some(0)));
+        assert_eq!((log.admit(1), log.admit(1)), (None, None));
+        assert_eq!(log.admit(2), Some(2));
+        assert_eq!(log.admit(2), Some(0));
     }
 
     #[test]
-    fn a_log_that_would_block_is_not_waited_for() {
-        let log = ErrorLog::new(-1, DEBUG);
-        assert_eq!((log.admit(1, false), log.admit(2, false)), (None, None));
-        assert_eq!(log.admit(2, true), Some(2));
+    fn a_log_whose_reader_has_stopped_keeps_nothing_waiting() {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        let log = ErrorLog::new(writer.as_raw_fd(), DEBUG);
+        let long = "x".repeat(8192);
+        for _ in 0..MOST_PER_SECOND / 2 {
+            log.error(format_args!("{long}")); // far more than a pipe holds: this would block for ever
+        }
+        let mut first = [0; 8192];
+        reader.read_exact(&mut first).expect("the first line");
+        assert!(first.ends_with(b"xxx"));
     }
 }

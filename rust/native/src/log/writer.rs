@@ -1,6 +1,6 @@
 //! Lines gathered in memory and written in batches by a thread of their own, so that no request waits for a disk or pipe.
 
-use super::errors::ErrorLog;
+use super::errors::{line, ErrorLog};
 use crate::sys;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -38,28 +38,45 @@ struct Shared {
     changed: Condvar,
     /// For those who wait for it: a batch has gone.
     settled: Condvar,
-    errors: Arc<ErrorLog>,
+    kind: Kind,
 }
 
-/// The access log's writer.
+/// Whose lines they are.
+enum Kind {
+    /// Requests': they wait for others, and what goes wrong is said in the error log.
+    Access(Arc<ErrorLog>),
+    /// Faults': each is written at once, and what goes wrong can be said nowhere.
+    Errors,
+}
+
+/// A log's writer.
 pub struct Writer {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    /// Starts the writing thread. Must be called after the fork.
+    /// Starts the thread that writes the access log. Must be called after the fork.
     pub fn start(fd: RawFd, errors: Arc<ErrorLog>) -> std::io::Result<Self> {
+        Self::spawn(fd, Kind::Access(errors), "hostler-log")
+    }
+
+    /// Starts the thread that writes the error log.
+    pub(super) fn of_errors(fd: RawFd) -> std::io::Result<Self> {
+        Self::spawn(fd, Kind::Errors, "hostler-errors")
+    }
+
+    fn spawn(fd: RawFd, kind: Kind, name: &str) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             fd,
             buffer: Mutex::default(),
             changed: Condvar::new(),
             settled: Condvar::new(),
-            errors,
+            kind,
         });
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
-            .name("hostler-log".into())
+            .name(name.into())
             .stack_size(128 * 1024)
             .spawn(move || theirs.run())?;
         Ok(Self {
@@ -98,9 +115,11 @@ impl Writer {
             if left.is_zero() {
                 let waiting = all - buffer.gone;
                 drop(buffer);
-                self.shared.errors.error(format_args!(
-                    "{waiting} bytes of the access log are not waited for: its reader is too slow"
-                ));
+                if let Kind::Access(errors) = &self.shared.kind {
+                    errors.error(format_args!(
+                        "{waiting} bytes of the access log are not waited for: its reader is too slow"
+                    ));
+                }
                 return false;
             }
             buffer = self
@@ -154,7 +173,10 @@ impl Shared {
         if buffer.bytes.is_empty() {
             return None;
         }
-        let due = Instant::now() + FLUSH_AFTER;
+        let due = match self.kind {
+            Kind::Access(_) => Instant::now() + FLUSH_AFTER,
+            Kind::Errors => Instant::now(),
+        };
         while buffer.bytes.len() < BATCH && !buffer.closing && !buffer.hurry {
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -172,15 +194,25 @@ impl Shared {
     }
 
     fn write(&self, batch: &[u8], dropped: u64) {
-        if let Err(error) = sys::append(self.fd, batch) {
-            self.errors.error(format_args!(
-                "the access log cannot be written, lines are lost: {error}"
-            ));
-        }
-        if dropped > 0 {
-            self.errors.error(format_args!(
-                "{dropped} access log lines were dropped: the log's reader is too slow"
-            ));
+        let result = sys::append(self.fd, batch);
+        match &self.kind {
+            Kind::Access(errors) => {
+                if let Err(error) = result {
+                    errors.error(format_args!(
+                        "the access log cannot be written, lines are lost: {error}"
+                    ));
+                }
+                if dropped > 0 {
+                    errors.error(format_args!(
+                        "{dropped} access log lines were dropped: the log's reader is too slow"
+                    ));
+                }
+            }
+            Kind::Errors if dropped > 0 => {
+                let message = format_args!("{dropped} log lines were left out: the log's reader is too slow");
+                let _ = sys::append(self.fd, line(sys::realtime_seconds(), "WARNING", message).as_bytes());
+            }
+            Kind::Errors => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `wsgi.input`: a whole body, in memory or in a file; or one that is asked for when the app first reads.
 
+use super::forked;
 use crate::core::{Body, Core, Request, Token};
 use crate::sys;
 use pyo3::exceptions::PyOSError;
@@ -78,6 +79,7 @@ impl Input {
     /// Fetches an awaited body; waits for the client without the interpreter's lock.
     fn ready(&mut self, py: Python<'_>) -> PyResult<()> {
         if let Source::Awaited(core, token) = &self.source {
+            forked::refuse()?;
             let body = py.detach(|| core.await_body(*token));
             self.source = match body {
                 Ok(Body::Memory(bytes)) => Source::Owned(bytes),

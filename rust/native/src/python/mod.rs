@@ -3,6 +3,7 @@
 mod asgi;
 mod environ;
 mod file_wrapper;
+mod forked;
 mod input;
 mod module_core;
 mod names;

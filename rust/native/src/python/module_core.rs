@@ -2,6 +2,7 @@
 
 use super::environ::Facts;
 use super::file_wrapper::FileWrapper;
+use super::forked;
 use super::thread::{App, AppThread};
 use crate::core;
 use crate::score::Score;
@@ -149,9 +150,14 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
         body_memory: setting(settings, "body_memory")?,
         temp_dir: temp_dir.unwrap_or_else(|| std::env::temp_dir().to_string_lossy().into_owned()),
         response_buffer: setting(settings, "response_buffer")?,
+        response_memory: setting(settings, "response_memory")?,
+        response_file: setting(settings, "response_file")?,
         header_timeout: nanoseconds(settings, "header_timeout")?,
-        body_timeout: nanoseconds(settings, "body_timeout")?,
-        min_rate: setting(settings, "min_rate")?,
+        body_rules: core::Rules {
+            grace: nanoseconds(settings, "body_timeout")?,
+            min_rate: setting(settings, "min_rate")?,
+            gap: nanoseconds(settings, "read_timeout")?,
+        },
         keepalive: nanoseconds(settings, "keepalive")?,
         write_timeout: nanoseconds(settings, "write_timeout")?,
         connections: setting(settings, "worker_connections")?,
@@ -265,6 +271,7 @@ impl Core {
 
     /// Starts the monitor and accepts connections from here on.
     fn start(&self) -> PyResult<()> {
+        self.core.employ_porter();
         let core = Arc::clone(&self.core);
         let thread = std::thread::Builder::new()
             .name("hostler-monitor".into())
@@ -292,6 +299,9 @@ impl Core {
 
     /// With greenlets: handles the events that are there; returns how many requests are queued then.
     fn poll(&self) -> usize {
+        if self.is_forked() {
+            return 0;
+        }
         let mut space = self.space.lock().unwrap_or_else(PoisonError::into_inner);
         let queued = self.core.poll_for_hub(&mut space);
         drop(space);
@@ -302,17 +312,29 @@ impl Core {
     /// With greenlets: the hub is about to wait. How many requests are queued, and milliseconds to the next deadline (-1:
     /// none).
     fn before_wait(&self) -> (usize, i32) {
+        if self.is_forked() {
+            return (0, -1);
+        }
         self.core.hub_waits()
     }
 
     /// With greenlets: the hub has waited.
     fn after_wait(&self) {
-        self.core.hub_wakes();
+        if !self.is_forked() {
+            self.core.hub_wakes();
+        }
+    }
+
+    /// Whether this process was forked off the worker, and must not do its work.
+    fn is_forked(&self) -> bool {
+        forked::is_child()
     }
 
     /// With greenlets: looks at what has waited too long.
     fn expire(&self) {
-        self.core.expire(sys::monotonic_ns());
+        if !self.is_forked() {
+            self.core.expire(sys::monotonic_ns());
+        }
     }
 
     /// With greenlets: serves the next request in the greenlet at place `index`; false when there is none.
@@ -415,6 +437,11 @@ impl Core {
         py.detach(sys::trim_memory);
     }
 
+    /// Answers 503 to each request that has not begun, or not come whole.
+    fn turn_away(&self, py: Python<'_>, reason: &str) {
+        py.detach(|| self.core.turn_away(reason));
+    }
+
     /// Ends the app threads, each after its request.
     fn stop(&self, py: Python<'_>) {
         py.detach(|| self.core.stop());
@@ -422,9 +449,12 @@ impl Core {
 
     /// Writes access log lines that still wait in memory.
     fn flush_logs(&self, py: Python<'_>) {
-        if let Some((_, writer)) = &self.core.access {
-            py.detach(|| writer.flush()); // what it cannot write, it says itself
-        }
+        py.detach(|| {
+            if let Some((_, writer)) = &self.core.access {
+                writer.flush(); // what it cannot write, it says itself
+            }
+            self.core.errors.flush();
+        });
     }
 
     /// Ends the native threads and flushes the log; call after the app threads have ended.
@@ -438,6 +468,7 @@ impl Core {
             if let Some((_, writer)) = &self.core.access {
                 writer.close();
             }
+            self.core.errors.flush();
         });
     }
 }

@@ -1,5 +1,6 @@
 //! `start_response` and `write` (PEP 3333) over an exchange.
 
+use super::forked;
 use super::text::{app_text, part_bytes};
 use crate::core::{Core, Exchange, Finished, HeadError, Owner, Request, Room, Shared};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -86,6 +87,9 @@ impl Responder {
 
     /// Sends one part of the body, or the whole of it; waits while a slow client has too much before it.
     pub fn send(&mut self, part: &Bound<'_, PyAny>, whole: bool) -> PyResult<()> {
+        if forked::is_child() {
+            forked::end(part.py(), Ok(()));
+        }
         let bytes = part_bytes(part)?;
         let py = part.py();
         let (core, exchange) = (&self.core, &mut self.exchange);
@@ -111,14 +115,20 @@ impl Responder {
             drop(rest);
             room
         };
-        if room == Room::Full && !self.exchange.is_complete() {
-            let token = self.exchange.token();
-            match &self.wait_writable {
-                None => py.detach(|| self.core.wait_for_room(token)),
-                Some(wait) => {
-                    while !self.core.has_room(token) {
-                        wait.call1(py, (self.exchange.fd(),))?;
-                    }
+        self.wait_for(py, room)
+    }
+
+    /// Waits while a slow client has too much before it.
+    pub fn wait_for(&self, py: Python<'_>, room: Room) -> PyResult<()> {
+        if room != Room::Full {
+            return Ok(());
+        }
+        let token = self.exchange.token();
+        match &self.wait_writable {
+            None => py.detach(|| self.core.wait_for_room(token)),
+            Some(wait) => {
+                while !self.core.has_room(token) {
+                    wait.call1(py, (self.exchange.fd(),))?;
                 }
             }
         }
@@ -177,7 +187,7 @@ pub fn internal_error(exchange: &mut Exchange, core: &Core) -> Finished {
     let _ = exchange.start(b"500 Internal Server Error");
     let _ = exchange.field(b"Content-Type", b"text/plain; charset=utf-8");
     exchange.started(core);
-    exchange.send_whole(core, b"Internal Server Error\n", &mut None);
+    let _ = exchange.send_whole(core, b"Internal Server Error\n", &mut None); // one line
     exchange.end(core)
 }
 
@@ -224,6 +234,7 @@ impl Responder {
         if !self.live {
             return Err(PyRuntimeError::new_err("write was called after its request had ended"));
         }
+        forked::refuse()?;
         self.send(data, false)
     }
 }

@@ -3,7 +3,7 @@
 use super::file_wrapper::FileWrapper;
 use super::responder::Responder;
 use super::text::part_bytes;
-use crate::core::Core;
+use crate::core::{Core, FilePart};
 use crate::sys;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -96,6 +96,12 @@ fn send_file(core: &Core, responder: &Bound<'_, Responder>, wrapper: &Bound<'_, 
         return Ok(false);
     }
     let exchange = &mut responder.exchange;
-    py.detach(|| exchange.send_file(core, rest.fd, rest.offset, rest.length, || sys::duplicate(rest.fd)));
+    let part = FilePart {
+        fd: rest.fd,
+        offset: rest.offset,
+        length: rest.length,
+    };
+    let room = py.detach(|| exchange.send_file(core, part, false, || sys::duplicate(part.fd)));
+    responder.wait_for(py, room)?;
     Ok(true)
 }

@@ -1,6 +1,7 @@
 //! An app thread: takes requests, runs the WSGI app, and polls when there is nothing to run.
 
 use super::environ::{Environs, Facts};
+use super::forked;
 use super::input::Input;
 use super::responder::{internal_error, Responder};
 use super::result;
@@ -140,6 +141,9 @@ impl AppThread {
     /// Serves one request, whatever happens: the connection gets an answer or is closed, and the thread lives on.
     fn serve(&mut self, py: Python<'_>, mut request: Box<Request>) -> PyResult<()> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.answer(py, &mut request)));
+        if forked::is_child() {
+            forked::end(py, outcome.map_or(Ok(()), |done| done.map(drop)));
+        }
         let done = match outcome {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => self.apologise(py, &request, &error.to_string())?,
@@ -191,6 +195,9 @@ impl AppThread {
         let upgrade = self.offer_socket(py, request, &environ)?;
         self.reused.input.try_borrow_mut(py)?.attach(request, &self.core);
         let returned = self.call(py, request.mount, &environ);
+        if forked::is_child() {
+            forked::end(py, returned.map(drop));
+        }
         if upgrade.as_ref().is_some_and(|upgrade| upgrade.get().is_taken()) {
             return self.hang_up(py, request, returned);
         }
@@ -198,6 +205,9 @@ impl AppThread {
             Ok(iterable) => result::send(&self.core, &responder, iterable),
             Err(error) => Err(error.clone_ref(py)),
         };
+        if forked::is_child() {
+            forked::end(py, outcome);
+        }
         if outcome.is_ok() {
             outcome = responder
                 .try_borrow()

@@ -1,6 +1,6 @@
 //! Readiness: one epoll set, and descriptors that wake whoever waits on it.
 
-use super::{check, check_size};
+use super::{check, check_size, Private};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -19,14 +19,14 @@ pub const ERROR: u32 = libc::EPOLLERR as u32;
 pub type Event = libc::epoll_event;
 
 /// A level-triggered epoll set.
-pub struct Epoll(OwnedFd);
+pub struct Epoll(Private);
 
 impl Epoll {
     pub fn new() -> io::Result<Self> {
         // SAFETY: no pointers; the descriptor that comes back is owned by nobody else.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: as above.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }.into()))
     }
 
     fn control(&self, operation: libc::c_int, fd: RawFd, events: u32, key: u64) -> io::Result<()> {

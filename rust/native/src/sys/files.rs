@@ -39,6 +39,21 @@ fn named_then_unlinked(directory: &str) -> io::Result<File> {
     }
 }
 
+/// A file that lies in memory and has no name.
+#[cfg(target_os = "linux")]
+pub fn memory_file() -> io::Result<File> {
+    // SAFETY: the name is a C string; the new descriptor is ours.
+    let fd = super::check(unsafe { libc::memfd_create(c"hostler-body".as_ptr(), libc::MFD_CLOEXEC) })?;
+    // SAFETY: as above.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+/// A file that has no name.
+#[cfg(not(target_os = "linux"))]
+pub fn memory_file() -> io::Result<File> {
+    temporary_file(&std::env::temp_dir().to_string_lossy())
+}
+
 /// Writes all of `bytes` at `offset`.
 pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(bytes, offset)
@@ -56,6 +71,28 @@ pub fn read_at(file: &impl AsRawFd, buffer: &mut Vec<u8>, most: usize, offset: u
     Ok(count)
 }
 
+/// Whether these bytes of a file can be had without waiting for a disk, as far as the first and the last of them tell
+/// (preadv2(2), RWF_NOWAIT). True where the file system does not say.
+#[cfg(target_os = "linux")]
+pub fn is_in_memory(fd: RawFd, offset: u64, count: u64) -> bool {
+    let is_there = |at: u64| {
+        let mut byte = 0u8;
+        let part = libc::iovec {
+            iov_base: (&raw mut byte).cast(),
+            iov_len: 1,
+        };
+        // SAFETY: the kernel writes at most one byte, into `byte`.
+        let result = check_size(unsafe { libc::preadv2(fd, &part, 1, at as libc::off_t, libc::RWF_NOWAIT) });
+        !matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    };
+    is_there(offset) && is_there(offset + count.saturating_sub(1))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn is_in_memory(_fd: RawFd, _offset: u64, _count: u64) -> bool {
+    true
+}
+
 /// The size of a regular file; none for pipes, sockets and the like.
 pub fn regular_file_size(fd: RawFd) -> Option<u64> {
     // SAFETY: all zeros is a valid stat; the call only writes to it.
@@ -71,17 +108,6 @@ pub fn duplicate(fd: RawFd) -> Option<std::os::fd::OwnedFd> {
     let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
     // SAFETY: as above.
     (copy >= 0).then(|| unsafe { std::os::fd::OwnedFd::from_raw_fd(copy) })
-}
-
-/// Whether a short line (up to 4096 bytes, pipe(7)) can be written without waiting.
-pub fn takes_a_line(fd: RawFd) -> bool {
-    let mut ready = libc::pollfd {
-        fd,
-        events: libc::POLLOUT,
-        revents: 0,
-    };
-    // SAFETY: one valid pollfd.
-    unsafe { libc::poll(&mut ready, 1, 0) > 0 }
 }
 
 /// Writes all of `bytes` to a log's descriptor, waiting where it blocks.

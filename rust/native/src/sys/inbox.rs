@@ -1,32 +1,40 @@
-//! A connected socket sent to another process with the bytes that were read from it (SCM_RIGHTS, see unix(7)).
+//! A connected socket sent to another process with the bytes that were read from it (SCM_RIGHTS, see unix(7)), and
+//! perhaps with a file that holds more of them.
 
 use super::check_size;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// Room for one descriptor, aligned as the kernel's headers are.
+/// Descriptors in one packet at most: a socket and a file.
+const MOST: usize = 2;
+const FD_SIZE: usize = size_of::<RawFd>();
+
+/// Room for `MOST` descriptors, aligned as the kernel's headers are.
 #[repr(C, align(8))]
 struct Control([MaybeUninit<u8>; 32]);
 
-const FD_SIZE: u32 = size_of::<RawFd>() as u32;
+// SAFETY: pure arithmetic.
+const _: () = assert!(unsafe { libc::CMSG_SPACE((MOST * FD_SIZE) as u32) } as usize <= size_of::<Control>());
 
-/// Sends `parts` as one packet, with a descriptor, without waiting.
-pub fn give(inbox: RawFd, parts: &[IoSlice<'_>], socket: RawFd) -> io::Result<()> {
+/// Sends `parts` as one packet, with a socket and perhaps a file, without waiting.
+pub fn give(inbox: RawFd, parts: &[IoSlice<'_>], socket: RawFd, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let mut control = Control([MaybeUninit::new(0); 32]);
+    let fds = [socket, file.map_or(-1, |file| file.as_raw_fd())];
+    let size = (1 + usize::from(file.is_some())) * FD_SIZE;
     // SAFETY: all zeros is a valid msghdr; an IoSlice is laid out as an iovec; all of it outlives the call. The control
-    // message lies in `control`, which is aligned and large enough for one descriptor.
+    // message lies in `control`, which is aligned and large enough for two descriptors.
     let sent = unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = parts.as_ptr().cast_mut().cast();
         message.msg_iovlen = parts.len() as _;
         message.msg_control = control.0.as_mut_ptr().cast();
-        message.msg_controllen = libc::CMSG_SPACE(FD_SIZE) as _;
+        message.msg_controllen = libc::CMSG_SPACE(size as u32) as _;
         let header = libc::CMSG_FIRSTHDR(&message);
         (*header).cmsg_level = libc::SOL_SOCKET;
         (*header).cmsg_type = libc::SCM_RIGHTS;
-        (*header).cmsg_len = libc::CMSG_LEN(FD_SIZE) as _;
-        libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(socket);
+        (*header).cmsg_len = libc::CMSG_LEN(size as u32) as _;
+        std::ptr::copy_nonoverlapping(fds.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), size);
         libc::sendmsg(inbox, &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
     };
     check_size(sent).map(drop)
@@ -36,8 +44,9 @@ pub fn give(inbox: RawFd, parts: &[IoSlice<'_>], socket: RawFd) -> io::Result<()
 pub enum Taken {
     /// Nothing is there.
     Nothing,
-    Socket(OwnedFd),
-    /// A packet whose descriptor there was no room for in this process: it is closed.
+    /// A socket, and the file that came with it.
+    Socket(OwnedFd, Option<OwnedFd>),
+    /// A packet whose descriptors there was no room for in this process: they are closed.
     Lost,
 }
 
@@ -50,7 +59,7 @@ pub fn take(inbox: RawFd, buffer: &mut Vec<u8>) -> Taken {
         iov_len: spare.len(),
     };
     // SAFETY: all zeros is a valid msghdr; the kernel writes at most what the vector's spare memory and `control` hold.
-    let (count, socket) = unsafe {
+    let (count, fds) = unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
@@ -58,20 +67,28 @@ pub fn take(inbox: RawFd, buffer: &mut Vec<u8>) -> Taken {
         message.msg_controllen = size_of::<Control>() as _;
         let count = libc::recvmsg(inbox, &mut message, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC);
         let header = libc::CMSG_FIRSTHDR(&message);
-        let has_socket = count >= 0
+        let has_fds = count >= 0
             && !header.is_null()
             && (*header).cmsg_level == libc::SOL_SOCKET
-            && (*header).cmsg_type == libc::SCM_RIGHTS
-            && (*header).cmsg_len as usize >= libc::CMSG_LEN(FD_SIZE) as usize;
-        let socket = has_socket.then(|| OwnedFd::from_raw_fd(libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned()));
-        (count, socket)
+            && (*header).cmsg_type == libc::SCM_RIGHTS;
+        let mut fds = [None, None];
+        if has_fds {
+            let size = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+            let first = libc::CMSG_DATA(header).cast::<RawFd>();
+            for (place, fd) in fds.iter_mut().enumerate().take(size / FD_SIZE) {
+                *fd = Some(OwnedFd::from_raw_fd(first.add(place).read_unaligned()));
+            }
+        }
+        // Of two descriptors the second may have found no room: half a packet is none.
+        let is_cut = message.msg_flags & libc::MSG_CTRUNC != 0;
+        (count, if is_cut { [None, None] } else { fds })
     };
-    match (check_size(count), socket) {
+    match (check_size(count), fds) {
         (Err(_), _) => Taken::Nothing,
-        (Ok(count), socket) => {
+        (Ok(count), [socket, file]) => {
             // SAFETY: the kernel has initialised `count` bytes behind the old length.
             unsafe { buffer.set_len(buffer.len() + count) };
-            socket.map_or(Taken::Lost, Taken::Socket)
+            socket.map_or(Taken::Lost, |socket| Taken::Socket(socket, file))
         }
     }
 }
@@ -90,8 +107,26 @@ pub fn socket_number(fd: RawFd) -> u64 {
 mod tests {
     use super::*;
     use std::io::{Read, Write};
-    use std::os::fd::AsRawFd;
+    use std::os::fd::AsFd;
     use std::os::unix::net::{UnixDatagram, UnixStream};
+
+    #[test]
+    fn a_packet_carries_a_file_beside_its_socket() {
+        let (sender, receiver) = UnixDatagram::pair().expect("a pair");
+        let (_client, server) = UnixStream::pair().expect("a pair");
+        let file = crate::sys::memory_file().expect("a file");
+        crate::sys::write_all_at(&file, b"a long body", 0).expect("room");
+        let parts = [IoSlice::new(b"head")];
+        give(sender.as_raw_fd(), &parts, server.as_raw_fd(), Some(file.as_fd())).expect("room");
+        drop(file);
+        let mut bytes = Vec::with_capacity(64);
+        let Taken::Socket(_, Some(file)) = take(receiver.as_raw_fd(), &mut bytes) else {
+            panic!("no file")
+        };
+        let mut body = Vec::new();
+        assert_eq!(crate::sys::read_at(&file, &mut body, 64, 0).expect("a body"), 11);
+        assert_eq!((&bytes[..], &body[..]), (&b"head"[..], &b"a long body"[..]));
+    }
 
     #[test]
     fn a_socket_arrives_with_its_bytes() {
@@ -101,9 +136,9 @@ mod tests {
         let mut bytes = Vec::with_capacity(64);
         assert!(matches!(take(receiver.as_raw_fd(), &mut bytes), Taken::Nothing));
         let parts = [IoSlice::new(b"un"), IoSlice::new(b"read")];
-        give(sender.as_raw_fd(), &parts, server.as_raw_fd()).expect("room");
+        give(sender.as_raw_fd(), &parts, server.as_raw_fd(), None).expect("room");
         drop(server);
-        let Taken::Socket(socket) = take(receiver.as_raw_fd(), &mut bytes) else {
+        let Taken::Socket(socket, None) = take(receiver.as_raw_fd(), &mut bytes) else {
             panic!("no socket")
         };
         assert_eq!(bytes, b"unread");

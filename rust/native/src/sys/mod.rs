@@ -6,6 +6,7 @@
 mod clock;
 mod epoll;
 mod files;
+mod fork;
 mod inbox;
 mod sockets;
 
@@ -14,11 +15,14 @@ pub use clock::{
     trim_memory, wants_cpu, CpuClock, LocalTime,
 };
 pub use epoll::{is_readable, wait_either, Epoll, Event, Wake, ERROR, HANGUP, PEER_CLOSED, READABLE, WRITABLE};
-pub use files::{append, duplicate, read_at, regular_file_size, takes_a_line, temporary_file, write_all_at};
+pub use files::{
+    append, duplicate, is_in_memory, memory_file, read_at, regular_file_size, temporary_file, write_all_at,
+};
+pub use fork::{exit_now, forget, is_forked_child, keep_from_children, watch_forks, Private};
 pub use inbox::{give, socket_number, take, Taken};
 pub use sockets::{
-    accept, discard, has_more, peer_of, recv, reset_on_close, send, send_before_more, send_file, send_parts,
-    set_blocking, shutdown_both, shutdown_write, NoConnection, Peer,
+    accept, discard, has_more, peer_of, recv, reset, send, send_before_more, send_file, send_parts, set_blocking,
+    shutdown_both, shutdown_write, NoConnection, Peer,
 };
 
 use std::io;

@@ -165,13 +165,20 @@ pub fn send_before_more(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     check_size(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
-/// Makes the coming close a reset: the client of a response without a length learns that it was cut.
-pub fn reset_on_close(fd: RawFd) {
+/// Breaks a TCP connection at once with a reset (connect(2): AF_UNSPEC dissolves it): the client of a response without a
+/// length learns that it was cut. It does not matter which other processes have the socket open. False: it is no TCP
+/// socket.
+pub fn reset(fd: RawFd) -> bool {
+    let nobody = libc::sockaddr {
+        sa_family: libc::AF_UNSPEC as libc::sa_family_t,
+        // SAFETY: all zeros is a valid sockaddr.
+        ..unsafe { std::mem::zeroed() }
+    };
     let linger = libc::linger {
         l_onoff: 1,
         l_linger: 0,
     };
-    // SAFETY: the option's value outlives the call; failing leaves an ordinary close.
+    // SAFETY: the values outlive the calls. With SO_LINGER a close resets too, where the connect is not understood.
     unsafe {
         libc::setsockopt(
             fd,
@@ -179,8 +186,9 @@ pub fn reset_on_close(fd: RawFd) {
             libc::SO_LINGER,
             (&raw const linger).cast(),
             size_of::<libc::linger>() as libc::socklen_t,
-        )
-    };
+        );
+        libc::connect(fd, &raw const nobody, size_of::<libc::sockaddr>() as libc::socklen_t) == 0
+    }
 }
 
 /// Copies file bytes from `offset` into the socket inside the kernel, at most `most`.

@@ -90,6 +90,8 @@ pub struct Decoder {
     /// Payload of a control frame.
     control: Vec<u8>,
     is_over: bool,
+    /// Payload bytes of messages that have come.
+    taken: u64,
 }
 
 impl Decoder {
@@ -105,7 +107,13 @@ impl Decoder {
             message: None,
             control: Vec::new(),
             is_over: false,
+            taken: 0,
         }
+    }
+
+    /// Payload bytes of messages that have come so far: a message that is under way makes it grow.
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Whether no part of a message or frame has come.
@@ -115,25 +123,38 @@ impl Decoder {
 
     /// Takes all of `bytes` and appends what they mean. After a failure or a close nothing more is read.
     pub fn feed(&mut self, mut bytes: &[u8], events: &mut Vec<Event>) -> Result<(), Failure> {
-        while !self.is_over {
-            let outcome = match self.current {
-                None if bytes.is_empty() => return Ok(()),
-                None => self.take_head(&mut bytes),
-                Some(current) if current.seen < current.head.length => {
-                    if bytes.is_empty() {
-                        return Ok(());
-                    }
-                    self.take_payload(current, &mut bytes)
-                }
-                Some(current) => self.end_frame(current.head, events),
-            };
-            if let Err(failure) = outcome {
-                self.is_over = true;
-                self.message = None;
-                return Err(failure);
-            }
+        while let Some(event) = self.next(&mut bytes)? {
+            events.push(event);
         }
         Ok(())
+    }
+
+    /// Takes bytes off the front up to the end of the next frame that means something, which may be a whole message of any
+    /// length: a few compressed bytes make many. None: all bytes are taken and more are needed, or nothing more is read.
+    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, Failure> {
+        while !self.is_over {
+            let outcome = match self.current {
+                None if bytes.is_empty() => return Ok(None),
+                None => self.take_head(bytes).map(|()| None),
+                Some(current) if current.seen < current.head.length => {
+                    if bytes.is_empty() {
+                        return Ok(None);
+                    }
+                    self.take_payload(current, bytes).map(|()| None)
+                }
+                Some(current) => self.end_frame(current.head),
+            };
+            match outcome {
+                Ok(None) => {}
+                Ok(event) => return Ok(event),
+                Err(failure) => {
+                    self.is_over = true;
+                    self.message = None;
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn take_head(&mut self, bytes: &mut &[u8]) -> Result<(), Failure> {
@@ -204,6 +225,7 @@ impl Decoder {
             unmask(part, mask, at, &mut self.control);
             return Ok(());
         };
+        self.taken += count as u64;
         if message.compressed {
             let mut plain = Vec::new();
             unmask(part, mask, at, &mut plain);
@@ -215,11 +237,11 @@ impl Decoder {
         message.check()
     }
 
-    fn end_frame(&mut self, head: Head, events: &mut Vec<Event>) -> Result<(), Failure> {
+    fn end_frame(&mut self, head: Head) -> Result<Option<Event>, Failure> {
         self.current = None;
         if head.opcode.is_control() {
             let payload = std::mem::take(&mut self.control);
-            events.push(match head.opcode {
+            return Ok(Some(match head.opcode {
                 Opcode::Ping => Event::Ping(payload),
                 Opcode::Pong => Event::Pong(payload),
                 _ => {
@@ -227,14 +249,13 @@ impl Decoder {
                     self.message = None;
                     read_close(&payload)?
                 }
-            });
-            return Ok(());
+            }));
         }
         if !head.fin {
-            return Ok(());
+            return Ok(None);
         }
         let Some(mut message) = self.message.take() else {
-            return Ok(());
+            return Ok(None);
         };
         if message.compressed {
             let inflated = self.inflate.finish(&mut message.bytes, self.limits.message);
@@ -244,12 +265,11 @@ impl Decoder {
         if message.is_text && message.valid != message.bytes.len() {
             return Err(NOT_UTF8);
         }
-        events.push(if message.is_text {
+        Ok(Some(if message.is_text {
             Event::Text(message.bytes)
         } else {
             Event::Binary(message.bytes)
-        });
-        Ok(())
+        }))
     }
 }
 

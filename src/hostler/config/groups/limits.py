@@ -1,6 +1,6 @@
 """Options that bound what one request or response may take."""
 
-from hostler.config.kinds import Maybe, Path, Volume, Whole
+from hostler.config.kinds import AutoOr, Maybe, Path, Volume, Whole
 from hostler.config.option import Group, Option
 
 __all__ = ["Limits"]
@@ -53,12 +53,25 @@ class Limits(Group):
     temp_dir = Option(
         Maybe(Path("DIR", "a directory")),
         "none",
-        "Where these temporary files are made; none: the system's directory (TMPDIR, or /tmp).",
+        "Where temporary files of bodies and responses are made; none: the system's directory (TMPDIR, or /tmp).",
         gunicorn="tmp_upload_dir",
     )
     response_buffer = Option(
         Volume("4K", "1G"),
         "1M",
-        "How much of a response is kept for a slow client so that the application's thread is free. The "
-        "thread of a larger one waits until the rest fits.",
+        "How much of a streamed response is kept in memory for a slow client. More goes to a temporary file, up to "
+        "`response_file`; of an ASGI application `send()` waits instead.",
+    )
+    response_file = Option(
+        Volume("0"),
+        "1G",
+        "How much of one response may wait in a temporary file (without a name, in `temp_dir`), so that the thread "
+        "of the application is free. Beyond it the thread waits for the client. 0: no response goes to a file.",
+    )
+    response_memory = Option(
+        AutoOr(Volume("1M")),
+        "auto",
+        "How much all responses that slow clients have not taken yet may hold in the memory of one worker, whole "
+        "bodies included. Beyond it each keeps 16 KB; the rest goes to temporary files, or applications wait. auto: a "
+        "32nd of the memory of the machine or of the control group, from 16 MB to 256 MB.",
     )

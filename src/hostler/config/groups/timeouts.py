@@ -34,6 +34,12 @@ class Timeouts(Group):
         "body take for ever.",
         unit="bytes per second",
     )
+    read_timeout = Option(
+        Span("0"),
+        "30s",
+        "How long a client may send nothing in the middle of a request head, a request body or a WebSocket message, "
+        "however much it has sent before; 408, for WebSockets 1008. 0: for ever.",
+    )
     keepalive = Option(
         Span("0"),
         "75s",

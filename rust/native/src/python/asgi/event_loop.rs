@@ -1,6 +1,6 @@
 //! `hostler._native.Loop`: the event loop's side of a worker, as Python drives it.
 
-use super::super::module_core;
+use super::super::{forked, module_core};
 use super::callables::{SocketReceive, SocketSend};
 use super::http::{enlist, outcome, HttpExchange};
 use super::hub::{Hub, Parts, Party};
@@ -123,6 +123,9 @@ impl Loop {
     /// One turn: what has come is read, and apps run as far as they go.
     fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        if forked::is_child() {
+            forked::end_in_loop(py);
+        }
         let this = slf.get();
         let core = &this.hub.core;
         this.ensure_flush(slf)?;
@@ -151,6 +154,9 @@ impl Loop {
 
     /// Sends heads whose bodies did not come with them.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        if forked::is_child() {
+            forked::end_in_loop(py);
+        }
         for exchange in self.hub.take_unflushed() {
             exchange.try_borrow_mut(py)?.flush();
         }
@@ -281,7 +287,28 @@ impl Loop {
             let result = ffi::PyObject_Vectorcall(app.as_ptr(), arguments.as_ptr(), 3, std::ptr::null_mut());
             Bound::from_owned_ptr_or_err(py, result)?
         };
-        self.hub.tasks.start(py, coroutine, &context)
+        let task = self.hub.tasks.start(py, coroutine, &context);
+        if forked::is_child() {
+            self.end_child(py, &task);
+        }
+        task
+    }
+
+    /// The app's first step has forked, and this is the child.
+    fn end_child(&self, py: Python<'_>, task: &PyResult<Bound<'_, PyAny>>) -> ! {
+        let ended = task.as_ref().ok().map(|task| {
+            let is_done = task.call_method0(&self.hub.words.done)?.is_truthy()?;
+            match is_done {
+                true => outcome(task).map(Some),
+                false => Ok(None),
+            }
+        });
+        match ended {
+            Some(Ok(Some(None))) => forked::end(py, Ok(())),
+            Some(Ok(Some(Some(error)))) | Some(Err(error)) => forked::end(py, Err(error)),
+            Some(Ok(None)) => forked::end_in_loop(py),
+            None => forked::end(py, task.as_ref().map(drop).map_err(|error| error.clone_ref(py))),
+        }
     }
 
     fn keep(&self, reused: Reused) {

@@ -1,16 +1,18 @@
 //! One HTTP request of an ASGI app: `receive` and `send` (ASGI HTTP & WebSocket specification 2.5, "HTTP").
 
+use super::super::forked;
 use super::super::responder::{internal_error, Kept};
 use super::super::thread::describe;
 use super::awaitable::{Awaitable, Failed, HttpReceive, HttpRoom};
 use super::hub::{Hub, Party};
 use super::messages::{each_header, misplaced, part, Kind, Message};
-use crate::core::{Body, Exchange, Finished, HeadError, Letter, News, Owner, Part, Request, Room, Token};
+use crate::core::{Body, Exchange, FilePart, Finished, HeadError, Letter, News, Owner, Part, Request, Room, Token};
 use crate::sys;
 use pyo3::exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use std::fs::File;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
@@ -50,6 +52,9 @@ impl Stage {
 enum Incoming {
     /// It lies in the request's buffer.
     Whole(usize, usize),
+    Memory(Vec<u8>),
+    /// What is left of a file: where it goes on, and where it ends.
+    File(File, u64, u64),
     Stream,
     /// The app has all of it.
     Given,
@@ -111,7 +116,10 @@ impl HttpExchange {
         self.incoming = match std::mem::take(&mut request.body) {
             Body::Inline { start, end } => Incoming::Whole(start, end),
             Body::Streamed => Incoming::Stream,
-            _ => Incoming::Whole(0, 0),
+            // A worker that ran another kind of app at this path may have read it: see core/transfer.rs.
+            Body::Memory(bytes) => Incoming::Memory(bytes),
+            Body::File(file, length) => Incoming::File(file, 0, length),
+            Body::Empty | Body::Awaited => Incoming::Whole(0, 0),
         };
         self.request = Some(request);
         self.stage = Stage::Fresh;
@@ -160,6 +168,23 @@ impl HttpExchange {
                     .map_or(&[][..], |request| &request.buffer[start..end]);
                 let message = this.body_message(py, bytes, false)?;
                 this.incoming = Incoming::Given;
+                return Ok(Some(message));
+            }
+            Incoming::Memory(ref bytes) => {
+                let message = this.body_message(py, bytes, false)?;
+                this.incoming = Incoming::Given;
+                return Ok(Some(message));
+            }
+            Incoming::File(ref file, at, end) => {
+                let (mut bytes, left) = (Vec::new(), end - at);
+                let most = FILE_PART.min(usize::try_from(left).unwrap_or(FILE_PART));
+                let count = sys::read_at(file, &mut bytes, most, at)? as u64;
+                let more = count > 0 && count < left;
+                let message = this.body_message(py, &bytes, more)?;
+                match &mut this.incoming {
+                    Incoming::File(_, at, _) if more => *at += count,
+                    incoming => *incoming = Incoming::Given,
+                }
                 return Ok(Some(message));
             }
             Incoming::Stream => match this.hub.core.next_part(this.token) {
@@ -235,7 +260,7 @@ impl HttpExchange {
         }
         let hub = Arc::clone(&this.hub);
         let mut done = if this.exchange.is_sending() {
-            this.exchange.push(&hub.core);
+            let _ = this.exchange.push(&hub.core); // nothing follows
             this.exchange.abort()
         } else {
             plain_answer(&mut this.exchange, &hub, 504, b"request_timeout passed\n")
@@ -434,18 +459,17 @@ impl HttpExchange {
         let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
         let length =
             sys::regular_file_size(fd).ok_or_else(|| PyOSError::new_err(format!("{path} is not a regular file")))?;
-        let room = self.send_file(fd, 0, length)?;
+        let part = FilePart { fd, offset: 0, length };
+        let room = self.send_file(part, false);
         self.advance(false, room)
     }
 
-    /// A whole body from a file: by the kernel, unless the head has gone without a length.
-    fn send_file(&mut self, fd: RawFd, offset: u64, length: u64) -> PyResult<Room> {
+    /// The next part of the body, or the last, from a file: by the kernel, never through our memory.
+    fn send_file(&mut self, part: FilePart, more: bool) -> Room {
         let hub = Arc::clone(&self.hub);
-        if self.exchange.is_sending() || self.trailers {
-            return self.copy_parts(fd, offset, length);
-        }
-        let keep = || sys::duplicate(fd);
-        Ok(self.exchange.send_file(&hub.core, fd, offset, length, keep))
+        let keep = || sys::duplicate(part.fd);
+        let has_more = more || self.trailers;
+        self.exchange.send_file(&hub.core, part, has_more, keep)
     }
 
     /// Bytes of an open file.
@@ -472,34 +496,16 @@ impl HttpExchange {
             None => most,
         };
         let more = message.flag(&words.more_body)?;
-        if !more && self.stage == Stage::Started {
-            let room = self.send_file(fd, offset, count)?;
-            return self.advance(false, room);
-        }
-        let room = py.detach(|| self.copy_parts(fd, offset, count))?;
-        if self.stage == Stage::Started {
+        let part = FilePart {
+            fd,
+            offset,
+            length: count,
+        };
+        let room = py.detach(|| self.send_file(part, more));
+        if more && self.stage == Stage::Started {
             self.streams();
         }
         self.advance(more, room)
-    }
-
-    /// Reads a file and sends it as parts of a body.
-    fn copy_parts(&mut self, fd: RawFd, mut offset: u64, mut left: u64) -> PyResult<Room> {
-        let hub = Arc::clone(&self.hub);
-        let mut room = Room::Direct;
-        let mut bytes = Vec::new();
-        while left > 0 {
-            bytes.clear();
-            let most = FILE_PART.min(usize::try_from(left).unwrap_or(FILE_PART));
-            let count = sys::read_at(&fd, &mut bytes, most, offset)?;
-            if count == 0 {
-                return Err(PyOSError::new_err("the file is shorter than it was"));
-            }
-            offset += count as u64;
-            left -= count as u64;
-            room = self.exchange.send_part(&hub.core, &bytes, &mut None);
-        }
-        Ok(room)
     }
 
     // --- The end ---
@@ -578,7 +584,7 @@ impl HttpExchange {
     fn what_is_left(&mut self, is_gone: bool) -> Finished {
         let hub = Arc::clone(&self.hub);
         if self.exchange.is_sending() {
-            self.exchange.push(&hub.core);
+            let _ = self.exchange.push(&hub.core); // nothing follows
             let mut done = self.exchange.abort();
             done.client_gone |= is_gone;
             return done;
@@ -596,7 +602,7 @@ impl HttpExchange {
     /// Sends a head whose body did not come with it, or parts that waited for the next one.
     pub fn flush(&mut self) {
         if self.has_unsent_head() {
-            self.exchange.send_head(&self.hub.core);
+            let _ = self.exchange.send_head(&self.hub.core); // one head
             self.streams();
         } else if self.exchange.push(&self.hub.core) == Room::Gone {
             self.left = true;
@@ -628,7 +634,7 @@ fn plain_answer(exchange: &mut Exchange, hub: &Hub, code: u16, text: &[u8]) -> F
     let _ = exchange.field(b"Content-Type", b"text/plain; charset=utf-8");
     let _ = exchange.field(b"Connection", b"close");
     exchange.started(&hub.core);
-    exchange.send_whole(&hub.core, text, &mut None);
+    let _ = exchange.send_whole(&hub.core, text, &mut None); // one line
     exchange.end(&hub.core)
 }
 
@@ -666,6 +672,7 @@ fn is_disconnect(py: Python<'_>, error: &PyErr) -> bool {
 impl HttpExchange {
     /// ASGI's receive.
     fn receive(slf: &Bound<'_, Self>) -> PyResult<Awaitable> {
+        forked::refuse()?;
         let hub = Arc::clone(&slf.try_borrow()?.hub);
         Ok(Awaitable::new(Box::new(HttpReceive(slf.clone().unbind(), hub))))
     }
@@ -673,6 +680,7 @@ impl HttpExchange {
     /// ASGI's send.
     #[pyo3(signature = (message, /))]
     fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        forked::refuse()?;
         let py = slf.py();
         let (hub, room, unsent, ended) = {
             let mut this = slf.try_borrow_mut()?;
@@ -699,6 +707,10 @@ impl HttpExchange {
 
     /// Called by the task when it is done.
     fn task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        if forked::is_child() {
+            let ended = outcome(task).and_then(|error| error.map_or(Ok(()), Err));
+            forked::end(task.py(), ended);
+        }
         let hub = Arc::clone(&slf.try_borrow()?.hub);
         hub.pending.bind(slf.py()).discard(task)?;
         Self::end(slf, outcome(task)?)

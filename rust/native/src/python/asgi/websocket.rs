@@ -1,5 +1,6 @@
 //! One WebSocket of an ASGI app: `receive` and `send` (ASGI HTTP & WebSocket specification 2.5, "WebSocket").
 
+use super::super::forked;
 use super::super::responder::internal_error;
 use super::super::thread::describe;
 use super::awaitable::{Awaitable, Source};
@@ -371,7 +372,7 @@ impl SocketExchange {
         let _ = self.exchange.field(b"Content-Type", b"text/plain; charset=utf-8");
         let _ = self.exchange.field(b"Connection", b"close");
         self.exchange.started(&hub.core);
-        self.exchange.send_whole(&hub.core, text, &mut None);
+        let _ = self.exchange.send_whole(&hub.core, text, &mut None); // one line
         let done = self.exchange.end(&hub.core);
         self.finish_http(&done);
     }
@@ -489,12 +490,14 @@ fn closed() -> PyErr {
 impl SocketExchange {
     /// ASGI's receive.
     pub fn receive(slf: &Bound<'_, Self>) -> PyResult<Awaitable> {
+        forked::refuse()?;
         let hub = Arc::clone(&slf.try_borrow()?.hub);
         Ok(Awaitable::new(Box::new(SocketMessages(slf.clone().unbind(), hub))))
     }
 
     /// ASGI's send.
     pub fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        forked::refuse()?;
         let py = slf.py();
         let (hub, room, ended) = {
             let mut this = slf.try_borrow_mut()?;
@@ -519,6 +522,10 @@ impl SocketExchange {
 impl SocketExchange {
     /// Called by the task when it is done.
     fn task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        if forked::is_child() {
+            let ended = super::http::outcome(task).and_then(|error| error.map_or(Ok(()), Err));
+            forked::end(task.py(), ended);
+        }
         let hub = Arc::clone(&slf.try_borrow()?.hub);
         hub.pending.bind(slf.py()).discard(task)?;
         Self::end(slf, super::http::outcome(task)?)
