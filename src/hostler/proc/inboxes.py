@@ -20,8 +20,8 @@ _PACKET = 128 * 1024
 # Of the descriptors that a process may have, the pairs take at most two in so many.
 _SHARE = 16
 _ONE = struct.Struct("i")  # a descriptor
-# Descriptors in a packet at most: a connection, and the file of its request's body.
-_MOST = 2
+# Descriptors in a packet at most: a connection, and two files with what was read of it.
+_MOST = 3
 
 
 class Inboxes:

@@ -1,6 +1,6 @@
 """Bodies on demand (`Expect: 100-continue`): every state of {what has come} × {asked before} × {head out} × {client}.
 
-The table stands in rust/native/src/core/late.rs; here each cell is reached by real bytes, with WSGI threads and with ASGI.
+The table stands in rust/native/src/core/late.rs; here each cell is reached by real bytes, with WSGI threads and ASGI.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ BODY = b"0123456789" * 50
 HEAD = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\nExpect: 100-continue\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-# /WORDS: "out" sends the head and a part of the response first, "wait" waits for the file "go" before the first read, "twice"
-# reads again behind an error. The response is what was read, or "error".
+# /WORDS: "out" sends the head and a part of the response first, "wait" waits for the file "go" before the first read,
+# "twice" reads again behind an error. The response is what was read, or "error".
 WSGI = """
     import os
     import time

@@ -149,3 +149,61 @@ def test_a_slow_reader_that_reads_gets_it_all(serve: Serve) -> None:
         while left < 30_000_000:
             left += len(connection.sock.recv(1_000_000))
             time.sleep(0.02)  # the subject: a client that takes its time
+
+
+GAPS = {
+    "head": b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 5000,
+    "counted body": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 1_000_000,
+    "chunked body": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nf4240\r\n" + b"x" * 900_000,
+    "short body": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n" + b"x" * 8000,
+}
+
+
+@pytest.mark.parametrize("what", GAPS)
+def test_client_that_falls_silent_in_the_middle_is_refused_however_much_it_has_sent(serve: Serve, what: str) -> None:
+    """At min_rate a megabyte earns an hour; the gap is what ends it."""
+    server = serve_with(serve, "--read-timeout", "1s", "--body-timeout", "500ms", "--min-rate", "1")
+    with server.connect() as connection:
+        connection.send(GAPS[what])
+        began = time.monotonic()
+        assert connection.response().status == 408
+        assert 0.8 < time.monotonic() - began < 5
+    server.wait_log("408 to .*: nothing of the (head|body) came for read_timeout")
+
+
+def test_client_that_goes_on_is_not_refused_for_short_gaps(serve: Serve) -> None:
+    server = serve_with(serve, "--read-timeout", "1s")
+    with server.connect() as connection:
+        connection.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        for _ in range(5):
+            time.sleep(0.4)  # the subject: gaps shorter than read_timeout, together longer
+            connection.send(b"x")
+        assert connection.response().status == 200
+    assert "408" not in server.log
+
+
+def test_awaited_body_that_stops_frees_its_thread(serve: Serve) -> None:
+    server = serve_with(serve, "--read-timeout", "1s", "--min-rate", "1", "--threads", "8")
+    with server.connect() as connection:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\nExpect: 100-continue\r\n\r\n"
+        assert connection.request(head).status == 100
+        connection.send(b"x" * 1_000_000)
+        assert connection.response().status == 500  # the app did not handle its OSError
+    server.wait_log("OSError: the request body cannot be read: nothing of the body came for read_timeout")
+
+
+def test_streamed_body_that_stops_is_told_to_the_app(serve: Serve) -> None:
+    app = """
+        async def application(scope, receive, send):
+            if scope["type"] != "http":
+                return
+            event = {"more_body": True}
+            while event.get("more_body"):
+                event = await receive()
+            open(event["type"], "w").close()
+    """
+    server = serve(serve.source(app), "--read-timeout", "1s", "--min-rate", "1")
+    with server.connect() as connection:
+        connection.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 1_000_000)
+        server.wait_for((serve.directory / "http.disconnect").exists, "the app's disconnect")
+    server.wait_log("was not read whole: nothing of the body came for read_timeout")

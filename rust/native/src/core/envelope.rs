@@ -1,7 +1,7 @@
 //! What is said of a connection that is handed over, as bytes. Written and read by workers of one server only.
 
 use super::conn::Conn;
-use super::transfer::{Carried, CARRIED};
+use super::transfer::{Carried, Transfer, CARRIED};
 use crate::sys::Peer;
 use std::net::IpAddr;
 
@@ -20,10 +20,12 @@ pub(super) struct Envelope {
     pub peer: Peer,
     /// What the bytes behind it are.
     pub carried: Carried,
+    /// They are in a file, the last descriptor of the packet.
+    pub is_outside: bool,
 }
 
 const PEER: usize = 19;
-pub(super) const ENVELOPE: usize = 3 + 4 + 4 + 8 + 8 + 2 * PEER + CARRIED;
+pub(super) const ENVELOPE: usize = 3 + 4 + 4 + 8 + 8 + 2 * PEER + CARRIED + 1;
 
 fn pack_peer(peer: Peer) -> [u8; PEER] {
     let mut packed = [0; PEER];
@@ -62,7 +64,7 @@ fn read_peer(bytes: &mut &[u8]) -> Option<Peer> {
 }
 
 impl Envelope {
-    pub(super) fn of(conn: &Conn, family: u32, waits_since: u64, carried: Carried) -> Self {
+    pub(super) fn of(conn: &Conn, family: u32, waits_since: u64, transfer: &Transfer<'_>) -> Self {
         Self {
             listener: conn.listener,
             introduced: conn.introduced,
@@ -73,7 +75,8 @@ impl Envelope {
             waits_since,
             origin: conn.origin,
             peer: conn.peer,
-            carried,
+            carried: transfer.carried,
+            is_outside: transfer.is_outside(),
         }
     }
 
@@ -92,6 +95,7 @@ impl Envelope {
         put(&pack_peer(self.origin));
         put(&pack_peer(self.peer));
         put(&self.carried.pack());
+        put(&[u8::from(self.is_outside)]);
         packed
     }
 
@@ -109,6 +113,7 @@ impl Envelope {
             origin: read_peer(bytes)?,
             peer: read_peer(bytes)?,
             carried: Carried::read(front(bytes)?)?,
+            is_outside: front(bytes)? != [0],
         })
     }
 }
@@ -135,6 +140,7 @@ mod tests {
                 origin,
                 peer,
                 carried,
+                is_outside: carried == in_file,
             };
             let packed = envelope.pack();
             let mut bytes = &[&packed[..], b"GET /"].concat()[..];
@@ -142,6 +148,7 @@ mod tests {
             assert_eq!(bytes, b"GET /");
             assert_eq!(read.pack(), packed);
             assert_eq!((read.origin, read.peer, read.carried), (origin, peer, carried));
+            assert_eq!(read.is_outside, envelope.is_outside);
             assert!(Envelope::read(&mut &packed[1..]).is_none());
         }
     }

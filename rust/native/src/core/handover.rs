@@ -16,10 +16,10 @@ use super::envelope::{Envelope, ENVELOPE};
 use super::request::Request;
 use super::roles::Poller;
 use super::timers::tick_after;
-use super::transfer::{Carried, Stays, Transfer, LONGEST};
+use super::transfer::{read_outside, Carried, Stays, Transfer, LONGEST};
 use super::{Core, State};
 use crate::score::{self, DEAF, OPEN, SHUT};
-use crate::sys::{self, Peer, Taken};
+use crate::sys::{self, Files, Peer, Taken};
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -36,7 +36,7 @@ struct Parcel<'a> {
     envelope: &'a Envelope,
     parts: [&'a [u8]; 3],
     socket: RawFd,
-    file: Option<BorrowedFd<'a>>,
+    files: [Option<BorrowedFd<'a>>; 2],
 }
 
 /// A connection that was not handed over.
@@ -97,12 +97,13 @@ impl Core {
             origin: peer,
             peer,
             carried: Carried::Unread,
+            is_outside: false,
         };
         let parcel = Parcel {
             envelope: &envelope,
             parts: [b"", b"", b""],
             socket: socket.as_raw_fd(),
-            file: None,
+            files: [None, None],
         };
         let Some(taken) = self.post(&parcel, to) else {
             return Some(socket);
@@ -124,7 +125,7 @@ impl Core {
         let packed = parcel.envelope.pack();
         let [first, second, third] = parcel.parts;
         let parts = [&packed[..], first, second, third].map(IoSlice::new);
-        if sys::give(inbox, &parts, parcel.socket, parcel.file).is_err() {
+        if sys::give(inbox, &parts, parcel.socket, parcel.files).is_err() {
             forget_promise(slot);
             return None;
         }
@@ -167,13 +168,13 @@ impl Core {
     fn post_connection(&self, conn: &Conn, request: Option<&Request>, to: usize) -> Result<u64, Stays> {
         let transfer = Transfer::of(conn, request)?;
         let waits_since = request.map_or(0, |request| request.queued_ns);
-        let mut envelope = Envelope::of(conn, self.family, waits_since, transfer.carried);
+        let mut envelope = Envelope::of(conn, self.family, waits_since, &transfer);
         envelope.hops = envelope.hops.saturating_add(1);
         let parcel = Parcel {
             envelope: &envelope,
             parts: transfer.parts,
             socket: conn.socket.as_raw_fd(),
-            file: transfer.file(),
+            files: transfer.files(),
         };
         self.post(&parcel, to).ok_or(Stays::NoRoom)
     }
@@ -213,7 +214,7 @@ impl Core {
             }
             self.score.taken.fetch_add(1, Relaxed);
             match taken {
-                Taken::Socket(socket, file) => self.welcome(socket, file, scratch, now),
+                Taken::Socket(socket, files) => self.welcome(socket, files, scratch, now),
                 _ => self.errors.error(format_args!(
                     "a connection that another worker handed over is closed: no descriptor is free for it; raise the \
                      limit of open files or lower worker_connections"
@@ -224,11 +225,22 @@ impl Core {
     }
 
     /// Makes a connection that was handed over one of our own, as it was.
-    fn welcome(&self, socket: OwnedFd, file: Option<OwnedFd>, mut bytes: &[u8], now: u64) {
-        let Some(envelope) = Envelope::read(&mut bytes) else {
+    fn welcome(&self, socket: OwnedFd, files: Files, packet: &[u8], now: u64) {
+        let mut inside = packet;
+        let Some(envelope) = Envelope::read(&mut inside) else {
             return;
         };
-        let Some(arrived) = envelope.carried.open(bytes, file) else {
+        let mut files = files.into_iter().flatten();
+        let body = match envelope.carried {
+            Carried::InFile { .. } => files.next(),
+            _ => None,
+        };
+        let outside = match (envelope.is_outside, files.next()) {
+            (true, Some(file)) => read_outside(&file).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let bytes = if envelope.is_outside { &outside } else { inside };
+        let Some(arrived) = envelope.carried.open(bytes, body) else {
             return self.errors.error(format_args!(
                 "a connection that another worker handed over is closed: its packet is not whole"
             ));

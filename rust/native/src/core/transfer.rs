@@ -5,23 +5,28 @@
 //! what its bytes are, and the receiver takes up where the sender stopped. `Transfer::of` is the only way to make one; a
 //! state that it does not know how to describe stays where it is.
 //!
-//! | the request's body | goes as | the packet holds |
+//! | the request's body | goes as | the bytes are |
 //! |---|---|---|
-//! | no request | `Unread` | bytes that were read and not looked at |
+//! | no request | `Unread` | what was read and not looked at |
 //! | none, or whole in memory | `Whole` | head, body without framing, unread bytes |
-//! | whole in a file, or too long for a packet | `InFile` | head, unread bytes; the file is the second descriptor |
+//! | whole in a file | `InFile` | head, unread bytes; the file is a descriptor of the packet |
 //! | nothing of it was read (`Expect: 100-continue`) | `Unread` | head, unread bytes |
 //! | partly read, counted | `Unread` | head and body as they came |
 //! | partly read, chunked | stays | |
+//!
+//! Bytes that are too many for a packet go in a memory file.
 
 use super::conn::Conn;
 use super::request::{Body, Request};
 use crate::sys;
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Bytes that one packet may hold beside its envelope; the default buffers of unix sockets hold some of these.
 pub(super) const LONGEST: usize = 48 * 1024;
+/// Bytes that may go in a memory file.
+const FARTHEST: usize = 4 * 1024 * 1024;
 
 /// What the bytes of a packet are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +44,9 @@ pub(super) enum Carried {
 pub(super) enum Stays {
     /// Part of its body was decoded, and what is left cannot be decoded without that part.
     PartlyRead,
-    /// Head and unread bytes do not fit into a packet.
+    /// So many bytes do not move.
     TooLong,
-    /// There is no memory file for its body.
+    /// There is no memory file for its bytes.
     NoFile,
     /// The other worker's inbox is full.
     NoRoom,
@@ -54,18 +59,14 @@ impl Stays {
     }
 }
 
-/// Where the body's file comes from.
-enum Attached<'a> {
-    Nothing,
-    Theirs(BorrowedFd<'a>),
-    Made(File),
-}
-
 /// One packet, without its envelope.
 pub(super) struct Transfer<'a> {
     pub carried: Carried,
     pub parts: [&'a [u8]; 3],
-    file: Attached<'a>,
+    /// The request's body.
+    body: Option<BorrowedFd<'a>>,
+    /// The bytes of `parts`, which are empty then.
+    outside: Option<File>,
 }
 
 impl<'a> Transfer<'a> {
@@ -90,7 +91,7 @@ impl<'a> Transfer<'a> {
                     },
                     [head, unread, b""],
                 )?;
-                transfer.file = Attached::Theirs(file.as_fd());
+                transfer.body = Some(file.as_fd());
                 Ok(transfer)
             }
             Body::Awaited if conn.late.as_deref().is_some_and(|late| late.is_untouched()) => {
@@ -108,44 +109,64 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// The descriptor that goes along with the socket.
-    pub(super) fn file(&self) -> Option<BorrowedFd<'_>> {
-        match &self.file {
-            Attached::Nothing => None,
-            Attached::Theirs(fd) => Some(*fd),
-            Attached::Made(file) => Some(file.as_fd()),
-        }
+    /// The descriptors that go along with the socket.
+    pub(super) fn files(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        [self.body, self.outside.as_ref().map(AsFd::as_fd)]
+    }
+
+    /// The bytes are not in the packet but in a file.
+    pub(super) fn is_outside(&self) -> bool {
+        self.outside.is_some()
     }
 
     fn new(carried: Carried, parts: [&'a [u8]; 3]) -> Result<Self, Stays> {
-        if parts.iter().map(|part| part.len()).sum::<usize>() > LONGEST {
-            return Err(Stays::TooLong);
-        }
-        Ok(Self {
+        let mut transfer = Self {
             carried,
             parts,
-            file: Attached::Nothing,
-        })
+            body: None,
+            outside: None,
+        };
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        if length > FARTHEST {
+            return Err(Stays::TooLong);
+        }
+        if length > LONGEST {
+            transfer.outside = Some(in_memory(parts).map_err(|_| Stays::NoFile)?);
+            transfer.parts = [b"", b"", b""];
+        }
+        Ok(transfer)
     }
 
     fn whole(head: &'a [u8], body: &'a [u8], unread: &'a [u8]) -> Result<Self, Stays> {
-        let head_length = head.len() as u32;
-        if head.len() + body.len() + unread.len() <= LONGEST {
-            let body_length = body.len() as u32;
-            let carried = Carried::Whole {
-                head: head_length,
-                body: body_length,
-            };
-            return Self::new(carried, [head, body, unread]);
-        }
-        let carried = Carried::InFile {
-            head: head_length,
-            body: body.len() as u64,
+        let carried = Carried::Whole {
+            head: head.len() as u32,
+            body: u32::try_from(body.len()).map_err(|_| Stays::TooLong)?,
         };
-        let mut transfer = Self::new(carried, [head, unread, b""])?;
-        let file = sys::memory_file().and_then(|file| sys::write_all_at(&file, body, 0).map(|()| file));
-        transfer.file = Attached::Made(file.map_err(|_| Stays::NoFile)?);
-        Ok(transfer)
+        Self::new(carried, [head, body, unread])
+    }
+}
+
+/// A memory file with these bytes.
+fn in_memory(parts: [&[u8]; 3]) -> io::Result<File> {
+    let file = sys::memory_file()?;
+    let mut at = 0;
+    for part in parts {
+        sys::write_all_at(&file, part, at)?;
+        at += part.len() as u64;
+    }
+    Ok(file)
+}
+
+/// The bytes that came in a memory file.
+pub(super) fn read_outside(file: &OwnedFd) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut at = 0;
+    loop {
+        let count = sys::read_at(file, &mut bytes, FARTHEST, at)?;
+        at += count as u64;
+        if count == 0 || bytes.len() > FARTHEST {
+            return Ok(bytes);
+        }
     }
 }
 

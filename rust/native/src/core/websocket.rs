@@ -84,6 +84,11 @@ impl Socket {
         !self.finished && self.last.is_none() && !self.is_full(most)
     }
 
+    /// Our close frame is on its way, or nothing more comes: what is left has `CLOSING` to go out.
+    fn is_closing(&self) -> bool {
+        self.close_sent || self.finished
+    }
+
     fn take_message(&mut self) -> Option<Event> {
         let event = self.inbox.pop_front()?;
         self.inbox_bytes -= length(&event);
@@ -284,6 +289,11 @@ impl Core {
             }
         }
         self.set_socket_interest(state, index);
+        let conn = &state.conns[index];
+        let socket = conn.socket_state.as_deref();
+        if conn.output.is_none() && socket.is_some_and(|socket| !socket.decoder.is_between_messages()) {
+            self.set_socket_deadline(state, index, now); // a message that has begun must go on
+        }
     }
 
     /// The client has said something; false: that was its last.
@@ -689,13 +699,15 @@ impl Core {
     pub(super) fn socket_deadline(&self, state: &mut State, index: usize, now: u64) {
         let conn = &mut state.conns[index];
         let settings = &self.settings.websocket;
+        let is_closing = conn.socket_state.as_deref().is_some_and(Socket::is_closing);
         if let Some(output) = conn.output.as_deref_mut() {
-            if output.progress == 0 && output.due <= now {
-                score::add(&self.score.timeouts, 1);
-                return self.lose_socket(state, index);
-            }
-            if output.due <= now {
-                (output.progress, output.due) = (0, now + self.settings.write_timeout);
+            let patience = if is_closing { CLOSING } else { self.settings.write_timeout };
+            if is_closing || output.due <= now {
+                if output.progress == 0 {
+                    score::add(&self.score.timeouts, 1);
+                    return self.lose_socket(state, index);
+                }
+                (output.progress, output.due) = (0, now + patience);
             }
             let due = tick_after(output.due, 0);
             return state.set_deadline(index, due);

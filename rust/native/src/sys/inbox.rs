@@ -6,8 +6,8 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// Descriptors in one packet at most: a socket and a file.
-const MOST: usize = 2;
+/// Descriptors in one packet at most: a socket, and two files.
+const MOST: usize = 3;
 const FD_SIZE: usize = size_of::<RawFd>();
 
 /// Room for `MOST` descriptors, aligned as the kernel's headers are.
@@ -17,13 +17,23 @@ struct Control([MaybeUninit<u8>; 32]);
 // SAFETY: pure arithmetic.
 const _: () = assert!(unsafe { libc::CMSG_SPACE((MOST * FD_SIZE) as u32) } as usize <= size_of::<Control>());
 
-/// Sends `parts` as one packet, with a socket and perhaps a file, without waiting.
-pub fn give(inbox: RawFd, parts: &[IoSlice<'_>], socket: RawFd, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
+/// Sends `parts` as one packet, with a socket and perhaps some files, without waiting.
+pub fn give(
+    inbox: RawFd,
+    parts: &[IoSlice<'_>],
+    socket: RawFd,
+    files: [Option<BorrowedFd<'_>>; MOST - 1],
+) -> io::Result<()> {
     let mut control = Control([MaybeUninit::new(0); 32]);
-    let fds = [socket, file.map_or(-1, |file| file.as_raw_fd())];
-    let size = (1 + usize::from(file.is_some())) * FD_SIZE;
+    let mut fds = [socket; MOST];
+    let mut count = 1;
+    for file in files.into_iter().flatten() {
+        fds[count] = file.as_raw_fd();
+        count += 1;
+    }
+    let size = count * FD_SIZE;
     // SAFETY: all zeros is a valid msghdr; an IoSlice is laid out as an iovec; all of it outlives the call. The control
-    // message lies in `control`, which is aligned and large enough for two descriptors.
+    // message lies in `control`, which is aligned and large enough for `MOST` descriptors.
     let sent = unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = parts.as_ptr().cast_mut().cast();
@@ -40,12 +50,15 @@ pub fn give(inbox: RawFd, parts: &[IoSlice<'_>], socket: RawFd, file: Option<Bor
     check_size(sent).map(drop)
 }
 
+/// The files of a packet, in their order.
+pub type Files = [Option<OwnedFd>; MOST - 1];
+
 /// What an inbox gave.
 pub enum Taken {
     /// Nothing is there.
     Nothing,
-    /// A socket, and the file that came with it.
-    Socket(OwnedFd, Option<OwnedFd>),
+    /// A socket, and the files that came with it.
+    Socket(OwnedFd, Files),
     /// A packet whose descriptors there was no room for in this process: they are closed.
     Lost,
 }
@@ -71,7 +84,7 @@ pub fn take(inbox: RawFd, buffer: &mut Vec<u8>) -> Taken {
             && !header.is_null()
             && (*header).cmsg_level == libc::SOL_SOCKET
             && (*header).cmsg_type == libc::SCM_RIGHTS;
-        let mut fds = [None, None];
+        let mut fds = [const { None }; MOST];
         if has_fds {
             let size = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
             let first = libc::CMSG_DATA(header).cast::<RawFd>();
@@ -79,16 +92,16 @@ pub fn take(inbox: RawFd, buffer: &mut Vec<u8>) -> Taken {
                 *fd = Some(OwnedFd::from_raw_fd(first.add(place).read_unaligned()));
             }
         }
-        // Of two descriptors the second may have found no room: half a packet is none.
+        // The last ones may have found no room: half a packet is none.
         let is_cut = message.msg_flags & libc::MSG_CTRUNC != 0;
-        (count, if is_cut { [None, None] } else { fds })
+        (count, if is_cut { [const { None }; MOST] } else { fds })
     };
     match (check_size(count), fds) {
         (Err(_), _) => Taken::Nothing,
-        (Ok(count), [socket, file]) => {
+        (Ok(count), [socket, files @ ..]) => {
             // SAFETY: the kernel has initialised `count` bytes behind the old length.
             unsafe { buffer.set_len(buffer.len() + count) };
-            socket.map_or(Taken::Lost, |socket| Taken::Socket(socket, file))
+            socket.map_or(Taken::Lost, |socket| Taken::Socket(socket, files))
         }
     }
 }
@@ -117,10 +130,16 @@ mod tests {
         let file = crate::sys::memory_file().expect("a file");
         crate::sys::write_all_at(&file, b"a long body", 0).expect("room");
         let parts = [IoSlice::new(b"head")];
-        give(sender.as_raw_fd(), &parts, server.as_raw_fd(), Some(file.as_fd())).expect("room");
+        give(
+            sender.as_raw_fd(),
+            &parts,
+            server.as_raw_fd(),
+            [Some(file.as_fd()), None],
+        )
+        .expect("room");
         drop(file);
         let mut bytes = Vec::with_capacity(64);
-        let Taken::Socket(_, Some(file)) = take(receiver.as_raw_fd(), &mut bytes) else {
+        let Taken::Socket(_, [Some(file), None]) = take(receiver.as_raw_fd(), &mut bytes) else {
             panic!("no file")
         };
         let mut body = Vec::new();
@@ -136,9 +155,9 @@ mod tests {
         let mut bytes = Vec::with_capacity(64);
         assert!(matches!(take(receiver.as_raw_fd(), &mut bytes), Taken::Nothing));
         let parts = [IoSlice::new(b"un"), IoSlice::new(b"read")];
-        give(sender.as_raw_fd(), &parts, server.as_raw_fd(), None).expect("room");
+        give(sender.as_raw_fd(), &parts, server.as_raw_fd(), [None, None]).expect("room");
         drop(server);
-        let Taken::Socket(socket, None) = take(receiver.as_raw_fd(), &mut bytes) else {
+        let Taken::Socket(socket, [None, None]) = take(receiver.as_raw_fd(), &mut bytes) else {
             panic!("no socket")
         };
         assert_eq!(bytes, b"unread");

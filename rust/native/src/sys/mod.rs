@@ -19,7 +19,7 @@ pub use files::{
     append, duplicate, is_in_memory, memory_file, read_at, regular_file_size, temporary_file, write_all_at,
 };
 pub use fork::{exit_now, forget, is_forked_child, keep_from_children, watch_forks, Private};
-pub use inbox::{give, socket_number, take, Taken};
+pub use inbox::{give, socket_number, take, Files, Taken};
 pub use sockets::{
     accept, discard, has_more, peer_of, recv, reset, send, send_before_more, send_file, send_parts, set_blocking,
     shutdown_both, shutdown_write, NoConnection, Peer,
