@@ -117,13 +117,53 @@ class Mover(Client):
             self.failure = error
 
     def visit(self) -> None:
-        acts = [self.ask, self.ask, self.pipeline, self.pipeline, self.drip, self.leave]
+        acts = [self.ask, self.ask, self.pipeline, self.pipeline, self.drip, self.head, self.on_demand, self.leave]
         with self.server.connect(timeout=30) as connection:
             for _ in range(self.random.randrange(1, 30)):
                 act = self.random.choice(acts)
                 act(connection)
                 if act == self.leave:
                     return
+
+    def message(self) -> tuple[bytes, bytes]:
+        """Half of the bodies are chunked, and half of these have no byte in them."""
+        message, expected = super().message()
+        head, _, body = message.partition(b"\r\n\r\n")
+        if self.random.random() < 0.5:
+            return message, expected
+        if self.random.random() < 0.5:
+            body = b""
+            expected = expected.split(b" ")[0] + b" "
+        lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
+        chunks = [
+            b"%x\r\n%s\r\n" % (len(part), part) for at in range(0, len(body), 700) if (part := body[at : at + 700])
+        ]
+        framed = b"\r\n".join([*lines, b"Transfer-Encoding: chunked", b"", b""]) + b"".join(chunks) + b"0\r\n\r\n"
+        return framed, expected
+
+    def head(self, connection: Connection) -> None:
+        """A response without a body, before the next request."""
+        message, expected = self.message()
+        connection.send(message.replace(b"POST", b"HEAD", 1))
+        response = connection.response(head=True)
+        number = expected.split(b" ")[0].decode()
+        assert (response.status, response.header("X-Number")) == (200, number)
+        self.answers.append(number)
+
+    def on_demand(self, connection: Connection) -> None:
+        """The body waits for 100 Continue, or comes unasked."""
+        message, expected = Client.message(self)
+        head, _, body = message.partition(b"\r\n\r\n")
+        connection.send(head + b"\r\nExpect: 100-continue\r\n\r\n")
+        if self.random.random() < 0.5 and body:
+            response = connection.response()
+            assert response.status == 100
+        connection.send(body)
+        response = connection.response()
+        if response.status == 100:
+            response = connection.response()
+        assert (response.status, response.body) == (200, expected)
+        self.answers.append(expected.split(b" ")[0].decode())
 
     def take(self, connection: Connection, expected: bytes) -> None:
         super().take(connection, expected)

@@ -701,7 +701,11 @@ impl Core {
         let settings = &self.settings.websocket;
         let is_closing = conn.socket_state.as_deref().is_some_and(Socket::is_closing);
         if let Some(output) = conn.output.as_deref_mut() {
-            let patience = if is_closing { CLOSING } else { self.settings.write_timeout };
+            let patience = if is_closing {
+                CLOSING
+            } else {
+                self.settings.write_timeout
+            };
             if is_closing || output.due <= now {
                 if output.progress == 0 {
                     score::add(&self.score.timeouts, 1);
