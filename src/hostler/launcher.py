@@ -76,6 +76,8 @@ def run(config: Config, app: Callable[..., Any] | None = None, reread: Callable[
     if config.umask is not None:
         os.umask(config.umask)
     logs = Logs(config.error_log, config.access_log, config.log_level, _owner(config))
+    for text in config.warnings:
+        logs.warning(text)
     serves = _detach(config, logs) if config.daemon == "on" and before is None else None
     _name(config, "arbiter")
     pidfile = Pidfile(config.pidfile) if config.pidfile is not None else None
@@ -322,6 +324,9 @@ class _Service:
             self._go_to(before)
             raise
         self._config, self._open = config, plan.listeners
+        for text in config.warnings:
+            if text not in before.warnings:
+                self._logs.warning(text)
         for name in _FIXED:
             if config.values[name] != before.values[name]:
                 self._logs.warning(f"{name} is settled at the start: a reload does not change it")
