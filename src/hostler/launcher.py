@@ -76,8 +76,7 @@ def run(config: Config, app: Callable[..., Any] | None = None, reread: Callable[
     if config.umask is not None:
         os.umask(config.umask)
     logs = Logs(config.error_log, config.access_log, config.log_level, _owner(config))
-    for text in config.warnings:
-        logs.warning(text)
+    _say(config, logs)
     serves = _detach(config, logs) if config.daemon == "on" and before is None else None
     _name(config, "arbiter")
     pidfile = Pidfile(config.pidfile) if config.pidfile is not None else None
@@ -371,6 +370,15 @@ class _Service:
             self._logs.warning(f"after the failed reload: {error}")
 
 
+def _say(config: Config, logs: Logs) -> None:
+    """What the configuration means that an operator may not expect: once, by the process that all others come from."""
+    found = _identity(config)
+    if found is not None:
+        logs.info(f"workers run as {found}")
+    for text in config.warnings:
+        logs.warning(text)
+
+
 def _detach(config: Config, logs: Logs) -> Callable[[], None]:
     """Go on in the background; returns what to call when we serve."""
     if config.error_log == "-":
@@ -396,12 +404,17 @@ def _name(config: Config, part: str) -> None:
         set_title(f"{config.proc_name}: {part}")
 
 
-def _owner(config: Config) -> tuple[int, int] | None:
-    """User and group of what workers must reach; None: ours."""
+def _identity(config: Config) -> identity.Identity | None:
+    """The user and group that the workers run as; None: ours."""
     if config.user is None and config.group is None:
         return None
-    found = identity.find(config.user, config.group)
-    return found.uid, found.gid
+    return identity.find(config.user, config.group)
+
+
+def _owner(config: Config) -> tuple[int, int] | None:
+    """User and group of what workers must reach; None: ours."""
+    found = _identity(config)
+    return (found.uid, found.gid) if found is not None else None
 
 
 def _logical_directory() -> str:

@@ -51,11 +51,13 @@ def check_app(config: Config) -> int:
 
 def _load_app(config: Config) -> int:
     from hostler.worker import discovery, loading
+    from hostler.worker.boot import become_user
 
     if config.chdir is not None:
         os.chdir(config.chdir)
     loading.extend_path(config.pythonpath)
     try:
+        become_user(config)  # as a worker: root must not run the application's code
         apps = loading.load_all(config.app, config.interface)
         names = sorted(map(str, config.app), key=len) or [f"the Django project of {discovery.find_settings()}"]
     except HostlerError as error:

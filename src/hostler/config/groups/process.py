@@ -35,7 +35,8 @@ class Process(Group):
     group = Option(
         Maybe(Name("GROUP", "a group of this system")),
         "none",
-        "The group that the workers run as, by name or number; without it that of `user`.",
+        "The group that the workers run as, by name or number; without it that of `user`. It must be given where "
+        "`user` is a number that this system has no entry for.",
         gunicorn="group",
         uwsgi="gid",
     )
