@@ -28,6 +28,7 @@ from hostler.proc.limits import raise_open_files
 from hostler.proc.machine import memory_limit, processors
 from hostler.proc.notify import Notifier
 from hostler.proc.pidfile import Pidfile
+from hostler.proc.places import Ids
 from hostler.proc.title import set_title
 from hostler.stats.scoreboard import Scoreboard
 
@@ -276,7 +277,7 @@ class _Service:
             return
         from hostler.sinks import Sinks  # the logging module, for those alone who want it
 
-        sinks = Sinks(config)
+        sinks = Sinks(config, _owner(config))
         logs.sinks, logs.access_sinks, logs.reopeners = sinks.error, sinks.access, [sinks.reopen]
         logs.has_file = not sinks.replaces_file
 
@@ -411,10 +412,10 @@ def _identity(config: Config) -> identity.Identity | None:
     return identity.find(config.user, config.group)
 
 
-def _owner(config: Config) -> tuple[int, int] | None:
-    """User and group of what workers must reach; None: ours."""
+def _owner(config: Config) -> Ids | None:
+    """User and groups of what workers must reach; None: ours."""
     found = _identity(config)
-    return (found.uid, found.gid) if found is not None else None
+    return Ids(found.uid, found.gid, found.groups) if found is not None else None
 
 
 def _logical_directory() -> str:

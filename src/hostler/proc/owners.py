@@ -6,7 +6,9 @@ import os
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-__all__ = ["Owner", "client_owner", "is_sibling", "started_at", "tcp_owner", "unix_owner"]
+from hostler.proc import unix
+
+__all__ = ["Owner", "client_owner", "is_sibling", "started_at", "tcp_owner", "unix_owner", "unix_server"]
 
 _LISTEN, _ESTABLISHED = "0A", "01"  # TCP states as /proc/net/tcp writes them
 _COMMAND_MAX = 60
@@ -38,6 +40,12 @@ def unix_owner(path: str) -> Owner | None:
     # Num RefCount Protocol Flags Type St Inode Path
     rows = (line.rstrip("\n").split(None, 7) for line in _lines("/proc/net/unix"))
     return _holder({row[6] for row in rows if len(row) == 8 and row[7] == shown})
+
+
+def unix_server(path: str) -> Owner | None:
+    """The process that listens on the unix socket `path`, as the kernel tells a client; else as `unix_owner`."""
+    peer = unix.server_of(path)
+    return Owner.of(peer.pid) if peer is not None and peer.pid else unix_owner(path)
 
 
 def client_owner(address: str, port: int, server_ports: Collection[int]) -> Owner | None:
