@@ -8,7 +8,17 @@ from typing import NamedTuple
 
 from hostler.proc import unix
 
-__all__ = ["Owner", "client_owner", "is_sibling", "started_at", "tcp_owner", "unix_owner", "unix_server"]
+__all__ = [
+    "Owner",
+    "client_owner",
+    "is_running",
+    "is_sibling",
+    "started_at",
+    "tcp_owner",
+    "unix_owner",
+    "unix_server",
+    "user_of",
+]
 
 _LISTEN, _ESTABLISHED = "0A", "01"  # TCP states as /proc/net/tcp writes them
 _COMMAND_MAX = 60
@@ -63,6 +73,20 @@ def client_owner(address: str, port: int, server_ports: Collection[int]) -> Owne
 def is_sibling(pid: int) -> bool:
     """Whether a process has the same parent as this one."""
     return _parent(pid) == os.getppid()
+
+
+def user_of(pid: int) -> int | None:
+    """The effective user of a process (proc_pid_status(5)); None: it is gone, or the system does not tell."""
+    for line in _lines(f"/proc/{pid}/status"):
+        if line.startswith("Uid:"):
+            return int(line.split()[2])
+    return None
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended (a zombie has: its parent has not noticed yet)."""
+    states = [line.split()[1] for line in _lines(f"/proc/{pid}/status") if line.startswith("State:")]
+    return bool(states) and states[0] not in ("Z", "X")
 
 
 def _parent(pid: int) -> int | None:
@@ -139,7 +163,7 @@ def _lines(path: str) -> Iterator[str]:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             yield from file
-    except OSError:  # no /proc here
+    except OSError:  # no /proc here, or the process has ended
         return
 
 
