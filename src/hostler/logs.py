@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from hostler.errors import HostlerError
 from hostler.proc.places import Ids
+from hostler.proc.printable import printable, printable_lines
 from hostler.proc.trusted import open_log
 
 if TYPE_CHECKING:
@@ -59,9 +60,14 @@ class Logs:
             raise
 
     def log(self, level: int, message: str) -> None:
-        """Write one line, or several that belong together, if `level` is wanted."""
+        """Write one line, or several that belong together, if `level` is wanted; escaped, but for its line ends.
+
+        Text from outside that is part of it must be `printable`, so that it begins no line of its own.
+        """
         if level < self.level:
             return
+        # Only a line of ours begins with a bracket: an exception's text may have lines of its own.
+        message = printable_lines(message).replace("\n[", "\n [")
         for sink in self.sinks:
             sink(level, message)
         if self.has_file:
@@ -200,11 +206,6 @@ def ensure_standard_streams() -> None:
 def counted(number: int, noun: str) -> str:
     """ "1 worker", "2 workers"."""
     return f"{number} {noun}{'s' * (number > 1)}"
-
-
-def printable(text: str) -> str:
-    """Text from outside, unable to begin a line of its own in the log."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def _write(fd: int, data: Buffer) -> OSError | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hostler.cli.command import report
 from hostler.config import Config, from_arguments, load
 from hostler.errors import AppLoadError, HostlerError
-from hostler.logs import printable
+from hostler.proc.printable import printable
 
 __all__ = ["check", "check_app"]
 

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from hostler.control.paths import Candidate, candidates, chosen_name, shown
 from hostler.errors import HostlerError
-from hostler.logs import printable
 from hostler.proc import places
 from hostler.proc.owners import Owner, is_running, user_of
+from hostler.proc.printable import printable, printable_lines
 from hostler.proc.unix import Peer, peer_of
 
 __all__ = ["Target", "ask", "find"]
@@ -84,7 +84,7 @@ def ask(target: Target, *words: str, patient: bool = False, until_end: bool = Fa
         said = json.loads(answer)
         if said["ok"]:
             return _printable(said["answer"])
-        problem = _lines(str(said["error"]))
+        problem = printable_lines(str(said["error"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         problem = f"the server at {where} closed the connection: does it run as another user, or another version?"
     raise HostlerError(problem)
@@ -164,7 +164,7 @@ def _lives(candidate: Candidate) -> bool:
 
 def _printable(answer: Any) -> Any:
     """The same, unable to do anything to a terminal. What a worker or an application has said may be in it."""
-    return _lines(answer) if isinstance(answer, str) else _each(answer)
+    return printable_lines(answer) if isinstance(answer, str) else _each(answer)
 
 
 def _each(value: Any) -> Any:
@@ -175,10 +175,6 @@ def _each(value: Any) -> Any:
     if isinstance(value, dict):
         return {printable(name): _each(item) for name, item in value.items()}
     return value
-
-
-def _lines(text: str) -> str:
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def _listing(found: list[Candidate]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from hostler.proc import unix
+from hostler.proc.printable import printable
 
 __all__ = [
     "Owner",
@@ -155,7 +156,7 @@ def _command(pid: int) -> str:
         rest = words[2:] if words[1] == "-m" else words[1:]
         words = rest if rest and not rest[0].startswith("-") else words
     text = " ".join([os.path.basename(words[0]), *words[1:]])
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    text = printable(text)
     return text if len(text) <= _COMMAND_MAX else f"{text[: _COMMAND_MAX - 3]}..."
 
 

@@ -1,5 +1,6 @@
 //! The error log's lines that the core itself writes: one line a fault, at once, never more than a flood allows.
 
+use super::escape::printable;
 use super::stamp::offset;
 use crate::sys;
 use std::fmt::Arguments;
@@ -15,7 +16,7 @@ pub const ERROR: u8 = 40;
 /// Lines a second; whoever sends rubbish to fill the disk gets a count instead.
 const MOST_PER_SECOND: u32 = 100;
 
-/// Writes `[date] [pid] [LEVEL] message` lines to a descriptor.
+/// Writes `[date] [pid] [LEVEL] message` lines to a descriptor, each message escaped: text from outside may be in it.
 pub struct ErrorLog {
     fd: RawFd,
     level: AtomicU8,
@@ -94,6 +95,7 @@ impl ErrorLog {
     fn write(&self, now: i64, level: &str, message: Arguments<'_>) {
         let t = sys::local_time(now);
         let (sign, hours, minutes) = offset(t.offset);
+        let message = printable(&message.to_string());
         let text = format!(
             "[{:04}-{:02}-{:02} {:02}:{:02}:{:02} {sign}{hours:02}{minutes:02}] [{}] [{level}] {message}\n",
             t.year,
