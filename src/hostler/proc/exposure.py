@@ -34,6 +34,8 @@ def _way(path: str) -> Iterator[tuple[str, str]]:
 def _can_change(place: str, below: str, user: Ids) -> bool:
     try:
         found = os.stat(place)
+        if os.statvfs(place).f_flag & os.ST_RDONLY:  # as Kubernetes mounts a ConfigMap, with mode 0777
+            return False
     except OSError:
         return False
     is_members = found.st_gid in (user.gid, *user.groups)

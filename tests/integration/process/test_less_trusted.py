@@ -150,9 +150,12 @@ def test_log_of_loggings_handlers_that_was_replaced_is_not_opened_by_root(
     assert_untouched(secret)
 
 
-def test_module_that_the_application_has_left_is_not_imported_by_the_arbiter(serve: Serve) -> None:
-    """`python -m` puts the current directory in front; the arbiter imports json when it is first asked something."""
-    server = serve(serve.source(APP))
+@pytest.mark.parametrize("command", ["serve", "gunicorn"])
+def test_module_that_the_application_has_left_is_not_imported_by_the_arbiter(serve: Serve, command: str) -> None:
+    """`python -m` and gunicorn.conf.py put the current directory in front; json is imported at the first question."""
+    (serve.directory / "gunicorn.conf.py").write_text("import beside\nworkers = beside.workers\n")
+    (serve.directory / "beside.py").write_text("workers = 1\n")
+    server = serve(serve.source(APP), python=("-m", "hostler", command))
     (serve.directory / "json.py").write_text("open('imported', 'w').close()\n")
     asked = ctl(server, "status")
     assert not (serve.directory / "imported").exists()

@@ -50,6 +50,17 @@ def test_file_itself_counts_when_root_reads_it(top: Path) -> None:
     assert changeable(str(top / "hooks.py"), WORKERS, is_read=True) == str(top / "hooks.py")
 
 
+def test_file_system_that_is_mounted_read_only_can_be_changed_by_none(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = directory(top / "config", "everybody's")
+    assert changeable(f"{place}/x", WORKERS) == str(place)
+    flags = list(os.statvfs(place))
+    flags[8] |= os.ST_RDONLY
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(flags))
+    assert changeable(f"{place}/x", WORKERS) is None
+
+
 def test_both_ends_of_a_link_count(top: Path) -> None:
     directory(top / "app", "the workers'")
     directory(top / "opt", "roots")
