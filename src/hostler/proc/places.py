@@ -160,7 +160,7 @@ def find(path: str, workers: Ids | None = None, follow: bool = True) -> Place:
     finally:
         walk.close()
     if place.trust == SAFE:
-        place.path = path  # as others know it, who ask the kernel for a socket's name
+        place.path = path  # what the kernel then shows of a socket is the name that was configured
     return place
 
 
