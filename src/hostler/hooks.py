@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostler.config.hook_source import NAMES, HookSource
 from hostler.errors import BootError, ConfigError, HostlerError
+from hostler.proc.trusted import opener
 
 if TYPE_CHECKING:
     from hostler.logs import Logs
@@ -29,7 +30,7 @@ def execute(path: str) -> dict[str, Any]:
     """The names that a Python file defines; ConfigError with the line at fault when it cannot be run."""
     names = {"__name__": "__config__", "__file__": os.path.abspath(path), "__builtins__": __builtins__}
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=opener) as file:
             code = compile(file.read(), os.path.abspath(path), "exec")
     except OSError as error:
         raise ConfigError(f'"{path}" cannot be read: {error.strerror}') from None

@@ -28,6 +28,7 @@ from hostler.proc.limits import raise_open_files
 from hostler.proc.machine import memory_limit, processors
 from hostler.proc.notify import Notifier
 from hostler.proc.pidfile import Pidfile
+from hostler.proc.places import Ids
 from hostler.proc.title import set_title
 from hostler.stats.scoreboard import Scoreboard
 
@@ -76,6 +77,7 @@ def run(config: Config, app: Callable[..., Any] | None = None, reread: Callable[
     if config.umask is not None:
         os.umask(config.umask)
     logs = Logs(config.error_log, config.access_log, config.log_level, _owner(config))
+    _say(config, logs)
     serves = _detach(config, logs) if config.daemon == "on" and before is None else None
     _name(config, "arbiter")
     pidfile = Pidfile(config.pidfile) if config.pidfile is not None else None
@@ -275,7 +277,7 @@ class _Service:
             return
         from hostler.sinks import Sinks  # the logging module, for those alone who want it
 
-        sinks = Sinks(config)
+        sinks = Sinks(config, _owner(config))
         logs.sinks, logs.access_sinks, logs.reopeners = sinks.error, sinks.access, [sinks.reopen]
         logs.has_file = not sinks.replaces_file
 
@@ -322,6 +324,9 @@ class _Service:
             self._go_to(before)
             raise
         self._config, self._open = config, plan.listeners
+        for text in config.warnings:
+            if text not in before.warnings:
+                self._logs.warning(text)
         for name in _FIXED:
             if config.values[name] != before.values[name]:
                 self._logs.warning(f"{name} is settled at the start: a reload does not change it")
@@ -366,6 +371,15 @@ class _Service:
             self._logs.warning(f"after the failed reload: {error}")
 
 
+def _say(config: Config, logs: Logs) -> None:
+    """What the configuration means that an operator may not expect: once, by the process that all others come from."""
+    found = _identity(config)
+    if found is not None:
+        logs.info(f"workers run as {found}")
+    for text in config.warnings:
+        logs.warning(text)
+
+
 def _detach(config: Config, logs: Logs) -> Callable[[], None]:
     """Go on in the background; returns what to call when we serve."""
     if config.error_log == "-":
@@ -391,12 +405,17 @@ def _name(config: Config, part: str) -> None:
         set_title(f"{config.proc_name}: {part}")
 
 
-def _owner(config: Config) -> tuple[int, int] | None:
-    """User and group of what workers must reach; None: ours."""
+def _identity(config: Config) -> identity.Identity | None:
+    """The user and group that the workers run as; None: ours."""
     if config.user is None and config.group is None:
         return None
-    found = identity.find(config.user, config.group)
-    return found.uid, found.gid
+    return identity.find(config.user, config.group)
+
+
+def _owner(config: Config) -> Ids | None:
+    """User and groups of what workers must reach; None: ours."""
+    found = _identity(config)
+    return Ids(found.uid, found.gid, found.groups) if found is not None else None
 
 
 def _logical_directory() -> str:

@@ -17,6 +17,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from hostler.errors import HostlerError
+from hostler.proc.places import Ids
+from hostler.proc.printable import printable, printable_lines
+from hostler.proc.trusted import open_log
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -35,7 +38,7 @@ class Logs:
     """The open logs of this process and its children; `error` and `access` are paths or "-"."""
 
     def __init__(
-        self, error: str = "-", access: str | None = None, level: int = INFO, owner: tuple[int, int] | None = None
+        self, error: str = "-", access: str | None = None, level: int = INFO, owner: Ids | None = None
     ) -> None:
         self.level = level
         # User and group who must be able to open the files again; None: we.
@@ -50,12 +53,21 @@ class Logs:
         # Descriptor -> path, for those that are files.
         self._paths: dict[int, str] = {}
         self.error_fd = self._open("error_log", error, _STDERR)
-        self.access_fd = -1 if access is None else self._open("access_log", access, _STDOUT)
+        try:
+            self.access_fd = -1 if access is None else self._open("access_log", access, _STDOUT)
+        except HostlerError:
+            self.close()
+            raise
 
     def log(self, level: int, message: str) -> None:
-        """Write one line, or several that belong together, if `level` is wanted."""
+        """Write one line, or several that belong together, if `level` is wanted; escaped, but for its line ends.
+
+        Text from outside that is part of it must be `printable`, so that it begins no line of its own.
+        """
         if level < self.level:
             return
+        # Only a line of ours begins with a bracket: an exception's text may have lines of its own.
+        message = printable_lines(message).replace("\n[", "\n [")
         for sink in self.sinks:
             sink(level, message)
         if self.has_file:
@@ -117,7 +129,9 @@ class Logs:
         """Open the files again after they were moved away; one that cannot be stays as it is."""
         for fd, path in self._paths.items():
             try:
-                fresh = _open_file(path, self.owner)
+                if _is_open_as(fd, path):
+                    continue  # not moved; and a worker may have no right to open it
+                fresh = open_log(path, self.owner)
             except OSError as error:
                 self.error(f"cannot reopen {path}: {error.strerror}; the old file is used on")
                 continue
@@ -153,7 +167,7 @@ class Logs:
             return standard
         path = os.path.abspath(path)
         try:
-            fd = _open_file(path, self.owner)
+            fd = open_log(path, self.owner)
         except OSError as error:
             raise HostlerError(f"{option} {path}: {error.strerror}") from None
         self._paths[fd] = path
@@ -194,11 +208,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number > 1)}"
 
 
-def printable(text: str) -> str:
-    """Text from outside, unable to begin a line of its own in the log."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-
-
 def _write(fd: int, data: Buffer) -> OSError | None:
     """One write() to a file. To anything that may have a reader: no more at once than the kernel keeps whole anyway.
 
@@ -221,11 +230,9 @@ def _takes(fd: int) -> bool:
     return bool(poll.poll(_READER_MS))
 
 
-def _open_file(path: str, owner: tuple[int, int] | None) -> int:
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    if owner is not None and os.geteuid() == 0 and stat.S_ISREG(os.fstat(fd).st_mode):
-        try:
-            os.fchown(fd, *owner)
-        except OSError:  # a file system without owners
-            pass
-    return fd
+def _is_open_as(fd: int, path: str) -> bool:
+    """Whether the open file still has this name."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -10,14 +10,18 @@ import json
 import logging
 import logging.config
 import logging.handlers
+import os
 import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hostler.errors import ConfigError, HostlerError
+from hostler.proc.trusted import open_log, opener
+from hostler.proc.unix import Reached
 
 if TYPE_CHECKING:
     from hostler.config import Config
+    from hostler.proc.places import Ids
 
 __all__ = ["Sinks"]
 
@@ -43,12 +47,13 @@ _USUAL: dict[str, Any] = {
 class Sinks:
     """Where log lines go beside the files. `error` and `access` are empty lists where nobody wants them."""
 
-    def __init__(self, config: Config) -> None:
-        """Raises HostlerError, one line, for what cannot be set up."""
+    def __init__(self, config: Config, workers: Ids | None = None) -> None:
+        """Raises HostlerError, one line, for what cannot be set up. Files that root makes belong to `workers`."""
         self.error: list[Callable[[int, str], None]] = []
         self.access: list[Callable[[str], None]] = []
         self.replaces_file = False  # the error log's own file gets nothing any more
         if config.log_config is not None:
+            _guard_files(workers)
             _configure(config)
             self._use_logging()
         if config.syslog is not None:
@@ -95,6 +100,24 @@ class Sinks:
                 self.access.append(lambda line, to=handler: _send(to, logging.INFO, line))  # type: ignore[misc]
 
 
+def _guard_files(workers: Ids | None) -> None:
+    """Have logging's own handlers open their files by the rule of places.py while this process is root.
+
+    A handler opens its file at once when it is made, so this must stand before the configuration is read.
+    """
+    if os.geteuid() != 0:
+        return
+
+    def open_file(handler: logging.FileHandler) -> Any:
+        def opener(path: str, flags: int) -> int:
+            return open_log(path, workers, flags)
+
+        name, mode = handler.baseFilename, handler.mode
+        return open(name, mode, encoding=handler.encoding, errors=handler.errors, opener=opener)
+
+    setattr(logging.FileHandler, "_open", open_file)  # noqa: B010 - mypy: a method cannot be assigned
+
+
 def _named(name: str) -> str:
     """The logger's name, if the configuration has it."""
     known = logging.root.manager.loggerDict.get(name)
@@ -120,13 +143,12 @@ def _configure(config: Config) -> None:
 
 
 def _configure_by_file(path: str) -> None:
-    with open(path, encoding="utf-8"):  # fileConfig says only that it is invalid
-        pass
-    logging.config.fileConfig(path, disable_existing_loggers=False)
+    with open(path, encoding="utf-8", opener=opener) as file:
+        logging.config.fileConfig(file, disable_existing_loggers=False)
 
 
 def _read_json(path: str) -> dict[str, Any]:
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8", opener=opener) as file:
         table = json.load(file)
     if not isinstance(table, Mapping):
         raise ValueError("it holds no object")
@@ -157,7 +179,8 @@ def _transport(path: str, types: list[socket.SocketKind] | None) -> socket.Socke
     for kind in types or (socket.SOCK_DGRAM, socket.SOCK_STREAM):
         with socket.socket(socket.AF_UNIX, kind) as sock:
             try:
-                sock.connect(path)
+                with Reached(path) as address:
+                    sock.connect(address)
             except OSError as error:
                 problem = error
             else:
@@ -170,7 +193,11 @@ def _send(handler: logging.Handler, level: int, message: str) -> None:
 
 
 class _Syslog(logging.handlers.SysLogHandler):
-    """A line that cannot be sent is not worth a traceback on standard error."""
+    """A line that cannot be sent is not worth a traceback on standard error; a file's name is followed as root may."""
+
+    def _connect_unixsocket(self, address: str) -> None:
+        with Reached(address) as reached:
+            super()._connect_unixsocket(reached)  # type: ignore[misc]  # which the stubs do not know
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Pass it over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -62,13 +63,62 @@ def test_commands_are_accepted(command: str) -> None:
         Config(given.assignments)
 
 
-@pytest.mark.parametrize("name", ["docs/limits.md"])
-def test_defaults_are_what_the_pages_say(name: str) -> None:
+@pytest.mark.parametrize(("name", "least"), [("docs/limits.md", 16), ("SECURITY.md", 24)])
+def test_defaults_are_what_the_pages_say(name: str, least: int) -> None:
     rows = ROW.findall((ROOT / name).read_text(encoding="utf-8"))
-    assert len(rows) >= 16
+    assert len(rows) >= least
     for option, written in rows:
         kind = OPTIONS[option].kind
         assert kind.parse(written.strip().removesuffix("/s")) == kind.parse(OPTIONS[option].default), option
+
+
+# | `option` | … | what happens beyond it |
+BEYOND = re.compile(r"^\| `(\w+)`.*\| ([^|]+) \|$", re.MULTILINE)
+STATUS = re.compile(r"\b[145]\d\d\d?\b")
+
+
+def test_statuses_are_the_same_on_both_pages_about_limits() -> None:
+    """The server's own are tested in tests/integration/core/test_limits.py and test_timeouts.py."""
+    names = ("docs/limits.md", "SECURITY.md")
+    pages = [dict(BEYOND.findall((ROOT / name).read_text(encoding="utf-8"))) for name in names]
+    pages[0]["ws_max_size"] = pages[0]["ws_max_frame_size"]  # they share a row there
+    limits, security = ({option: STATUS.findall(text)[:1] for option, text in page.items()} for page in pages)
+    shared = limits.keys() & security.keys()
+    assert len(shared) >= 15
+    assert {option: limits[option] for option in shared} == {option: security[option] for option in shared}
+
+
+# | number | of what | `CONSTANT` in [file](path) |
+CONSTANT = re.compile(r"^\| (\d+) \|[^|]+\| `(\w+)` in \[[^]]+\]\(([^)]+)\) \|$", re.MULTILINE)
+
+
+def test_numbers_that_are_no_options_are_what_the_code_says() -> None:
+    rows = CONSTANT.findall((ROOT / "SECURITY.md").read_text(encoding="utf-8"))
+    assert len(rows) == 5
+    for number, name, path in rows:
+        code = (ROOT / path).read_text(encoding="utf-8")
+        if path.endswith(".py"):
+            module = import_module(path.removeprefix("src/").removesuffix(".py").replace("/", "."))
+            value = getattr(module, name)
+        else:
+            value = re.findall(rf"^const {name}: \w+ = (\w+);", code, re.MULTILINE)[0]
+        assert float(value) == float(number), name
+
+
+@pytest.mark.parametrize(
+    ("statement", "option", "value"),
+    [
+        ("Proxy headers are believed by default", "proxy_headers", "on"),
+        ("How long it may take is not limited until `request_timeout` is set", "request_timeout", "0"),
+        ("the PROXY protocol is neither expected nor read", "proxy_protocol", "off"),
+        ("only this machine can connect until another address is chosen", "bind", "127.0.0.1:8000"),
+    ],
+)
+def test_security_says_what_the_defaults_do(statement: str, option: str, value: str) -> None:
+    page = " ".join((ROOT / "SECURITY.md").read_text(encoding="utf-8").split())
+    kind = OPTIONS[option].kind
+    assert statement in page
+    assert kind.parse(OPTIONS[option].default) == kind.parse(value)
 
 
 def test_the_newest_options_are_in_the_reference(root: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hostler.errors import HostlerError
-from hostler.logs import DEBUG, ERROR, Logs, ensure_standard_streams, printable
+from hostler.logs import DEBUG, ERROR, Logs, ensure_standard_streams
 from hostler.proc.fork import fork
 
 
@@ -212,9 +212,18 @@ def test_closed_standard_streams_are_filled() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def test_printable() -> None:
-    assert printable("GET /é x") == "GET /é x"
-    assert printable("a\r\nb\x1b") == "a\\r\\nb\\x1b"
+def test_everything_in_an_entry_is_escaped_but_its_line_ends(logs: Logs, path: Path) -> None:
+    seen: list[str] = []
+    logs.sinks.append(lambda level, message: seen.append(message))
+    logs.error("one\x1b[2J\ntwo\u202e\x85")
+    assert path.read_text(encoding="utf-8").partition("[ERROR] ")[2] == "one\\x1b[2J\ntwo\\u202e\\x85\n"
+    assert seen == ["one\\x1b[2J\ntwo\\u202e\\x85"]
+    logs.error("one\n[2026-11-20] [1] [INFO] forged")
+    assert path.read_text(encoding="utf-8").endswith("] [ERROR] one\n [2026-11-20] [1] [INFO] forged\n")
+    logs.app_error("GET /\u2028", "1.2.3.4\x9b", ValueError("\x1b]0;x\x07"))
+    text = path.read_text(encoding="utf-8")
+    assert "GET /\\u2028 from 1.2.3.4\\x9b failed in the app\n" in text
+    assert text.endswith("ValueError: \\x1b]0;x\\x07\n")
 
 
 def test_full_disk_is_told_elsewhere_and_what_is_lost_when_there_is_room_again(

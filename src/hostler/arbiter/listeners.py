@@ -6,12 +6,13 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hostler.config.address import Address, DescriptorAddress, TcpAddress, UnixAddress, parse_address
 from hostler.errors import BindError
 from hostler.logs import Logs
 from hostler.proc import sockets
+from hostler.proc.places import Ids
 from hostler.proc.sockets import AddressTaken, Listener
 
 __all__ = ["Listeners"]
@@ -40,7 +41,7 @@ class Listeners:
         backlog: int,
         unix_mode: int,
         admin: Sequence[Address] = (),
-        owner: tuple[int, int] | None = None,
+        owner: Ids | None = None,
         reuse_port: bool = False,
     ) -> list[Listener]:
         """Listen on all of these; `admin`: those for probes; `owner`: of unix sockets. What is open already is kept.
@@ -61,13 +62,9 @@ class Listeners:
             for key in wanted:
                 if key not in self._open:
                     address, is_admin, _ = key
-                    opened = _open_patiently(address, admin if is_admin else public, backlog, unix_mode, reuse_port)
+                    how = _How(admin if is_admin else public, backlog, unix_mode, owner, reuse_port)
+                    opened = _open_patiently(address, how)
                     fresh[key] = [listener._replace(is_admin=is_admin) for listener in opened]
-                    if owner is not None and isinstance(address, UnixAddress) and not address.is_abstract:
-                        os.chown(address.path, *owner)
-        except OSError as error:
-            _close(fresh.values())
-            raise BindError(f"bind: the socket cannot be given to its user: {error.strerror}") from None
         except BindError:
             _close(fresh.values())
             raise
@@ -84,6 +81,8 @@ class Listeners:
                 "times": times,
                 "is_ours": listener.is_ours,
                 "inode": listener.inode,
+                "path": listener.path,
+                "file": listener.file,
                 "is_passed": address in (self._passed or ()),
             }
             for (address, is_admin, times), opened in self._open.items()
@@ -96,7 +95,8 @@ class Listeners:
         for each in sockets:
             address = parse_address(each["address"])
             inode = tuple(each["inode"]) if each["inode"] else None
-            opened = Listener(socket.socket(fileno=each["fd"]), each["is_ours"], inode, each["is_admin"])
+            sock = socket.socket(fileno=each["fd"])
+            opened = Listener(sock, each["is_ours"], inode, each["is_admin"], each["path"], each["file"])
             self._open.setdefault((address, each["is_admin"], each["times"]), []).append(opened)
             if each["is_passed"] and address not in self._passed:
                 self._passed.append(address)
@@ -138,27 +138,36 @@ def _close(opened: Iterable[list[Listener]]) -> None:
             listener.close()
 
 
-def _open_patiently(
-    address: Address, addresses: Sequence[Address], backlog: int, mode: int, reuse_port: bool
-) -> list[Listener]:
+class _How(NamedTuple):
+    """What is the same for all addresses that are opened together."""
+
+    addresses: Sequence[Address]
+    backlog: int
+    unix_mode: int
+    owner: Ids | None  # of unix sockets
+    reuse_port: bool
+
+
+def _open_patiently(address: Address, how: _How) -> list[Listener]:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return _open(address, addresses, backlog, mode, reuse_port)
+            return _open(address, how)
         except AddressTaken:
             if time.monotonic() > deadline:
                 raise
         time.sleep(_PAUSE)
 
 
-def _open(address: Address, addresses: Sequence[Address], backlog: int, mode: int, reuse_port: bool) -> list[Listener]:
+def _open(address: Address, how: _How) -> list[Listener]:
     match address:
         case TcpAddress(host, port):
-            return sockets.open_tcp(host, port, backlog, v6only=_is_v6only(address, addresses), reuse_port=reuse_port)
+            v6only = _is_v6only(address, how.addresses)
+            return sockets.open_tcp(host, port, how.backlog, v6only=v6only, reuse_port=how.reuse_port)
         case UnixAddress(path):
-            return [sockets.open_unix(path, mode, backlog)]
+            return [sockets.open_unix(path, how.unix_mode, how.backlog, how.owner)]
         case DescriptorAddress(fd):
-            return [sockets.adopt(fd, backlog)]
+            return [sockets.adopt(fd, how.backlog)]
 
 
 def _is_v6only(address: TcpAddress, addresses: Sequence[Address]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from hostler.errors import HostlerError
 from hostler.logs import Logs
 from hostler.proc.sockets import Listener
+from hostler.proc.unix import Reached
 from hostler.stats.latency import bounds
 from hostler.stats.scoreboard import LATENCY_BUCKETS, Scoreboard, Snapshot
 
@@ -104,7 +105,12 @@ class Statsd:
 
     def _send(self, packet: str) -> None:
         try:
-            self._socket.sendto(packet.encode("utf-8", "replace"), self._address)
+            data = packet.encode("utf-8", "replace")
+            if isinstance(self._address, str):
+                with Reached(self._address) as address:
+                    self._socket.sendto(data, address)
+            else:
+                self._socket.sendto(data, self._address)
             self._has_failed = False
         except OSError as error:
             if not self._has_failed:  # said once: nobody reads a line a second

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from hostler.control.client import find
+from hostler.control.client import Target, find
 from hostler.errors import ConfigError
 
 __all__ = ["OPTIONS", "Wanted", "read", "which"]
@@ -21,7 +21,7 @@ class Wanted(NamedTuple):
     pid: int | None
 
 
-def which(command: str, arguments: list[str]) -> tuple[list[str], str | None]:
+def which(command: str, arguments: list[str]) -> tuple[list[str], Target | None]:
     """The other words of a command line, and the server's control socket; None when help was asked for.
 
     Raises ConfigError for what cannot be read, HostlerError when there is no such server.

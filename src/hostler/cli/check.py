@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 from hostler.cli.command import report
 from hostler.config import Config, from_arguments, load
 from hostler.errors import AppLoadError, HostlerError
+from hostler.proc.printable import printable
 
 __all__ = ["check", "check_app"]
 
@@ -35,9 +37,11 @@ def _table(config: Config) -> Iterator[str]:
 
 
 def check_app(config: Config) -> int:
-    """Import the application in a child, which also survives what it starts, and notes a crash."""
+    """Show the warnings. Then import the application in a child, so that a crash is noticed and threads do not stay."""
     from hostler.proc.fork import fork
 
+    for text in config.warnings:
+        print(f"hostler: warning: {printable(text)}", file=sys.stderr)
     pid = fork(lambda: None, lambda: _load_app(config), ())
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code < 0:
@@ -47,11 +51,13 @@ def check_app(config: Config) -> int:
 
 def _load_app(config: Config) -> int:
     from hostler.worker import discovery, loading
+    from hostler.worker.boot import become_user
 
     if config.chdir is not None:
         os.chdir(config.chdir)
     loading.extend_path(config.pythonpath)
     try:
+        become_user(config)  # as a worker: root must not run the application's code
         apps = loading.load_all(config.app, config.interface)
         names = sorted(map(str, config.app), key=len) or [f"the Django project of {discovery.find_settings()}"]
     except HostlerError as error:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from hostler.errors import ConfigError, HostlerError
+from hostler.proc.printable import printable_lines
 
 __all__ = ["COMMANDS", "main", "report"]
 
@@ -46,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def report(error: HostlerError) -> int:
     """Print an error, its evidence first so that the line that matters is the last; returns its exit code."""
     if error.detail:
-        print(error.detail.rstrip(), file=sys.stderr)
-    print(f"hostler: {error.message}", file=sys.stderr)
+        print(printable_lines(error.detail.rstrip()), file=sys.stderr)
+    print(f"hostler: {printable_lines(error.message)}", file=sys.stderr)
     return error.exit_code
 
 

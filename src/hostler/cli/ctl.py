@@ -12,7 +12,7 @@ from hostler.cli.reload import reload
 from hostler.cli.spans import span
 from hostler.cli.stacks import stacks
 from hostler.config.names import closest, did_you_mean
-from hostler.control.client import ask
+from hostler.control.client import Target, ask
 from hostler.errors import ConfigError
 from hostler.proc.memory import megabytes
 
@@ -61,8 +61,8 @@ def ctl(arguments: list[str]) -> int:
         meant = did_you_mean(closest(verb, list(_VERBS)))
         raise ConfigError(f'unknown verb "{verb}"{meant or " - there are " + ", ".join(_VERBS)}')
     flags = {"--json", "--watch"} & set(rest) if verb == "status" else set()
-    words, path = which("ctl", [word for word in rest if word not in flags])
-    if path is None:
+    words, server = which("ctl", [word for word in rest if word not in flags])
+    if server is None:
         print(USAGE, end="")
         return 0
     wanted = 1 if verb in ("scale", "recycle", "log-level") else 0
@@ -73,29 +73,29 @@ def ctl(arguments: list[str]) -> int:
     if verb == "scale":
         if not words or not words[0].isdecimal() or int(words[0]) < 1:
             raise ConfigError("scale needs the number of workers: hostler ctl scale 4")
-        print(ask(path, "scale", words[0]), end="")
+        print(ask(server, "scale", words[0]), end="")
     elif verb == "recycle":
         if not words or not words[0].isdecimal():
             raise ConfigError("recycle needs the number of a worker: hostler ctl recycle 0")
-        print(ask(path, "recycle", words[0]), end="")
+        print(ask(server, "recycle", words[0]), end="")
     elif verb == "upgrade":
-        print(ask(path, "upgrade", patient=True), end="")
+        print(ask(server, "upgrade", patient=True), end="")
     elif verb == "stop":
-        ask(path, "stop", patient=True, until_end=True)
+        ask(server, "stop", patient=True, until_end=True)
         print("stopped")
     elif verb == "log-level":
-        print(ask(path, "log-level", words[0]), end="")
+        print(ask(server, "log-level", words[0]), end="")
     elif verb == "config":
-        print("\n".join(f"{name:<28} {value:<34} {source}" for name, value, source in ask(path, "config")))
+        print("\n".join(f"{name:<28} {value:<34} {source}" for name, value, source in ask(server, "config")))
     else:
-        _status(path, "--json" in flags, "--watch" in flags)
+        _status(server, "--json" in flags, "--watch" in flags)
     return 0
 
 
-def _status(path: str, is_json: bool, is_watched: bool) -> None:
+def _status(server: Target, is_json: bool, is_watched: bool) -> None:
     """Show the status; with `is_watched` again each second, until somebody interrupts or the server ends."""
     while True:
-        answer = ask(path, "status")
+        answer = ask(server, "status")
         if is_watched and not is_json and sys.stdout.isatty():
             print("\x1b[H\x1b[2J", end="")  # ECMA-48: home, erase the screen
         print(json.dumps(answer) if is_json else _table(answer).rstrip("\n"), flush=True)

@@ -18,11 +18,11 @@ workers serve on, what went wrong is shown, and the exit code is 1. SIGHUP does 
 
 def reload(arguments: list[str]) -> int:
     """Ask the server, print how it went."""
-    words, path = which("reload", arguments)
-    if path is None:
+    words, server = which("reload", arguments)
+    if server is None:
         print(USAGE, end="")
         return 0
     if words:
         raise ConfigError(f'unexpected "{words[0]}": see hostler reload --help')
-    print(ask(path, "reload", patient=True), end="")
+    print(ask(server, "reload", patient=True), end="")
     return 0

@@ -17,11 +17,11 @@ the number of a worker (its log lines tell it); without it, all of them.
 
 def stacks(arguments: list[str]) -> int:
     """Ask the server, print what it says."""
-    words, path = which("stacks", arguments)
-    if path is None:
+    words, server = which("stacks", arguments)
+    if server is None:
         print(USAGE, end="")
         return 0
     if words and (len(words) > 1 or not words[0].isdecimal()):
         raise ConfigError(f'unexpected "{words[-1]}": see hostler stacks --help')
-    print(ask(path, "stacks", *words), end="")
+    print(ask(server, "stacks", *words), end="")
     return 0

@@ -23,10 +23,10 @@ def check_values(config: Config) -> None:
         limit = _named(config, "limit_request_body")
         problem = f"{config.body_memory} is more than {limit}: no body could be that large"
         raise config.complaint("body_memory", problem)
-    for name, given in (("user", (config.user, None)), ("group", (None, config.group))):
+    for name, user in (("group", None), ("user", config.user)):  # the group alone: a complaint names the right one
         if config.values[name] is not None:
             try:
-                identity.find(*given)
+                identity.find(user, config.group)
             except ValueError as error:
                 raise config.complaint(name, str(error)) from None
     seen: set[Address] = set()

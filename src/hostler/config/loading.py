@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from hostler.config.checks import check_directories, check_values
+from hostler.config.exposure import warn_of_exposed
 from hostler.config.settings import Assignment, Config
-from hostler.config.sources.environment import from_environment, from_platform
+from hostler.config.sources.environment import from_environment, from_platform, warn_of_variables
 from hostler.config.sources.file import discover, from_file
 
 __all__ = ["load"]
@@ -29,10 +30,12 @@ def load(
     names = {assignment.name for assignment in chosen}
     # A platform's hint is only looked at where nobody decided: a strange $PORT must not stop a --bind.
     hints = [hint for hint in from_platform(environ) if hint.name not in names]
-    config = Config([*defaults, *_file(chosen), *hints, *chosen])
+    assignments = [*defaults, *_file(chosen), *hints, *chosen]
+    config = Config(assignments)
     check_values(config)
     check_directories(config)
-    return config
+    warnings = (*warn_of_variables(environ), *warn_of_exposed(config))
+    return Config(assignments, warnings) if warnings else config
 
 
 def _file(chosen: Sequence[Assignment]) -> list[Assignment]:

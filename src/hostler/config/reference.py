@@ -35,7 +35,9 @@ limit_request_body = "20M"
 
 `hostler check` prints every value with the place it came from, and ends with a code other than 0 when something
 is wrong. A name that is not known, or a value that is not possible, stops the start with one line that says where
-it stands: `hostler.toml:7: unknown option "worker" - did you mean "workers"?`
+it stands: `hostler.toml:7: unknown option "worker" - did you mean "workers"?` A variable `HOSTLER_...` that is no
+option is ignored with a warning, which names the option that was probably meant. The variables that Kubernetes
+makes for a Service called "hostler" (`HOSTLER_PORT=tcp://10.0.0.7:80`) are ignored without one.
 
 **Sizes** are bytes, or have a unit: `8192`, `"8K"`, `"1M"`, `"1G"` (powers of 1024; `KB` and `KiB` mean the same).
 **Durations** are seconds, or have a unit: `15`, `"15s"`, `"500ms"`, `"2m"`, `"1h"`.

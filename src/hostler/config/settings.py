@@ -39,9 +39,9 @@ class Config(Application, Binding, Workers, Limits, Timeouts, WebSockets, Logs, 
     Made from assignments, later ones before earlier ones; options without one have their default.
     """
 
-    __slots__ = ("_origins", "_values")
+    __slots__ = ("_origins", "_values", "_warnings")
 
-    def __init__(self, assignments: Iterable[Assignment] = ()) -> None:
+    def __init__(self, assignments: Iterable[Assignment] = (), warnings: Iterable[str] = ()) -> None:
         values = {option.name: option.kind.parse(option.default) for option in OPTIONS.values()}
         origins = {}
         for assignment in assignments:
@@ -53,11 +53,17 @@ class Config(Application, Binding, Workers, Limits, Timeouts, WebSockets, Logs, 
             origins[name] = assignment
         self._values = values
         self._origins = origins
+        self._warnings = tuple(warnings)
 
     @property
     def values(self) -> Mapping[str, Any]:
         """Parsed values by option name."""
         return self._values
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What looks like a mistake and stops nothing, one line each, for the log of the server or the terminal."""
+        return self._warnings
 
     def source(self, name: str) -> str:
         """Where a value came from: "default", "hostler.toml:7", "HOSTLER_WORKERS", "--workers"."""

@@ -1,6 +1,8 @@
 """The arbiter's end: takes one line from each client, and gives one answer.
 
-Nothing here waits: what a client does or fails to do costs it its own connection, after `PATIENCE`.
+Nothing here waits: what a client does or fails to do costs it its own connection, after `PATIENCE`. Clients of other
+users than our own and root are turned away when they are accepted. When there are too many others, the oldest that has
+asked nothing yet makes room, so that idle ones keep none out.
 Question and answer are a line of JSON each; a question has at most `LINE` bytes: {"ask": ["scale", "4"]}. The answer is
 {"ok": true, "answer": ...}, a text or an object, or {"ok": false, "error": "..."}; then the connection is closed.
 """
@@ -11,15 +13,15 @@ import errno
 import os
 import select
 import socket
-import struct
 import time
 from math import inf
 from typing import NamedTuple
 
-from hostler.control.paths import candidates, chosen_name, own_name, shown
+from hostler.control.paths import HAS_ABSTRACT, candidates, chosen_name, own_name, own_path, shown
 from hostler.errors import BindError
 from hostler.logs import Logs
-from hostler.proc.owners import unix_owner
+from hostler.proc import trusted, unix
+from hostler.proc.owners import Owner, unix_owner
 from hostler.proc.poll import Poll
 
 __all__ = ["Client", "ControlServer", "Question"]
@@ -27,12 +29,14 @@ __all__ = ["Client", "ControlServer", "Question"]
 LINE = 1024
 # How long a client may take for its question, and for taking its answer, in seconds.
 PATIENCE = 10.0
-# What a client may take for its answer when the server ends, in seconds.
-_LAST_ANSWER = 0.5
+# What clients may take for their answers when the server ends, all together, in seconds.
+_LAST_ANSWERS = 0.5
 # From one look at the socket's file to the next.
 _LOOK_EVERY = 0.9
-# At once; who comes beyond them is turned away.
-MOST = 16
+# So many clients at once may not have asked yet, and so many may there be at all.
+MOST_SILENT, MOST = 16, 64
+# So many are accepted in one turn of the arbiter's loop, and wait for it in the kernel.
+_AT_ONCE, _BACKLOG = 16, 128
 
 
 class Client:
@@ -41,6 +45,7 @@ class Client:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.received = b""
+        self.has_asked = False
         self.answer: memoryview | None = None  # what is left of it
         self.due = time.monotonic() + PATIENCE
 
@@ -71,14 +76,32 @@ class ControlServer:
             return
         try:
             if self._option == "auto":
-                _remove_stale()
-                self._path = own_name(os.getpid())
+                self._take_own_name()
             else:
                 self._path = chosen_name(self._option)
-            self._listen()
+                self._listen()
         except OSError as error:
             reason = error.strerror or str(error)
-            self._logs.warning(f"no control socket ({self._option}), so nobody can ask this server: {reason}")
+            self._logs.warning(f"no control socket ({self._option}), so this server cannot be asked: {reason}")
+
+    def _take_own_name(self) -> None:
+        """Listen on the abstract name of this process, or on a file; OSError. No second instance can have either."""
+        _remove_stale()
+        taken = ""
+        if HAS_ABSTRACT:
+            self._path = own_name(os.getpid())
+            try:
+                self._listen()
+                return
+            except BindError as error:
+                taken = error.message
+        self._path = own_path(os.getpid())
+        if taken:
+            self._logs.warning(f"{taken}; {self._path} takes its place")
+        try:
+            self._listen()
+        except BindError as error:
+            raise OSError(error.message) from None
 
     @property
     def _is_abstract(self) -> bool:
@@ -92,12 +115,12 @@ class ControlServer:
     def heal(self) -> None:
         """Make the socket again when its file is gone: cleaners of /tmp delete what is old."""
         self._look_at = time.monotonic() + _LOOK_EVERY
-        if self._socket is None or self._is_abstract or _inode(self._path) == self._inode:
+        if self._socket is None or self._is_abstract or trusted.identify(self._path) == self._inode:
             return
         self._forget_socket()
         try:
             if self._option == "auto":
-                self._path = own_name(os.getpid())
+                self._path = own_path(os.getpid())
             self._listen()
             self._logs.info(f"the control socket {self._path} was deleted: it is there again")
         except (OSError, BindError) as error:
@@ -141,24 +164,24 @@ class ControlServer:
 
     def close(self) -> None:
         """In the arbiter: send the answers that are left, close all, remove the file."""
+        deadline = time.monotonic() + _LAST_ANSWERS
         for client in self._clients.values():
             if client.answer:
                 try:
-                    client.sock.settimeout(_LAST_ANSWER)
+                    client.sock.settimeout(max(0.0, deadline - time.monotonic()))
                     client.sock.sendall(client.answer)
                 except OSError:  # it did not wait for us
                     pass
-        path, inode = self._path, self._inode
         self.abandon()
-        if inode is not None and _inode(path) == inode:
-            _unlink(path)
+        if self._inode is not None:
+            trusted.remove(self._path, self._inode)
 
     def leave(self) -> None:
         """Take no more questions, and make room for another server's socket; those that were asked are answered."""
         if self._socket is not None:
             self._forget_socket()
-            if self._inode is not None and _inode(self._path) == self._inode:
-                _unlink(self._path)
+            if self._inode is not None:
+                trusted.remove(self._path, self._inode)
 
     def abandon(self) -> None:
         """In a forked child: close the descriptors."""
@@ -171,36 +194,23 @@ class ControlServer:
 
     def _listen(self) -> None:
         sock = socket.socket(socket.AF_UNIX)
+        inode = None
         try:
             sock.setblocking(False)
-            mask = os.umask(0o177)  # nobody may connect before the mode is set; who asks is looked at, too
-            try:
-                self._bind(sock)
-            finally:
-                os.umask(mask)
-            sock.listen(MOST)
-        except OSError:
+            if self._is_abstract:
+                sock.bind(self._path)
+            else:
+                inode = unix.bind(sock, self._path, 0o600)
+            sock.listen(_BACKLOG)
+        except OSError as error:
             sock.close()
+            if error.errno == errno.EADDRINUSE:
+                raise BindError(f"control {shown(self._path)}: {_owner(self._path)} listens there already") from None
             raise
         self._socket = sock
-        self._inode = None if self._is_abstract else _inode(self._path)
+        self._inode = inode
         self._look_at = time.monotonic() + _LOOK_EVERY
         self._poll.register(sock)
-
-    def _bind(self, sock: socket.socket) -> None:
-        try:
-            sock.bind(self._path)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            if self._is_abstract or _answers(self._path):
-                owner = unix_owner(self._path) or "another process"
-                problem = f"{owner} listens there already"
-                if self._option == "auto":  # our own process id is in the name: that is no second instance
-                    raise OSError(f"{shown(self._path)}: {problem}") from None
-                raise BindError(f"control {shown(self._path)}: {problem}") from None
-            _unlink(self._path)  # of a server that was killed
-            sock.bind(self._path)
 
     def _forget_socket(self) -> None:
         if self._socket is not None:
@@ -210,16 +220,28 @@ class ControlServer:
 
     def _accept(self) -> None:
         assert self._socket is not None
-        try:
-            sock, _ = self._socket.accept()
-        except OSError:  # it left, or there are no descriptors
-            return
-        sock.setblocking(False)
-        if len(self._clients) >= MOST or _uid(sock) not in (0, os.geteuid()):
-            sock.close()
-            return
-        self._clients[sock.fileno()] = Client(sock)
-        self._poll.register(sock)
+        for _ in range(_AT_ONCE):
+            try:
+                sock, _ = self._socket.accept()
+            except OSError:  # no more of them, it left, or there are no descriptors
+                return
+            sock.setblocking(False)
+            peer = unix.peer_of(sock)  # None: the file's mode has let no other user in
+            if peer is not None and peer.uid not in (0, os.geteuid()):
+                sock.close()
+                continue
+            self._make_room()
+            self._clients[sock.fileno()] = Client(sock)
+            self._poll.register(sock)
+
+    def _make_room(self) -> None:
+        """Close the connection that is missed least: silent, then without interest in its answer, then the oldest."""
+        silent = [client for client in self._clients.values() if not client.has_asked]
+        if len(silent) >= MOST_SILENT:
+            self._drop(silent[0])
+        elif len(self._clients) >= MOST:
+            answered = [client for client in self._clients.values() if client.answer is not None]
+            self._drop((silent or answered or list(self._clients.values()))[0])
 
     def _read_or_write(self, client: Client) -> Question | None:
         try:
@@ -241,6 +263,7 @@ class ControlServer:
         if not end:
             return None
         self._poll.register(client.sock, 0)
+        client.has_asked = True
         words = _words(line)
         if words is None:
             self.answer(client, 'not a question: {"ask": ["status"]} is one', is_error=True)
@@ -265,41 +288,19 @@ def _words(line: bytes) -> list[str] | None:
     return words if is_list else None
 
 
-def _uid(sock: socket.socket) -> int:
-    """Who is at the other end (unix(7), SO_PEERCRED)."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return os.geteuid()  # the file's mode has let nobody else in
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return int(uid)
-
-
-def _answers(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(1)
-        try:
-            sock.connect(path)
-        except OSError:
-            return False
-        return True
+def _owner(name: str) -> str:
+    """The process that has a name, and its user, as far as the system tells."""
+    peer = unix.server_of(name)
+    if peer is None:
+        return str(unix_owner(name) or "another process")
+    return f"user {peer.uid}'s {Owner.of(peer.pid)}"
 
 
 def _remove_stale() -> None:
     """Remove the sockets of servers that were killed, where they are files."""
-    for pid, path in candidates().items():
-        if pid != os.getpid() and not path.startswith("\0") and not _answers(path):
-            _unlink(path)
-
-
-def _inode(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
+    for each in candidates():
+        if each.pid == os.getpid() or each.uid != os.geteuid() or each.name.startswith("\0"):
+            continue
+        inode = trusted.identify(each.name)
+        if inode is not None and unix.is_abandoned(each.name):
+            trusted.remove(each.name, inode)

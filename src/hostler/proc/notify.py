@@ -7,6 +7,8 @@ import socket
 import time
 from collections.abc import MutableMapping
 
+from hostler.proc.unix import Reached
+
 __all__ = ["Notifier"]
 
 
@@ -62,6 +64,7 @@ class Notifier:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | getattr(socket, "SOCK_CLOEXEC", 0)) as sock:
                 sock.setblocking(False)
-                sock.sendto(message.encode("utf-8", "replace"), self._path)
+                with Reached(self._path) as address:
+                    sock.sendto(message.encode("utf-8", "replace"), address)
         except OSError:  # nobody reads, or its queue is full
             pass

@@ -6,7 +6,20 @@ import os
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-__all__ = ["Owner", "client_owner", "is_sibling", "started_at", "tcp_owner", "unix_owner"]
+from hostler.proc import unix
+from hostler.proc.printable import printable
+
+__all__ = [
+    "Owner",
+    "client_owner",
+    "is_running",
+    "is_sibling",
+    "started_at",
+    "tcp_owner",
+    "unix_owner",
+    "unix_server",
+    "user_of",
+]
 
 _LISTEN, _ESTABLISHED = "0A", "01"  # TCP states as /proc/net/tcp writes them
 _COMMAND_MAX = 60
@@ -40,6 +53,12 @@ def unix_owner(path: str) -> Owner | None:
     return _holder({row[6] for row in rows if len(row) == 8 and row[7] == shown})
 
 
+def unix_server(path: str) -> Owner | None:
+    """The process that listens on the unix socket `path`, as the kernel tells a client; else as `unix_owner`."""
+    peer = unix.server_of(path)
+    return Owner.of(peer.pid) if peer is not None and peer.pid else unix_owner(path)
+
+
 def client_owner(address: str, port: int, server_ports: Collection[int]) -> Owner | None:
     """The process of this machine that connected from `address`:`port` to one of our ports; loopback only."""
     if not address.startswith("127.") and address != "::1":
@@ -55,6 +74,20 @@ def client_owner(address: str, port: int, server_ports: Collection[int]) -> Owne
 def is_sibling(pid: int) -> bool:
     """Whether a process has the same parent as this one."""
     return _parent(pid) == os.getppid()
+
+
+def user_of(pid: int) -> int | None:
+    """The effective user of a process (proc_pid_status(5)); None: it is gone, or the system does not tell."""
+    for line in _lines(f"/proc/{pid}/status"):
+        if line.startswith("Uid:"):
+            return int(line.split()[2])
+    return None
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended (a zombie has: its parent has not noticed yet)."""
+    states = [line.split()[1] for line in _lines(f"/proc/{pid}/status") if line.startswith("State:")]
+    return bool(states) and states[0] not in ("Z", "X")
 
 
 def _parent(pid: int) -> int | None:
@@ -123,7 +156,7 @@ def _command(pid: int) -> str:
         rest = words[2:] if words[1] == "-m" else words[1:]
         words = rest if rest and not rest[0].startswith("-") else words
     text = " ".join([os.path.basename(words[0]), *words[1:]])
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    text = printable(text)
     return text if len(text) <= _COMMAND_MAX else f"{text[: _COMMAND_MAX - 3]}..."
 
 
@@ -131,7 +164,7 @@ def _lines(path: str) -> Iterator[str]:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             yield from file
-    except OSError:  # no /proc here
+    except OSError:  # no /proc here, or the process has ended
         return
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from hostler.errors import HostlerError
+from hostler.proc import trusted
 from hostler.proc.owners import Owner, started_at
 
 __all__ = ["Pidfile"]
@@ -25,40 +26,35 @@ class Pidfile:
         owner = self._owner()
         if owner is not None and owner.pid != heir_of:
             raise HostlerError(f"pidfile {self.path}: it belongs to {owner}, which is running")
-        draft = f"{self.path}.{self._pid}"
         try:
-            with open(draft, "w", encoding="ascii") as file:
-                file.write(f"{self._pid}\n")
-            os.replace(draft, self.path)  # whole, or not at all
+            trusted.replace(self.path, f"{self._pid}\n")
         except OSError as error:
-            _unlink(draft)
             raise HostlerError(f"pidfile {self.path}: {error.strerror}") from None
 
     def remove(self) -> None:
         """Remove the file if it still names us."""
-        if self._read() == self._pid:
-            _unlink(self.path)
+        pid, found = self._read()
+        if pid == self._pid and found is not None:
+            trusted.remove(self.path, (found.st_dev, found.st_ino))
 
     def _owner(self) -> Owner | None:
-        """Whoever wrote the file, if alive. A pid may have been given to another process since then."""
-        pid = self._read()
-        if pid is None or pid == self._pid or not _is_alive(pid):
+        """The process that wrote the file, if alive. A pid may have been given to another process since then."""
+        pid, found = self._read()
+        if pid is None or found is None or pid == self._pid or not _is_alive(pid):
             return None
         started = started_at(pid)
-        try:
-            if started is not None and started > os.stat(self.path).st_mtime + _TICK:
-                return None  # younger than the file: not the process that wrote it
-        except OSError:
-            return None
+        if started is not None and started > found.st_mtime + _TICK:
+            return None  # younger than the file: not the process that wrote it
         return Owner.of(pid)
 
-    def _read(self) -> int | None:
+    def _read(self) -> tuple[int | None, os.stat_result | None]:
+        """The pid in the file, where there is one; a file that other users may have put there tells nothing."""
         try:
-            with open(self.path, encoding="ascii", errors="replace") as file:
-                text = file.read(32).strip()
+            text, found = trusted.read(self.path, 32)
         except OSError:
-            return None
-        return int(text) if text.isdigit() and int(text) > 0 else None
+            return None, None
+        text = text.strip()
+        return (int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None), found
 
 
 def _is_alive(pid: int) -> bool:
@@ -69,10 +65,3 @@ def _is_alive(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     return True
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass

@@ -8,11 +8,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import stat
 from typing import NamedTuple
 
 from hostler.errors import BindError
-from hostler.proc import gate, owners
+from hostler.proc import gate, owners, trusted, unix
+from hostler.proc.places import Ids
 
 __all__ = ["AddressTaken", "Listener", "adopt", "open_tcp", "open_unix", "passed_by_systemd"]
 
@@ -31,6 +31,8 @@ class Listener(NamedTuple):
     is_ours: bool  # False: whoever passed it on may go on listening when we end
     inode: tuple[int, int] | None = None  # (device, inode) of the file that we made for a unix socket
     is_admin: bool = False  # for probes only
+    path: str = ""  # of a unix socket, as it was configured; empty: what the kernel says
+    file: str = ""  # the same, absolute: a later chdir changes nothing
 
     @property
     def is_unix(self) -> bool:
@@ -48,10 +50,10 @@ class Listener(NamedTuple):
     @property
     def server(self) -> tuple[str, int | None]:
         """ASGI's `server`: host and port, or the path of a unix socket."""
+        if self.is_unix:
+            return self._name, None
         name = self.socket.getsockname()
-        if not self.is_unix:
-            return name[0], name[1]
-        return os.fsdecode(name), None
+        return name[0], name[1]
 
     @property
     def url(self) -> str:
@@ -59,10 +61,16 @@ class Listener(NamedTuple):
         if not self.is_unix:
             host, port = self.host
             return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        name = self.socket.getsockname()
-        if isinstance(name, bytes):  # abstract
-            return f"unix:@{name[1:].decode('utf-8', 'surrogateescape')}"
-        return f"unix:{name}"
+        name = self._name
+        return f"unix:@{name[1:]}" if name.startswith("\0") else f"unix:{name}"
+
+    @property
+    def _name(self) -> str:
+        """Of a unix socket: its path, or NUL and its abstract name.
+
+        A socket in a directory that others can change was bound by a path through /proc.
+        """
+        return self.path or os.fsdecode(self.socket.getsockname())
 
     def refuse_newcomers(self) -> bool:
         """Let nobody new in, keep who is queued; False when only closing it does that."""
@@ -82,12 +90,8 @@ class Listener(NamedTuple):
         """Remove the file, unless another server has put its own there meanwhile."""
         if self.inode is None:
             return False
-        try:
-            path = self.socket.getsockname()
-            if _inode(path) == self.inode:
-                os.unlink(path)
-        except OSError:  # gone or closed already, or not ours to remove
-            pass
+        if self.socket.fileno() >= 0:  # else our descriptor alone was closed: a successor listens on
+            trusted.remove(self.file, self.inode)
         return True
 
 
@@ -114,27 +118,26 @@ def open_tcp(host: str, port: int, backlog: int, *, v6only: bool = True, reuse_p
     return listeners
 
 
-def open_unix(path: str, mode: int, backlog: int) -> Listener:
-    """Listen on a unix socket; an abandoned file in its place is replaced, a living server is not."""
+def open_unix(path: str, mode: int, backlog: int, owner: Ids | None = None) -> Listener:
+    """Listen on a unix socket; an abandoned file in its place is replaced, a living server is not.
+
+    The file belongs to `owner`, or to this user. Raises BindError.
+    """
     shown = f"unix:@{path[1:]}" if path.startswith("\0") else f"unix:{path}"
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    inode = None
     try:
-        is_file = not path.startswith("\0")
-        if is_file:
-            _clear(path)
-        # The mask, not chmod: nobody may connect in the moment between.
-        mask = os.umask(0o777 & ~mode)
-        try:
+        if path.startswith("\0"):
             sock.bind(path)
-        finally:
-            os.umask(mask)
+        else:
+            inode = unix.bind(sock, path, mode, owner)
         sock.listen(backlog)
         sock.setblocking(False)
-        return Listener(sock, True, _inode(path) if is_file else None)
+        return Listener(sock, True, inode, path=path, file=os.path.abspath(path) if inode else "")
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRINUSE:
-            raise _taken(shown, owners.unix_owner(path)) from None
+            raise _taken(shown, owners.unix_server(path)) from None
         raise BindError(f"bind {shown}: {_why_unix(error)}") from None
 
 
@@ -211,23 +214,8 @@ def _why_unix(error: OSError) -> str:
         errno.ENOENT: "the folder does not exist",
         errno.EEXIST: "a file that is not a socket is in its place",
         errno.EACCES: "this user may not create it",
-        errno.EPERM: "this user may not create it",
     }
     return reasons.get(error.errno or 0, error.strerror or str(error))
-
-
-def _clear(path: str) -> None:
-    """Remove the file of a server that is gone. Who does not answer `connect` with a refusal is alive."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # EAGAIN: alive, and its queue is full
-        if probe.connect_ex(path) != errno.ECONNREFUSED:
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-    os.unlink(path)
 
 
 def _first_unprivileged() -> int:
@@ -236,11 +224,6 @@ def _first_unprivileged() -> int:
             return int(file.read())
     except (OSError, ValueError):
         return 1024
-
-
-def _inode(path: str) -> tuple[int, int]:
-    status = os.lstat(path)
-    return status.st_dev, status.st_ino
 
 
 def _close(listeners: list[Listener]) -> None:

@@ -250,4 +250,4 @@ class Scoreboard:
 
 
 def _text(field: bytes) -> str:
-    return field.partition(b"\0")[0].decode("latin-1")
+    return field.partition(b"\0")[0].decode("utf-8", "replace")  # as the native core reads its own records

@@ -97,7 +97,7 @@ def _name(thread: threading.Thread) -> str:
 
 def _words(request: _Running) -> str:
     method, path, client, age, _ = request
-    return f"{printable(method)} {printable(path)} from {client} for {age:.1f}s"
+    return f"{printable(method)} {printable(path)} from {printable(client)} for {age:.1f}s"
 
 
 def _thread(native_id: int) -> threading.Thread | None:

@@ -108,7 +108,7 @@ def describe_standstill(
 
 def _words(request: tuple[str, str, str, float, int]) -> str:
     method, path, client, _, _ = request
-    return f"{printable(method)} {printable(path)} from {client}"
+    return f"{printable(method)} {printable(path)} from {printable(client)}"
 
 
 def _listed(names: Counter[str]) -> str:

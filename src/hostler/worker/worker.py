@@ -16,6 +16,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hostler.errors import AppLoadError, BootError
+from hostler.logs import printable
 from hostler.proc.channel import Channel
 from hostler.proc.fork import finish, leave
 from hostler.proc.signals import STACKS, SignalQueue
@@ -400,7 +401,8 @@ class Worker:
     def _cut(self) -> None:
         """End at once, and say what that ends."""
         for method, path, client, age, _ in self._core.in_flight():
-            self._logs.warning(f"cut {method} {path} from {client or '-'} after {age:.1f}s")
+            what = f"{printable(method)} {printable(path)} from {printable(client) or '-'}"
+            self._logs.warning(f"cut {what} after {age:.1f}s")
         self._core.turn_away("the worker ends before it could run this request")
         self._core.flush_logs()
         for relay in self._relays:

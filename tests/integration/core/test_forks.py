@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.helpers import Connection, Serve, Server, processes
+from tests.integration.helpers import Serve, Server, processes
 
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: %s\r\n\r\n"
 
-# /fork?WORD forks; the child writes its number to the file "child", and then: sleeps, returns, raises, writes, forks in its
-# iterable or in close(). The parent answers.
+# /?WORD forks. The child writes its number to the file "child"; then it sleeps, returns, raises or writes. Or the fork is
+# in the iterable or its close(). The parent answers.
 WSGI = """
     import os
     import sys

@@ -1,4 +1,4 @@
-"""A disk that stops: writes to files below one directory, or to one file, wait as long as a file called "frozen" is there.
+"""A disk that stops: writes below one directory, or to one file, wait as long as a file called "frozen" is there.
 
 A small library that is loaded before the C library's own (LD_PRELOAD) stands in for a frozen file system, which needs a
 device of its own.

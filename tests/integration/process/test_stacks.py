@@ -165,7 +165,7 @@ def test_a_name_that_another_server_has_stops_the_start(serve: Serve, name: str)
 @pytest.mark.parametrize("path", ["x" * 120, "no/such/directory/control.sock", "/proc/control.sock"])
 def test_a_socket_that_cannot_be_had_is_a_warning(serve: Serve, path: str) -> None:
     server = serve(serve.source(APP), "--control", path)
-    server.wait_log(r"WARNING\] no control socket .*, so nobody can ask this server: ")
+    server.wait_log(r"WARNING\] no control socket .*, so this server cannot be asked: ")
     with server.connect() as connection:
         assert connection.request(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").status == 200
 

@@ -6,9 +6,6 @@ import grp
 import os
 import pwd
 import signal
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +16,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 # All that the worker needs is imported by root: the interpreter may lie where nobody else can read it.
 SCRIPT = """
-import encodings.idna, json, os, stringprep
+import encodings.ascii, encodings.idna, json, os, stringprep
 import hostler, hostler.native, hostler.worker.worker, hostler.launcher, hostler.config
 
 def application(environ, start_response):
@@ -30,17 +27,6 @@ def application(environ, start_response):
 
 hostler.serve(application, bind="unix:{directory}/app.sock", error_log="error.log", access_log="access.log", {options})
 """
-
-
-@pytest.fixture
-def public() -> Iterator[Serve]:
-    """In a directory that everybody may enter, unlike the tests' own."""
-    with tempfile.TemporaryDirectory() as directory:
-        os.chmod(directory, 0o755)
-        launcher = Serve(Path(directory))
-        yield launcher
-        for server in launcher.servers:
-            server.end()
 
 
 @needs_root
@@ -86,6 +72,50 @@ def test_group_alone(public: Serve) -> None:
     server.wait_ready()
     with server.connect() as connection:
         assert f"[[0, 0, 0], [{gid}, {gid}, {gid}], [{gid}], ".encode() in connection.request(GET).body
+
+
+@needs_root
+def test_user_without_an_entry_has_the_group_that_is_named_and_no_other(public: Serve) -> None:
+    options = "user=54321, group=54322"
+    (public.directory / "script.py").write_text(SCRIPT.format(directory=public.directory, options=options))
+    server = public(None, python=("script.py",), bind=[], ready=False)
+    server.log_path = public.directory / "error.log"
+    server.wait_for(server.log_path.exists, "the log")
+    server.wait_ready()
+    with server.connect() as connection:
+        said = connection.request(GET).body
+    assert said.startswith(b"[[54321, 54321, 54321], [54322, 54322, 54322], [54322], ")
+    assert "workers run as user=54321 group=54322" in server.log
+
+
+@needs_root
+@pytest.mark.parametrize("command", [["serve"], ["check"], ["gunicorn"]])
+def test_user_without_an_entry_and_without_a_group_is_one_line(serve: Serve, command: list[str]) -> None:
+    """Its workers would have root's group."""
+    serve.source("def application(environ, start_response): ...")
+    server = serve("app", "--user", "54321", python=("-m", "hostler", *command), bind=[], ready=False)
+    assert server.wait() == 2
+    assert server.log.endswith(
+        "--user: this system has no entry for user 54321, so its group is not known: set group too\n"
+    )
+
+
+@needs_root
+def test_check_imports_the_application_as_the_workers_user(public: Serve) -> None:
+    """Root must not run code that this user may have written."""
+    modules = "cli.check, hostler.proc.fork, hostler.worker.boot, hostler.worker.discovery, hostler.cli.command"
+    script = f"{SCRIPT.partition('def application')[0]}import sys, hostler.{modules}\n"
+    script += "sys.exit(hostler.cli.main(['check', 'seen', '--user', 'nobody']))\n"
+    app = "import os\nopen('ids', 'w').write(f'{os.getresuid()} {os.getgroups()}')\n"
+    app += "def application(environ, start_response): ...\n"
+    public.directory.chmod(0o777)
+    (public.directory / "script.py").write_text(script)
+    (public.directory / "seen.py").write_text(app)
+    server = public(None, python=("script.py",), bind=[], ready=False)
+    assert server.wait() == 0
+    nobody = pwd.getpwnam("nobody")
+    uid = nobody.pw_uid
+    assert (public.directory / "ids").read_text() == f"({uid}, {uid}, {uid}) [{nobody.pw_gid}]"
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,16 @@ def test_table_shows_value_and_source(monkeypatch: pytest.MonkeyPatch, capfd: py
     assert verdict == "The application loads: checked_shop (function, WSGI)\n"
 
 
+def test_variable_that_is_no_option_is_shown_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOSTLER_WORKER", "2")
+    monkeypatch.setenv("HOSTLER_PORT", "tcp://10.0.0.7:80")
+    assert main(["check", "checked_shop"]) == 0
+    [said] = capfd.readouterr().err.splitlines()
+    assert said.startswith("hostler: warning: the environment variable HOSTLER_WORKER is no option and is ignored")
+
+
 def test_columns_are_aligned(capfd: pytest.CaptureFixture[str]) -> None:
     main(["check", "checked_shop"])
     table = capfd.readouterr().out.partition("\n\n")[0]

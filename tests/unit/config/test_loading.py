@@ -113,3 +113,12 @@ def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPat
 def test_complaints(line: str, environ: dict[str, str], toml: str | None, complaint: str) -> None:
     with pytest.raises(ConfigError, match=f"^{re.escape(complaint)}"):
         loaded(line, environ, toml)
+
+
+def test_variable_that_is_no_option_is_a_warning_of_the_configuration() -> None:
+    config = loaded(environ={"HOSTLER_WORKER": "2", "HOSTLER_PORT": "tcp://10.0.0.7:80", "HOSTLER_THREADS": "3"})
+    assert config.threads == 3
+    [said] = config.warnings
+    assert (
+        said == 'the environment variable HOSTLER_WORKER is no option and is ignored - did you mean "HOSTLER_WORKERS"?'
+    )

@@ -31,11 +31,35 @@ def test_others_need_root(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="others can only name themselves")
 def test_numbers_need_no_entry() -> None:
     assert identity.find("54321", "54322")[:2] == (54321, 54322)
-    assert identity.find("54321", None).name == ""
+    assert identity.find("54321", "54322").groups == {54322}
     assert identity.find(None, "daemon").gid == grp.getgrnam("daemon").gr_gid
     nobody = pwd.getpwnam("nobody")
     assert identity.find("nobody", None) == (nobody.pw_uid, nobody.pw_gid, "nobody")
     assert identity.find(str(nobody.pw_uid), None) == (nobody.pw_uid, nobody.pw_gid, "nobody")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others can only name themselves")
+def test_number_that_no_entry_gives_a_group_needs_one() -> None:
+    with pytest.raises(ValueError, match="no entry for user 54321, so its group is not known: set group too"):
+        identity.find("54321", None)
+    assert identity.find("0", None).is_ours
+
+
+@pytest.mark.parametrize("number", ["4294967295", "99999999999999999999"])
+def test_number_that_would_leave_root_what_it_is_is_refused(number: str) -> None:
+    """setresuid(2) takes the first for "do not change it"."""
+    with pytest.raises(ValueError, match="is no number of a user or group"):
+        identity.find(number, "1")
+    with pytest.raises(ValueError, match="is no number of a user or group"):
+        identity.find(None, number)
+
+
+def test_identity_reads_as_names_and_numbers() -> None:
+    nobody = pwd.getpwnam("nobody")
+    group = grp.getgrgid(nobody.pw_gid).gr_name
+    shown = str(identity.Identity(nobody.pw_uid, nobody.pw_gid, "nobody"))
+    assert shown == f"user=nobody({nobody.pw_uid}) group={group}({nobody.pw_gid})"
+    assert str(identity.Identity(54321, 54322, "")) == "user=54321 group=54322"
 
 
 @pytest.mark.parametrize(("user", "group"), [("nosuch", None), (None, "nosuch")])

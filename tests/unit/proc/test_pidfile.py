@@ -95,3 +95,29 @@ def test_path_is_kept_through_chdir(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pidfile.write()
     assert (tmp_path / "x.pid").exists()
     pidfile.remove()
+
+
+def test_links_in_the_place_of_a_draft_are_not_followed(path: Path) -> None:
+    """The draft's name was the file's and our pid, which others could know."""
+    victim = path.parent / "victim"
+    victim.write_text("precious")
+    for name in (f"{path}.{os.getpid()}", f"{path}.tmp"):
+        os.symlink(victim, name)
+    Pidfile(str(path)).write()
+    assert victim.read_text() == "precious"
+    assert path.read_text() == f"{os.getpid()}\n"
+
+
+def test_fifo_in_the_place_of_the_file_is_replaced(path: Path) -> None:
+    os.mkfifo(path)
+    Pidfile(str(path)).write()
+    assert path.read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of others")
+def test_file_of_another_user_does_not_stop_root_where_others_can_make_names(path: Path, other: int) -> None:
+    os.chown(path.parent, 54321, 54321)
+    path.write_text(f"{other}\n")
+    os.chown(path, 54321, 54321)
+    Pidfile(str(path)).write()
+    assert path.read_text() == f"{os.getpid()}\n"

@@ -124,7 +124,7 @@ def test_requests_come_oldest_first() -> None:
     board = Scoreboard(1)
     record(board, 0, 2, 300, b"GET", b"/new")
     record(board, 5, 2, 0, b"GET", b"/ended")
-    record(board, 127, 4, 200, b"POST", "/é".encode("latin-1"))
+    record(board, 127, 4, 200, b"POST", "/é".encode())
     assert [(request.tid, request.method, request.path) for request in board.in_flight(0)] == [
         (1127, "POST", "/é"),
         (1000, "GET", "/new"),

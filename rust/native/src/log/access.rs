@@ -1,5 +1,6 @@
 //! The access log's line: gunicorn's format atoms compiled once, or JSON.
 
+use super::escape::{self, quoted};
 use super::stamp::Stamp;
 use crate::core::Request;
 use crate::sys::Peer;
@@ -209,7 +210,7 @@ fn render_atom(atom: Atom, entry: &Entry<'_>, stamp: &Stamp, out: &mut Pending) 
         Atom::RequestLine => request_line(entry, text),
         Atom::Method => or_dash(text, entry.request.map(Request::method)),
         Atom::Path => or_dash(text, entry.request.map(|request| request.head.path.of(&request.buffer))),
-        Atom::Query => escape(
+        Atom::Query => quoted(
             text,
             entry
                 .request
@@ -256,9 +257,9 @@ fn request_line(entry: &Entry<'_>, text: &mut Vec<u8>) {
     let Some(request) = entry.request else {
         return text.push(b'-');
     };
-    escape(text, request.method());
+    quoted(text, request.method());
     text.push(b' ');
-    escape(text, request.target());
+    quoted(text, request.target());
     text.push(b' ');
     text.extend_from_slice(protocol(entry));
 }
@@ -326,23 +327,7 @@ fn seconds(text: &mut Vec<u8>, nanoseconds: u64) {
 fn or_dash(text: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
         None | Some(b"") => text.push(b'-'),
-        Some(value) => escape(text, value),
-    }
-}
-
-/// What a client sends must not be able to forge a line or a field: quotes, backslashes and all but plain ASCII go as \xHH.
-fn escape(text: &mut Vec<u8>, value: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
-    if value.iter().all(|&byte| plain(byte)) {
-        return text.extend_from_slice(value);
-    }
-    for &byte in value {
-        match byte {
-            b'"' | b'\\' => text.extend_from_slice(&[b'\\', byte]),
-            _ if plain(byte) => text.push(byte),
-            _ => text.extend_from_slice(&[b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
-        }
+        Some(value) => quoted(text, value),
     }
 }
 
@@ -386,16 +371,7 @@ fn json(entry: &Entry<'_>, stamp: &Stamp, out: &mut Pending) {
 
 fn json_field(text: &mut Vec<u8>, name: &str, value: &[u8]) {
     let _ = write!(text, ",\"{name}\":\"");
-    for character in String::from_utf8_lossy(value).chars() {
-        match character {
-            '"' | '\\' => {
-                text.push(b'\\');
-                text.push(character as u8);
-            }
-            _ if character.is_control() => drop(write!(text, "\\u{:04x}", character as u32)),
-            _ => text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
+    escape::json(text, value);
     text.push(b'"');
 }
 

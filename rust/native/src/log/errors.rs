@@ -2,6 +2,7 @@
 //! writes them at once: where a line is made the core's lock may be held, and a disk or a reader that has stopped must not
 //! stop the worker.
 
+use super::escape::printable;
 use super::stamp::offset;
 use super::writer::Writer;
 use crate::sys;
@@ -18,7 +19,7 @@ pub const ERROR: u8 = 40;
 /// Lines a second; whoever sends rubbish to fill the disk gets a count instead.
 const MOST_PER_SECOND: u32 = 100;
 
-/// Writes `[date] [pid] [LEVEL] message` lines to a descriptor.
+/// Writes `[date] [pid] [LEVEL] message` lines to a descriptor, each message escaped: text from outside may be in it.
 pub struct ErrorLog {
     fd: RawFd,
     level: AtomicU8,
@@ -116,6 +117,7 @@ impl ErrorLog {
 pub(super) fn line(now: i64, level: &str, message: Arguments<'_>) -> String {
     let t = sys::local_time(now);
     let (sign, hours, minutes) = offset(t.offset);
+    let message = printable(&message.to_string());
     format!(
         "[{:04}-{:02}-{:02} {:02}:{:02}:{:02} {sign}{hours:02}{minutes:02}] [{}] [{level}] {message}\n",
         t.year,

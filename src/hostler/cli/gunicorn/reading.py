@@ -139,11 +139,21 @@ def _positional(values: dict[str, Value], argument: str, prefix: str) -> None:
 
 def _file(location: str, label: str) -> Mapping[str, Any]:
     """The names that a configuration file, or a module named python:MODULE, defines."""
+    here = os.getcwd()
+    is_added = here not in sys.path
+    if is_added:
+        sys.path.insert(0, here)  # it may import what lies beside it
+    try:
+        return _run(location, label)
+    finally:
+        if is_added:  # behind the standard library, or a json.py there would run in the arbiter, as its user
+            sys.path.remove(here)
+            sys.path.append(here)
+
+
+def _run(location: str, label: str) -> Mapping[str, Any]:
     from hostler.hooks import execute
 
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)  # it may import what lies beside it
     if not location.startswith("python:"):
         path = location.removeprefix("file:")
         if not os.path.exists(path):

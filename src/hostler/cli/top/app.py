@@ -26,7 +26,7 @@ from hostler.cli.top.screens import Page, Question
 from hostler.cli.top.server import Server
 from hostler.cli.top.tables import RequestsTable, WorkersTable
 from hostler.errors import HostlerError
-from hostler.logs import printable
+from hostler.proc.printable import printable_lines
 
 __all__ = ["Top"]
 
@@ -267,7 +267,7 @@ class Top(App[None]):
 
     def on_told(self, message: Told) -> None:
         """On its page, or in a corner."""
-        text = "\n".join(printable(line) for line in message.text.rstrip("\n").splitlines())
+        text = printable_lines(message.text.rstrip("\n"))
         if message.page is not None:
             message.page.show(text)
         else:

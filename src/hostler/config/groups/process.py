@@ -35,7 +35,8 @@ class Process(Group):
     group = Option(
         Maybe(Name("GROUP", "a group of this system")),
         "none",
-        "The group that the workers run as, by name or number; without it that of `user`.",
+        "The group that the workers run as, by name or number; without it that of `user`. It must be given where "
+        "`user` is a number that this system has no entry for.",
         gunicorn="group",
         uwsgi="gid",
     )
@@ -73,8 +74,9 @@ class Process(Group):
         Maybe(Path("NAME", "a path, or @name"), word="off"),
         "auto",
         "The unix socket that `hostler ctl` talks to; only the same user and root may. auto: an abstract name, which "
-        "is no file (elsewhere than on Linux <pid>.sock in $XDG_RUNTIME_DIR/hostler, /run/hostler or "
-        "/tmp/hostler-<uid>). A path is a file of mode 0600, made again within a second when somebody deletes it; "
-        "@NAME is an abstract name. "
+        "is no file. Where another process has that name, and elsewhere than on Linux, it is <pid>.sock in "
+        "$XDG_RUNTIME_DIR/hostler, /run/hostler (root), /run/user/<uid>/hostler or /tmp/hostler-<uid>, the first of "
+        "these that this user alone can change. A path is a file of mode 0600, made again within a second when it is "
+        "deleted; @NAME is an abstract name. "
         "The server runs without it when it cannot be made, but not when another one has it.",
     )

@@ -7,6 +7,7 @@ from hostler.config.kinds import quote
 from hostler.config.names import find, hint
 from hostler.config.settings import Assignment
 from hostler.errors import ConfigError
+from hostler.proc.trusted import opener
 
 __all__ = ["discover", "from_file"]
 
@@ -93,7 +94,7 @@ def _table(data: Mapping[str, object], prefix: tuple[str, ...]) -> Mapping[str, 
 
 def _text(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", opener=opener) as file:
             return file.read()
     except OSError as error:
         problem = f"cannot read the configuration file {quote(path)}: {error.strerror}"
