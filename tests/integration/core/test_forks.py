@@ -14,8 +14,8 @@ from tests.integration.helpers import Serve, Server, processes
 
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: %s\r\n\r\n"
 
-# /?WORD forks. The child writes its number to the file "child"; then it sleeps, returns, raises or writes. Or the fork is
-# in the iterable or its close(). The parent answers.
+# /?WORD forks. The child writes its number to the file "child"; then it sleeps, returns, raises or writes. Or the fork
+# is in the iterable or its close(). The parent answers.
 WSGI = """
     import os
     import sys

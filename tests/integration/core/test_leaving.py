@@ -1,4 +1,4 @@
-"""What waits in a worker that leaves goes to a worker that stays, or is refused at once; nothing ends without a word."""
+"""What waits in a leaving worker goes to one that stays, or is refused at once; nothing ends without a word."""
 
 from __future__ import annotations
 
