@@ -2,7 +2,7 @@
 
 use super::late::Late;
 use super::output::Output;
-use super::pace::Pace;
+use super::pace::{Pace, Rules};
 use super::request::{Gather, Request, Token};
 use super::stream::Stream;
 use super::timers::Deadline;
@@ -38,6 +38,13 @@ pub struct Upload {
     pub inline_end: Option<usize>,
     pub gather: Gather,
     pub pace: Pace,
+}
+
+impl Upload {
+    /// When the wait for it ends (monotonic ns); none: never.
+    pub(super) fn due(&self, rules: &Rules) -> Option<u64> {
+        self.gather.back_by().or_else(|| self.pace.due(rules))
+    }
 }
 
 /// One connection. Everything a client does not need right now is absent: an idle one is this struct and its socket.

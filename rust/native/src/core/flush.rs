@@ -297,9 +297,16 @@ impl Core {
     pub(super) fn client_goes(&self, state: &mut State, index: usize) -> bool {
         let conn = &mut state.conns[index];
         conn.gone = true;
-        if conn.phase == Phase::Flushing {
-            self.client_left(state, index);
-            return false;
+        match conn.phase {
+            Phase::Flushing => {
+                self.client_left(state, index);
+                return false;
+            }
+            Phase::Body => {
+                self.close(state, index);
+                return false;
+            }
+            _ => {}
         }
         self.watch(conn, index, None);
         self.tell_of_room(state, index);

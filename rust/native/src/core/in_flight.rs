@@ -1,4 +1,5 @@
-//! The deadline of a connection whose request runs or whose response is on the way: the earliest of all that it waits for.
+//! The deadline of a connection from the end of its request's head to that of its response: the earliest of all that it
+//! waits for.
 
 use super::conn::Conn;
 use super::timers::{tick_after, NEVER};
@@ -15,6 +16,7 @@ impl Core {
     fn in_flight_due(&self, conn: &Conn) -> Option<u64> {
         let rules = &self.settings.body_rules;
         let waits = [
+            conn.upload.as_deref().and_then(|upload| upload.due(rules)),
             conn.late.as_deref().and_then(|late| late.due(rules)),
             conn.stream.as_deref().and_then(|stream| stream.due(rules)),
             conn.output.as_deref().map(|output| output.due),
@@ -25,6 +27,9 @@ impl Core {
 
     /// Something that it waits for may have had its time.
     pub(super) fn in_flight_deadline(&self, state: &mut State, index: usize, now: u64) {
+        if !self.body_deadline(state, index, now) {
+            return;
+        }
         self.stream_deadline(state, index, now);
         self.late_deadline(state, index, now);
         self.handshake_deadline(state, index, now);

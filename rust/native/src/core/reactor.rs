@@ -118,7 +118,15 @@ impl Core {
         let broken = ready & (sys::HANGUP | sys::ERROR) != 0;
         let index = token.index as usize;
         match conn.phase {
-            Phase::Idle | Phase::Head | Phase::Body => self.receive(&mut state, index, scratch, now),
+            Phase::Idle | Phase::Head => self.receive(&mut state, index, scratch, now),
+            Phase::Body => {
+                if ready & sys::WRITABLE != 0 && !broken {
+                    self.flush(&mut state, index, now); // "100 Continue" that had to wait
+                }
+                if state.conn(token).is_some() {
+                    self.receive(&mut state, index, scratch, now);
+                }
+            }
             Phase::InFlight | Phase::Flushing => {
                 if ready & sys::WRITABLE != 0 && !broken {
                     self.flush(&mut state, index, now);
@@ -328,8 +336,7 @@ impl Core {
         match conn.phase {
             Phase::Idle => self.idle_deadline(state, index, now),
             Phase::Head => self.head_deadline(state, index, now),
-            Phase::Body => self.body_deadline(state, index, now),
-            Phase::InFlight | Phase::Flushing => self.in_flight_deadline(state, index, now),
+            Phase::Body | Phase::InFlight | Phase::Flushing => self.in_flight_deadline(state, index, now),
             Phase::Socket => self.socket_deadline(state, index, now),
             Phase::Lingering => self.close(state, index),
         }

@@ -17,8 +17,12 @@ const LINGER: u64 = 2_000_000_000;
 impl Core {
     /// Answers with `status`, says why in the log, and ends the connection.
     pub(super) fn refuse(&self, state: &mut State, index: usize, status: u16, reason: &str, now: u64) {
-        let answer = self.answer(status, reason);
+        let mut answer = self.answer(status, reason);
         let conn = &state.conns[index];
+        let request = conn.incoming.as_deref().filter(|request| request.head.len > 0);
+        if request.is_some_and(|request| request.method() == b"HEAD") {
+            answer.truncate(answer.len() - reason.len() - 1);
+        }
         self.errors.warning(format_args!("{status} to {}: {reason}", conn.peer));
         score::add(&self.score.rejected, 1);
         score::add(&self.score.status[(status as usize / 100 - 1).min(4)], 1);
@@ -35,10 +39,14 @@ impl Core {
         let request = conn.incoming.take();
         conn.keep_alive = false;
         conn.on_loop = false;
-        let sent = match sys::send(conn.socket.as_raw_fd(), &response) {
-            Ok(count) => count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
-            Err(_) => response.len(), // a client that is gone needs none
+        // Behind an interim response that the client has not taken whole, if there is one.
+        let sent = match conn.output {
+            Some(_) => 0,
+            None => match sys::send(conn.socket.as_raw_fd(), &response) {
+                Ok(count) => count,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+                Err(_) => response.len(), // a client that is gone needs none
+            },
         };
         if let Some(request) = request {
             state.give_back(request);

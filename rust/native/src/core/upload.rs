@@ -6,7 +6,6 @@ use super::pace::Pace;
 use super::porter::Job;
 use super::receive::{read_scratch, set_aside, Got, SCRATCH};
 use super::request::{Body, Gather, Token};
-use super::timers::{tick_after, NEVER};
 use super::{Core, State};
 use crate::score;
 use crate::sys;
@@ -127,22 +126,13 @@ impl Core {
             return;
         };
         if let Some(parcel) = upload.gather.due(self.settings.body_memory, is_whole, now) {
-            self.set_body_deadline(state, index);
+            self.set_in_flight_deadline(state, index);
             self.store(state, index, parcel);
         } else if is_whole {
             self.end_body(state, index, now);
         } else {
-            self.set_body_deadline(state, index);
+            self.set_in_flight_deadline(state, index);
         }
-    }
-
-    fn set_body_deadline(&self, state: &mut State, index: usize) {
-        let Some(upload) = state.conns[index].upload.as_deref() else {
-            return;
-        };
-        let disk = upload.gather.back_by();
-        let due = disk.or_else(|| upload.pace.due(&self.settings.body_rules));
-        state.set_deadline(index, due.map_or(NEVER, |due| tick_after(due, 0)));
     }
 
     /// Sends a parcel to the porter; nothing is read until it is back.
@@ -215,19 +205,22 @@ impl Core {
         self.enqueue(state, index, body, now);
     }
 
-    /// A body must come as fast as its rules say; and the disk must take it.
-    pub(super) fn body_deadline(&self, state: &mut State, index: usize, now: u64) {
-        let rules = &self.settings.body_rules;
+    /// A body must come as fast as its rules say; and the disk must take it. False: the request was refused.
+    pub(super) fn body_deadline(&self, state: &mut State, index: usize, now: u64) -> bool {
         let Some(upload) = state.conns[index].upload.as_deref() else {
-            return;
+            return true;
         };
-        if upload.gather.back_by().is_some_and(|by| by <= now) {
-            return self.refuse(state, index, 507, DISK_STALLS, now);
+        let refusal = match upload.gather.back_by() {
+            Some(by) => (by <= now).then_some((507, DISK_STALLS)),
+            None => upload
+                .pace
+                .fault(&self.settings.body_rules, now)
+                .map(|fault| (408, fault)),
+        };
+        if let Some((status, reason)) = refusal {
+            self.refuse(state, index, status, reason, now);
         }
-        match upload.pace.fault(rules, now) {
-            Some(fault) if upload.gather.back_by().is_none() => self.refuse(state, index, 408, fault, now),
-            _ => self.set_body_deadline(state, index),
-        }
+        refusal.is_none()
     }
 }
 
