@@ -120,6 +120,22 @@ def test_who_asks_and_who_answers(server: Server) -> None:
     assert environ(server, request("/", version="1.0"))["SERVER_PROTOCOL"] == "HTTP/1.0"
 
 
+@pytest.mark.parametrize("minor", [2, 9])
+def test_a_later_minor_version_is_served_as_http_1_1(server: Server, minor: int) -> None:
+    with server.connect() as connection:
+        for _ in range(2):
+            response = connection.request(request("/", version=f"1.{minor}"))
+            assert json.loads(response.body)["SERVER_PROTOCOL"] == "HTTP/1.1"
+            assert response.version == "HTTP/1.1"
+
+
+@pytest.mark.parametrize("method", ["-X", "!", "get", "head", "M" * 32])
+def test_any_token_is_a_method_in_the_environ(server: Server, method: str) -> None:
+    with server.connect() as connection:
+        response = connection.request(f"{method} /a HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert json.loads(response.body)["REQUEST_METHOD"] == method
+
+
 @pytest.mark.parametrize(
     ("options", "facts"),
     [

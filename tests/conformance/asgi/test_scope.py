@@ -76,10 +76,16 @@ def test_http_1_0_has_no_extensions(server: Server) -> None:
     assert (found["http_version"], found["extensions"]) == ("1.0", {})
 
 
-def test_methods_are_as_sent(server: Server) -> None:
-    """HTTP Connection Scope: method; methods have a case (RFC 9110 9.1)."""
-    found = json.loads(get(server, "/scope", method="PrOp").body)
-    assert found["method"] == "PrOp"
+@pytest.mark.parametrize("method", ["PrOp", "-X", "!", "get", "M" * 32])
+def test_methods_are_as_sent(server: Server, method: str) -> None:
+    """HTTP Connection Scope: method; methods have a case, and any token is one (RFC 9110 9.1)."""
+    found = json.loads(get(server, "/scope", method=method).body)
+    assert found["method"] == method
+
+
+def test_a_later_minor_version_is_served_as_http_1_1(server: Server) -> None:
+    """RFC 9110 2.5."""
+    assert scope(server, "/scope", version="1.2")["http_version"] == "1.1"
 
 
 def test_root_path_stands_in_front(asgi_server: ServerOf) -> None:

@@ -78,6 +78,16 @@ def test_json_lines(serve: Serve) -> None:
     assert (second["status"], second["remote_addr"]) == (400, "127.0.0.1")
 
 
+def test_a_refused_request_is_logged_with_its_request_line_as_soon_as_that_is_there(serve: Serve) -> None:
+    path = serve.directory / "access.log"
+    options = ("--access-log", str(path), "--access-log-format", "%(r)s|%(s)s", "--header-timeout", "200ms")
+    server = serve(serve.source(APP), *options)
+    for begun in (b"GET /a HTTP/1.1\r\nX: y", b"GET /b HTTP/1.1", b"GET /c HTTP/1.7\r\nX : y"):
+        with server.connect() as connection:
+            connection.request(begun)
+    assert wait_lines(server, path, 3) == ["GET /a HTTP/1.1|408", "-|408", "GET /c HTTP/1.1|400"]
+
+
 def test_lines_are_there_soon(serve: Serve) -> None:
     server, path = logged(serve, "%(s)s")
     with server.connect() as connection:

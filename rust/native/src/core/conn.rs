@@ -7,7 +7,7 @@ use super::timers::Deadline;
 use super::websocket::Socket;
 use crate::log::Pending;
 use crate::sys::Peer;
-use hostler_wire::http1::{BodyDecoder, Progress};
+use hostler_wire::http1::BodyDecoder;
 use std::os::fd::OwnedFd;
 
 /// Where a connection stands. The reactor reads in the first three; an app thread owns the answer in `InFlight`.
@@ -70,7 +70,6 @@ pub struct Conn {
     pub hops: u8,
     /// A PROXY protocol header has come, or none is awaited.
     pub introduced: bool,
-    pub progress: Progress,
     /// When the first byte of the request came (monotonic ns).
     pub since: u64,
     /// When the request was read whole that came with it from a sibling (monotonic ns; 0: none did).
@@ -115,7 +114,6 @@ impl Conn {
             served: 0,
             hops: 0,
             introduced: false,
-            progress: Progress::default(),
             since: 0,
             waits_since: 0,
             on_loop: false,

@@ -10,7 +10,7 @@ use super::websocket::{check_handshake, wants_websocket};
 use super::{Core, State};
 use crate::score;
 use crate::sys;
-use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Progress, Reject};
+use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Reject};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, RawFd};
@@ -122,16 +122,8 @@ impl Core {
         let Some(request) = conn.incoming.as_deref_mut() else {
             return;
         };
-        match parse_head(
-            &request.buffer,
-            &mut conn.progress,
-            &self.settings.limits,
-            &mut request.head,
-        ) {
-            Ok(true) => {
-                conn.progress = Progress::default();
-                self.begin_body(state, index, now);
-            }
+        match parse_head(&request.buffer, &self.settings.limits, &mut request.head) {
+            Ok(true) => self.begin_body(state, index, now),
             Ok(false) => {
                 let due = tick_after(conn.since, self.settings.header_timeout);
                 state.set_deadline(index, due);

@@ -59,8 +59,8 @@ impl Core {
 
     fn log_refusal(&self, state: &State, index: usize, status: u16, bytes: u64, now: u64) {
         let conn = &state.conns[index];
-        // The path is what the request line is checked for last: a line without it was not understood.
-        let understood = |request: &&super::Request| request.head.len > 0 && !request.head.path.is_empty();
+        // The path is what the request line is checked for last: a line without it was not understood, or is not whole.
+        let understood = |request: &&super::Request| !request.head.path.is_empty();
         self.put_entry(&Entry {
             request: conn.incoming.as_deref().filter(understood),
             peer: conn.peer,

@@ -9,7 +9,7 @@ use super::{Core, State};
 use crate::log::Entry;
 use crate::score::{self, RECORDS};
 use crate::sys;
-use hostler_wire::http1::{parse_head, Progress};
+use hostler_wire::http1::parse_head;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 
@@ -269,12 +269,7 @@ impl Core {
         let mut request = Request::default();
         let line = format!("{} {} HTTP/1.1\r\nHost: -\r\n\r\n", runner.method, runner.target);
         request.buffer.extend_from_slice(line.as_bytes());
-        let is_read = parse_head(
-            &request.buffer,
-            &mut Progress::default(),
-            &self.settings.limits,
-            &mut request.head,
-        );
+        let is_read = parse_head(&request.buffer, &self.settings.limits, &mut request.head);
         self.put_entry(&Entry {
             request: is_read.is_ok_and(|whole| whole).then_some(&request),
             peer,

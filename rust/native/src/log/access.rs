@@ -402,7 +402,7 @@ fn json_field(text: &mut Vec<u8>, name: &str, value: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hostler_wire::http1::{parse_head, Limits, Progress};
+    use hostler_wire::http1::{parse_head, Limits};
 
     fn request(raw: &[u8]) -> Request {
         let mut request = Request::default();
@@ -413,7 +413,7 @@ mod tests {
             fields: 100,
             body: 1 << 30,
         };
-        parse_head(&request.buffer, &mut Progress::default(), &limits, &mut request.head).expect("a valid head");
+        parse_head(&request.buffer, &limits, &mut request.head).expect("a valid head");
         request
     }
 
