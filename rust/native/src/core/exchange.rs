@@ -7,8 +7,8 @@ use super::Core;
 use crate::log::Stamp;
 use crate::sys;
 use hostler_wire::http1::response::{
-    chunk_header, has_body, is_field_value, is_hop_by_hop, is_token, parse_length, plan, reason_phrase, BodyFraming,
-    Plan,
+    chunk_header, has_body, is_field_value, is_forbidden_trailer, is_hop_by_hop, is_token, parse_length, plan,
+    reason_phrase, BodyFraming, Plan,
 };
 use hostler_wire::http1::Version;
 use std::io::{ErrorKind, IoSlice};
@@ -292,14 +292,7 @@ impl Exchange {
 
     /// Takes one trailer field, sent behind a chunked body. `Ok(false)`: it may not stand there (RFC 9110 §6.5.1).
     pub fn trailer(&mut self, name: &[u8], value: &[u8]) -> Result<bool, HeadError> {
-        let framing: [&[u8]; 5] = [
-            b"content-length",
-            b"host",
-            b"content-encoding",
-            b"content-type",
-            b"content-range",
-        ];
-        if is_hop_by_hop(name) || framing.iter().any(|other| name.eq_ignore_ascii_case(other)) {
+        if is_forbidden_trailer(name) {
             return Ok(false);
         }
         put_field(&mut self.trailers, name, value)?;

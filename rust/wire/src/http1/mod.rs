@@ -25,6 +25,7 @@ mod parse;
 mod reject;
 pub mod response;
 mod target;
+mod trailers;
 
 pub use body::{BodyDecoder, Step};
 pub use head::{Field, Framing, Head, Span, Version};
