@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -99,12 +100,41 @@ def test_silence_after_the_proxy_header_is_timed_out(serve: Serve) -> None:
             assert connection.request(sent).status == 408
 
 
-def test_the_proxy_of_the_proxy_protocol_is_believed_for_the_scheme(serve: Serve) -> None:
-    """Who has connected is trusted or not; whom it speaks for is the client."""
-    server = serve(serve.source(APP), "--proxy-protocol", "on")
-    fields = b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: https\r\n\r\n"
+FORWARDED = b"GET / HTTP/1.1\r\nHost: x\r\n" + USUAL.encode() + b"\r\n"
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix"])
+@pytest.mark.parametrize(
+    ("header", "trusted", "seen"),
+    [
+        (V1, "127.0.0.1", "192.0.2.7 http"),
+        (V2, "127.0.0.1", "192.0.2.7 http"),
+        (V1, "192.0.2.7,6.6.6.6", "6.6.6.6 https"),
+        (LOCAL, "127.0.0.1,192.0.2.7", "6.6.6.6 https"),
+        (b"PROXY UNKNOWN\r\n", "127.0.0.1,192.0.2.7", "6.6.6.6 https"),
+    ],
+)
+def test_fields_behind_a_proxy_header_count_only_from_a_trusted_source(
+    serve: Serve, tmp_path: Path, bind: str, header: bytes, trusted: str, seen: str
+) -> None:
+    """A TCP proxy passes on what its client writes: that the proxy is trusted says nothing about that."""
+    address = f"unix:{tmp_path}/a.sock" if bind == "unix" else bind
+    options = ("--proxy-protocol", "on", "--forwarded-allow-ips", trusted, "--access-log", "-")
+    server = serve(serve.source(APP), *options, bind=address)
     with server.connect() as connection:
-        assert connection.request(V1 + fields).body.decode().split()[:2] == ["192.0.2.7", "https"]
-    distrusting = serve(serve.source(APP), "--proxy-protocol", "on", "--forwarded-allow-ips", "192.0.2.7")
-    with distrusting.connect() as connection:
-        assert connection.request(V1 + fields).body.decode().split()[:2] == ["192.0.2.7", "http"]
+        for sent in (header + FORWARDED, FORWARDED):
+            assert connection.request(sent).body.decode().split()[:2] == seen.split()
+    server.wait_log(rf"^{seen.split()[0]} - - \[", count=2)
+
+
+def test_asgi_sees_the_source_of_a_proxy_header_and_not_what_it_claims(serve: Serve) -> None:
+    app = """
+        async def application(scope, receive, send):
+            body = f"{scope['client'][0]} {scope['scheme']}".encode()
+            headers = [(b"content-length", str(len(body)).encode())]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+    """
+    server = serve(serve.source(app), "--proxy-protocol", "on", "--lifespan", "off")
+    with server.connect() as connection:
+        assert connection.request(V1 + FORWARDED).body == b"192.0.2.7 http"

@@ -51,9 +51,8 @@ pub enum Late {
 /// One connection. Everything a client does not need right now is absent: an idle one is this struct and its socket.
 pub struct Conn {
     pub socket: OwnedFd,
-    /// Who is at the other end.
-    pub origin: Peer,
-    /// Whom that speaks for: itself, or the client that the PROXY protocol has named.
+    /// The end that it speaks for: the source that the PROXY protocol has named, or else the other end. Nothing else is
+    /// kept of the two, so that nothing can be decided by the wrong one.
     pub peer: Peer,
     pub generation: u32,
     pub listener: u8,
@@ -102,7 +101,6 @@ impl Conn {
     pub fn new(socket: OwnedFd, peer: Peer, listener: u8, generation: u32) -> Self {
         Self {
             socket,
-            origin: peer,
             peer,
             generation,
             listener,

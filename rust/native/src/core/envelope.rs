@@ -15,12 +15,11 @@ pub(super) struct Envelope {
     pub since: u64,
     /// When its request was read whole, where there is one (monotonic ns, the same in all processes).
     pub waits_since: u64,
-    pub origin: Peer,
     pub peer: Peer,
 }
 
 const PEER: usize = 19;
-pub(super) const ENVELOPE: usize = 3 + 4 + 4 + 8 + 8 + 2 * PEER;
+pub(super) const ENVELOPE: usize = 3 + 4 + 4 + 8 + 8 + PEER;
 
 fn pack_peer(peer: Peer) -> [u8; PEER] {
     let mut packed = [0; PEER];
@@ -68,7 +67,6 @@ impl Envelope {
             served: conn.served,
             since: conn.since,
             waits_since,
-            origin: conn.origin,
             peer: conn.peer,
         }
     }
@@ -85,7 +83,6 @@ impl Envelope {
         put(&self.served.to_ne_bytes());
         put(&self.since.to_ne_bytes());
         put(&self.waits_since.to_ne_bytes());
-        put(&pack_peer(self.origin));
         put(&pack_peer(self.peer));
         packed
     }
@@ -101,7 +98,6 @@ impl Envelope {
             served: u32::from_ne_bytes(front(bytes)?),
             since: u64::from_ne_bytes(front(bytes)?),
             waits_since: u64::from_ne_bytes(front(bytes)?),
-            origin: read_peer(bytes)?,
             peer: read_peer(bytes)?,
         })
     }
@@ -115,7 +111,7 @@ mod tests {
     fn what_is_packed_is_read() {
         let v6 = Peer::Ip("2001:db8::7".parse().expect("an address"), 65535);
         let v4 = Peer::Ip("192.0.2.1".parse().expect("an address"), 443);
-        for (origin, peer) in [(v4, v6), (v6, v4), (Peer::Unix, v4)] {
+        for peer in [v4, v6, Peer::Unix] {
             let envelope = Envelope {
                 listener: 3,
                 introduced: true,
@@ -124,7 +120,6 @@ mod tests {
                 served: 70_000,
                 since: 1 << 60,
                 waits_since: 17,
-                origin,
                 peer,
             };
             let packed = envelope.pack();
@@ -132,7 +127,7 @@ mod tests {
             let read = Envelope::read(&mut bytes).expect("an envelope");
             assert_eq!(bytes, b"GET /");
             assert_eq!(read.pack(), packed);
-            assert_eq!((read.origin, read.peer), (origin, peer));
+            assert_eq!(read.peer, peer);
             assert!(Envelope::read(&mut &packed[1..]).is_none());
         }
     }

@@ -197,7 +197,7 @@ impl Core {
         };
         conn.keep_alive = request.head.keep_alive;
         let (trusted, believed) = (&self.settings.trusted_proxies, self.settings.believed);
-        settle(request, conn.origin, conn.peer, trusted, believed);
+        settle(request, conn.peer, trusted, believed);
         if let Some(probe) = self.probe(request, conn.listener) {
             self.answer_probe(state, index, probe, now);
             return false;
