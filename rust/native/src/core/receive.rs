@@ -6,11 +6,12 @@ use super::proxies::settle;
 use super::request::{Body, Gather, Request, Token, BUFFER};
 use super::stream::Stream;
 use super::timers::{tick_after, NEVER};
-use super::websocket::{check_handshake, wants_websocket};
+use super::websocket::check_handshake;
 use super::{Core, State};
 use crate::score;
 use crate::sys;
 use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Reject};
+use hostler_wire::websocket::handshake;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, RawFd};
@@ -203,7 +204,7 @@ impl Core {
             return false;
         }
         let path = request.head.path.of(&request.buffer);
-        let asks = wants_websocket(request);
+        let asks = handshake::is_asked(&request.head, &request.buffer);
         let mounts = &self.settings.mounts;
         let socket = if asks { route(mounts, path, true) } else { None };
         let Some(mount) = socket.or_else(|| route(mounts, path, false)) else {
@@ -221,13 +222,10 @@ impl Core {
         request.on_loop = mounts[mount].on_loop;
         request.websocket = socket.is_some() && request.on_loop;
         request.upgrade = asks && !request.on_loop;
-        if !request.websocket {
-            return true;
-        }
-        let Err((status, reason)) = check_handshake(request) else {
+        let Err(reject) = check_handshake(request) else {
             return true;
         };
-        self.refuse(state, index, status, reason, now);
+        self.refuse(state, index, reject.status, reject.reason, now);
         false
     }
 
