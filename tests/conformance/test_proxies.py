@@ -138,3 +138,32 @@ def test_asgi_sees_the_source_of_a_proxy_header_and_not_what_it_claims(serve: Se
     server = serve(serve.source(app), "--proxy-protocol", "on", "--lifespan", "off")
     with server.connect() as connection:
         assert connection.request(V1 + FORWARDED).body == b"192.0.2.7 http"
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_answers_that_no_app_gave_are_logged_with_the_client_that_the_proxy_names(serve: Serve, kind: str) -> None:
+    """Refused and timed-out requests too; the path of the latter as in any other line."""
+    apps = {
+        "wsgi": """
+            import time
+            def application(environ, start_response):
+                time.sleep(2)
+        """,
+        "asgi": """
+            import asyncio
+            async def application(scope, receive, send):
+                await asyncio.sleep(60)
+        """,
+    }
+    options: tuple[str, ...] = ("--limit-request-body", "10", "--request-timeout", "300ms", "--slow-request", "100ms")
+    options += ("--lifespan", "off") if kind == "asgi" else ()
+    server = serve(serve.source(apps[kind]), "--access-log", "-", *options)
+    for line, status in (("POST /large", 413), ("GET /caf\xe9", 504)):
+        with server.connect() as connection:
+            head = f"{line} HTTP/1.1\r\nHost: x\r\n{USUAL}"
+            length = "Content-Length: 11\r\n" if status == 413 else ""
+            assert connection.request(f"{head}{length}\r\n".encode("latin-1")).status == status
+    server.wait_log(r'^192\.0\.2\.7 - - \[.*"POST /large HTTP/1\.1" 413')
+    server.wait_log(r"413 to 192\.0\.2\.7:0: the body is larger")
+    server.wait_log(r'^192\.0\.2\.7 - - \[.*"GET /caf\\xe9 HTTP/1\.1" 504')
+    server.wait_log(r"GET /caf\\xe9 from 192\.0\.2\.7:0 is slow")

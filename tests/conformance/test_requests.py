@@ -52,6 +52,10 @@ def test_wsgiref_finds_nothing_to_complain_of(server: Server, path: str, method:
         ("/a%2Fb%20c", "/a/b c", ""),
         ("/%E2%82%AC", "/\xe2\x82\xac", ""),
         ("/a%zz%4", "/a%zz%4", ""),
+        # A raw byte beyond ASCII means what its escape means, and reaches the app.
+        ("/\xe2\x82\xac?\xe2\x82\xac", "/\xe2\x82\xac", "\xe2\x82\xac"),
+        ("/caf\xe9/%E9?q=\xe9%E9", "/caf\xe9/\xe9", "q=\xe9%E9"),
+        ("http://other/\xff%FF?\x80", "/\xff\xff", "\x80"),
         ("/a?b=%41", "/a", "b=%41"),
         ("//double", "//double", ""),
         ("/a;b?c?d", "/a;b", "c?d"),

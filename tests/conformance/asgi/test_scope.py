@@ -48,6 +48,10 @@ def test_ports_are_numbers(server: Server) -> None:
         ("/a%20b/%C3%BC?x", "/a b/ü", "/a%20b/%C3%BC"),
         ("/%FF", "/�", "/%FF"),
         ("/100%", "/100%", "/100%"),
+        # A raw byte beyond ASCII means what its escape means, and reaches the app.
+        ("/\xc3\xbc/%C3%BC", "/ü/ü", "/\xc3\xbc/%C3%BC"),
+        ("/caf\xe9", "/caf�", "/caf\xe9"),
+        ("http://other/\xff", "/�", "/\xff"),
         ("/a//b/../c", "/a//b/../c", "/a//b/../c"),
         ("http://other:81/p?q", "/p", "/p"),
     ],
@@ -56,6 +60,11 @@ def test_paths(server: Server, target: str, path: str, raw_path: str) -> None:
     """HTTP Connection Scope: path is decoded UTF-8, raw_path the bytes without the query."""
     found = scope(server, target)
     assert (found["path"], found["raw_path"]) == (path, raw_path)
+
+
+def test_a_raw_byte_of_the_query_string_is_passed_on(server: Server) -> None:
+    """HTTP Connection Scope, query_string."""
+    assert scope(server, "/scope?q=\xe9%E9")["query_string"] == "q=\xe9%E9"
 
 
 def test_headers_keep_order_and_repetition_in_lower_case(server: Server) -> None:

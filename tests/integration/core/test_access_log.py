@@ -67,6 +67,15 @@ def test_atoms(serve: Serve, atoms: str, expected: str) -> None:
     assert re.fullmatch(expected, line), line
 
 
+def test_bytes_beyond_ascii_in_a_target_are_escaped_as_bytes(serve: Serve) -> None:
+    server, path = logged(serve, "%(r)s|%(U)s|%(q)s")
+    with server.connect() as connection:
+        connection.request(b"GET /caf\xe9/\xc3\xbc/%E9?\xff HTTP/1.1\r\nHost: x\r\n\r\n")
+    [line] = wait_lines(server, path, 1)
+    shown = r"/caf\xe9/\xc3\xbc/%E9"
+    assert line == rf"GET {shown}?\xff HTTP/1.1|{shown}|\xff"
+
+
 def test_json_lines(serve: Serve) -> None:
     server, path = logged(serve, "json")
     with server.connect() as connection:

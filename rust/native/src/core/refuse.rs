@@ -1,11 +1,11 @@
 //! Answers that need no app: a broken or excessive request, a full queue, a time-out. Each says so in one log line.
 
-use super::conn::Phase;
+use super::conn::{Conn, Phase};
 use super::timers::tick_after;
 use super::{Core, State};
 use crate::log::{Entry, Pending, Stamp};
 use crate::score;
-use crate::sys;
+use crate::sys::{self, Peer};
 use hostler_wire::http1::response::reason_phrase;
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -19,7 +19,8 @@ impl Core {
         let answer = self.answer(status, reason);
         let conn = &mut state.conns[index];
         let _ = sys::send(conn.socket.as_raw_fd(), &answer); // a client that is gone needs no answer
-        self.errors.warning(format_args!("{status} to {}: {reason}", conn.peer));
+        self.errors
+            .warning(format_args!("{status} to {}: {reason}", client_of(conn)));
         score::add(&self.score.rejected, 1);
         score::add(&self.score.status[(status as usize / 100 - 1).min(4)], 1);
         if status == 408 {
@@ -63,7 +64,7 @@ impl Core {
         let understood = |request: &&super::Request| !request.head.path.is_empty();
         self.put_entry(&Entry {
             request: conn.incoming.as_deref().filter(understood),
-            peer: conn.peer,
+            peer: client_of(conn),
             status,
             bytes,
             head: b"",
@@ -108,4 +109,10 @@ impl Core {
             _ => self.close(state, index),
         }
     }
+}
+
+/// The client of the request at hand: whom trusted proxies name, once its head is whole.
+fn client_of(conn: &Conn) -> Peer {
+    let request = conn.incoming.as_deref().filter(|request| request.head.len > 0);
+    request.map_or(conn.peer, |request| request.peer)
 }

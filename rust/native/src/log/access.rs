@@ -3,6 +3,7 @@
 use super::stamp::Stamp;
 use crate::core::Request;
 use crate::sys::Peer;
+use hostler_wire::escape::escape;
 use hostler_wire::http1::Version;
 use std::io::Write;
 use std::net::IpAddr;
@@ -210,10 +211,10 @@ fn render_atom(atom: Atom, entry: &Entry<'_>, stamp: &Stamp, out: &mut Pending) 
         Atom::Method => or_dash(text, entry.request.map(Request::method)),
         Atom::Path => or_dash(text, entry.request.map(|request| request.head.path.of(&request.buffer))),
         Atom::Query => escape(
-            text,
             entry
                 .request
                 .map_or(b"", |request| request.head.query.of(&request.buffer)),
+            text,
         ),
         Atom::Protocol => text.extend_from_slice(protocol(entry)),
         Atom::Status => {
@@ -256,9 +257,9 @@ fn request_line(entry: &Entry<'_>, text: &mut Vec<u8>) {
     let Some(request) = entry.request else {
         return text.push(b'-');
     };
-    escape(text, request.method());
+    escape(request.method(), text);
     text.push(b' ');
-    escape(text, request.target());
+    escape(request.target(), text);
     text.push(b' ');
     text.extend_from_slice(protocol(entry));
 }
@@ -326,23 +327,7 @@ fn seconds(text: &mut Vec<u8>, nanoseconds: u64) {
 fn or_dash(text: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
         None | Some(b"") => text.push(b'-'),
-        Some(value) => escape(text, value),
-    }
-}
-
-/// What a client sends must not be able to forge a line or a field: quotes, backslashes and all but plain ASCII go as \xHH.
-fn escape(text: &mut Vec<u8>, value: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
-    if value.iter().all(|&byte| plain(byte)) {
-        return text.extend_from_slice(value);
-    }
-    for &byte in value {
-        match byte {
-            b'"' | b'\\' => text.extend_from_slice(&[b'\\', byte]),
-            _ if plain(byte) => text.push(byte),
-            _ => text.extend_from_slice(&[b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
-        }
+        Some(value) => escape(value, text),
     }
 }
 

@@ -8,6 +8,7 @@ use super::upgrade::Upgrade;
 use crate::core::{Core, Exchange, Finished, Next, PollSpace, Request};
 use crate::log::{Entry, Pending, Stamp};
 use crate::sys;
+use hostler_wire::escape::escaped;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -369,11 +370,7 @@ fn is_shared<T>(object: &Py<T>) -> bool {
 
 /// `GET /path` for log lines.
 pub fn describe(request: &Request) -> String {
-    let part = |bytes: &[u8]| {
-        String::from_utf8_lossy(&bytes[..bytes.len().min(200)])
-            .escape_default()
-            .to_string()
-    };
+    let part = |bytes: &[u8]| escaped(&bytes[..bytes.len().min(200)]);
     format!("{} {}", part(request.method()), part(request.target()))
 }
 

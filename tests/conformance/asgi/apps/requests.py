@@ -66,7 +66,7 @@ class Pages:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self.receive, self.send = scope, receive, send
-        self.key = scope["query_string"].decode()
+        self.key = scope["query_string"].decode("latin-1")
 
     async def hello(self) -> None:
         await answer(self.send)
