@@ -60,6 +60,30 @@ def test_a_long_body_is_cut(server: Server) -> None:
         assert connection.request(ask("/hello")).body == b"ok", "the connection is in step"
 
 
+@pytest.mark.parametrize("path", ["/never-ends?past,200,4", "/zerocopy-past-length?zero"])
+def test_send_past_a_complete_length_raises(server: Server, path: str) -> None:
+    """What crosses the length is cut; an app that goes on behind it must hear of it, since it may have no end."""
+    with server.connect() as connection:
+        response = connection.request(ask(path))
+        assert response.body == (b"abab" if "never" in path else SOURCE[:2] * 2)
+    key = path.partition("?")[2].partition(",")[0]
+    server.wait_for(lambda: bool((seen(server, key) or [None])[-1]), "the error of send()")
+    _, kind, text = seen(server, key)[-1]
+    assert kind == "RuntimeError"
+    assert text.endswith("after the Content-Length was complete")
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+def test_an_endless_body_that_is_not_sent_leaves_the_loop_to_others(server: Server, method: str, status: int) -> None:
+    """Its parts are dropped and wait for nothing; it ends with its client."""
+    key = f"{method}{status}"
+    with server.connect() as connection:
+        assert connection.request(ask(f"/never-ends?{key},{status},", method=method), head=True).status == status
+        assert get(server, "/hello").body == b"ok"
+    server.wait_for(lambda: seen(server, key)[-1] is not None, "the error of send()")
+    assert seen(server, key)[-1][1] == "ConnectionResetError"
+
+
 @pytest.mark.parametrize("status", [204, 304])
 def test_no_body_where_there_is_none(server: Server, status: int) -> None:
     """RFC 9110 6.4.1."""

@@ -126,6 +126,12 @@ def test_refusals(server: Server) -> None:
     server.wait_log("the app returned without accepting or closing the WebSocket")
 
 
+def test_a_denial_past_its_length_raises(server: Server) -> None:
+    """Denial response: as in HTTP, what follows a complete body is an error."""
+    assert Client(server, "/denies-for-ever?denied").handshake().body == b"abab"
+    wait_seen(server, "denied", ["the app sent websocket.http.response.body after the Content-Length was complete"])
+
+
 def test_what_comes_before_the_accept_is_kept(server: Server) -> None:
     client = Client(server, "/accepts-late")
     client.text("early")

@@ -199,14 +199,19 @@ impl Exchange {
         self.gone
     }
 
-    /// Nothing more is wanted of the body: it is whole, has none, or nobody is there to read it.
+    /// Nothing more is wanted of the body: it is whole, the response has none, or the client is gone.
     pub fn is_satisfied(&self) -> bool {
-        self.gone || self.phase == Phase::Sending && matches!(self.plan.framing, BodyFraming::None)
+        self.gone || self.is_complete() || self.is_bodiless()
     }
 
     /// The whole of a counted body has been given: the thread need not wait for a slow client, nothing more will come.
     pub fn is_complete(&self) -> bool {
-        matches!(self.plan.framing, BodyFraming::Length(length) if self.sent == length)
+        self.phase == Phase::Sending && matches!(self.plan.framing, BodyFraming::Length(length) if self.sent == length)
+    }
+
+    /// The head has gone, and no body follows it (HEAD, 204, 304): parts of one are dropped.
+    pub fn is_bodiless(&self) -> bool {
+        self.phase == Phase::Sending && matches!(self.plan.framing, BodyFraming::None)
     }
 
     /// The request method was HEAD.

@@ -283,7 +283,8 @@ impl AppThread {
             self.complain_of_length(request, &done);
             return Ok(done);
         };
-        if !responder.try_borrow()?.exchange.is_gone() {
+        let is_gone = responder.try_borrow()?.exchange.is_gone();
+        if !is_gone {
             self.report(py, request, error);
         }
         let mut responder = responder.try_borrow_mut()?;
@@ -293,7 +294,7 @@ impl AppThread {
         } else {
             internal_error(exchange, &self.core)
         };
-        done.app_error = true;
+        done.app_error = !is_gone;
         Ok(done)
     }
 

@@ -269,6 +269,25 @@ class Pages:
         except OSError:
             seen[self.key].append("OSError")
 
+    async def never_ends(self) -> None:
+        """Sends without a pause of its own until send() raises; ?key,status,length."""
+        key, status, length = self.key.split(",")
+        headers = [(b"content-length", length.encode())] if length else []
+        await self.send({"type": "http.response.start", "status": int(status), "headers": headers})
+        while True:
+            for part in (b"", b"ab"):
+                await note(key, self.send({"type": "http.response.body", "body": part, "more_body": True}))
+                seen[key][:] = seen[key][-1:]
+
+    async def zerocopy_past_length(self) -> None:
+        """The same with a file's bytes."""
+        headers = [(b"content-length", b"4")]
+        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+        message = {"type": "http.response.zerocopysend", "offset": 0, "count": 2, "more_body": True}
+        with open(HERE, "rb") as file:
+            while True:
+                await note(self.key, self.send({**message, "file": file}))
+
     async def half_closed(self) -> None:
         """Never looks whether the client is there."""
         await asyncio.sleep(0.1)

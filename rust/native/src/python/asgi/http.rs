@@ -18,6 +18,9 @@ use std::sync::Arc;
 const LEND: usize = 16 * 1024;
 /// Bytes of a file that are read at once where the kernel cannot send it by itself.
 const FILE_PART: usize = 256 * 1024;
+/// Parts of a body that the response does not have, between two turns that the loop gets: an app that streams for ever
+/// would block it, since such a part waits for nothing. Finite streams seldom have as many.
+const DROPPED: u32 = 64;
 
 /// Where the answer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +82,8 @@ pub struct HttpExchange {
     was: Option<(String, String)>,
     /// Parts wait for the next one, and are to be flushed when none comes.
     is_due: bool,
+    /// Parts that were dropped.
+    dropped: u32,
 }
 
 impl HttpExchange {
@@ -101,6 +106,7 @@ impl HttpExchange {
             task: None,
             was: None,
             is_due: false,
+            dropped: 0,
         }
     }
 
@@ -122,6 +128,7 @@ impl HttpExchange {
         self.task = None;
         self.was = None;
         self.is_due = false;
+        self.dropped = 0;
     }
 
     pub fn request(&self) -> Option<&Request> {
@@ -257,9 +264,11 @@ impl HttpExchange {
     fn take(&mut self, py: Python<'_>, message: &Message<'_>) -> PyResult<Room> {
         let hub = Arc::clone(&self.hub);
         let kind = hub.kinds.of(message, &hub.words)?;
-        if self.told && self.left || self.exchange.is_gone() {
+        let is_dropped = self.exchange.is_bodiless();
+        if self.left && (self.told || is_dropped) || self.exchange.is_gone() {
             return Err(gone());
         }
+        self.dropped += u32::from(is_dropped);
         match (kind, self.stage) {
             (Kind::Start, Stage::Fresh) => self.start(message),
             (Kind::Body, Stage::Started | Stage::Streaming) => self.body(message),
@@ -310,6 +319,9 @@ impl HttpExchange {
             None => None,
         };
         let slice = bytes.as_ref().map_or(&[][..], |bytes| bytes.as_bytes());
+        if !slice.is_empty() {
+            expect_room(&self.exchange, "http.response.body")?;
+        }
         let mut owner: Owner = match &bytes {
             Some(bytes) if slice.len() >= LEND => Some(Box::new(Kept::new(bytes))),
             _ => None,
@@ -476,6 +488,9 @@ impl HttpExchange {
             let room = self.send_file(fd, offset, count)?;
             return self.advance(false, room);
         }
+        if count > 0 {
+            expect_room(&self.exchange, what)?;
+        }
         let room = py.detach(|| self.copy_parts(fd, offset, count))?;
         if self.stage == Stage::Started {
             self.streams();
@@ -636,6 +651,16 @@ fn refused(error: &HeadError, pair: &Bound<'_, PyAny>) -> PyErr {
     PyValueError::new_err(format!("{}: {pair:?}", error.message()))
 }
 
+/// Refuses a part behind a complete body: an app may go on for ever, and none of it would wait for anything.
+pub fn expect_room(exchange: &Exchange, what: &str) -> PyResult<()> {
+    if !exchange.is_complete() {
+        return Ok(());
+    }
+    Err(PyRuntimeError::new_err(format!(
+        "the app sent {what} after the Content-Length was complete"
+    )))
+}
+
 /// What `send` raises when nobody is there to read it (ASGI 2.4: a subclass of OSError).
 fn gone() -> PyErr {
     PyConnectionResetError::new_err("the client has left: its connection is closed")
@@ -674,7 +699,7 @@ impl HttpExchange {
     #[pyo3(signature = (message, /))]
     fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let (hub, room, unsent, ended) = {
+        let (hub, room, unsent, ended, pauses) = {
             let mut this = slf.try_borrow_mut()?;
             let room = match Message::new(message).and_then(|message| this.take(py, &message)) {
                 Ok(room) => room,
@@ -682,7 +707,11 @@ impl HttpExchange {
             };
             let ended = this.stage == Stage::Complete && !this.waiting.is_empty();
             let unsent = this.has_unsent_head() || std::mem::take(&mut this.is_due);
-            (Arc::clone(&this.hub), room, unsent, ended)
+            let pauses = this.dropped >= DROPPED;
+            if pauses {
+                this.dropped = 0;
+            }
+            (Arc::clone(&this.hub), room, unsent, ended, pauses)
         };
         if ended {
             Self::wake(slf)?; // who waits for the client's end hears that the answer is out
@@ -693,6 +722,9 @@ impl HttpExchange {
         if room == Room::Full {
             let waits = Awaitable::new(Box::new(HttpRoom(slf.clone().unbind(), hub)));
             return Ok(Py::new(py, waits)?.into_any());
+        }
+        if pauses {
+            return Ok(Py::new(py, Awaitable::pause())?.into_any());
         }
         Ok(hub.done.clone_ref(py))
     }
