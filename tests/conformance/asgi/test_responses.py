@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -173,6 +174,28 @@ def test_zerocopysend(server: Server) -> None:
     assert get(server, "/zerocopy").body == SOURCE[3:10] + SOURCE[:3]
     response = get(server, "/zerocopy-whole")
     assert (response.body, response.header("Content-Length")) == (SOURCE, str(len(SOURCE)))
+
+
+@pytest.mark.parametrize("way", ["path", "copy", "parts"])
+@pytest.mark.parametrize(
+    ("path", "first", "last"),
+    [
+        ("/proc/self/status", "Name:\t", "nonvoluntary_ctxt_switches"),
+        ("/proc/cpuinfo", "processor\t: 0", "\n\n"),
+        ("/sys/devices/system/cpu/online", "0", "\n"),
+    ],
+)
+def test_a_file_whose_size_lies_is_sent_whole_by_reading(
+    server: Server, way: str, path: str, first: str, last: str
+) -> None:
+    """Those of /proc have size 0, those of /sys 4096 (proc(5)): it ends where reading ends."""
+    with server.connect() as connection:
+        text = connection.request(ask(f"/made?{way},{path}")).body.decode()
+        assert text.startswith(first)
+        assert last in text
+        assert text.count("\n") == Path(path).read_text().count("\n")
+        assert connection.request(ask(f"/made?{way},{path}", method="HEAD"), head=True).status == 200
+        assert connection.request(ask("/hello")).body == b"ok"
 
 
 MISTAKES = {

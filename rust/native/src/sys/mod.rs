@@ -14,7 +14,7 @@ pub use clock::{
     trim_memory, wants_cpu, CpuClock, LocalTime,
 };
 pub use epoll::{is_readable, wait_either, Epoll, Event, Wake, ERROR, HANGUP, PEER_CLOSED, READABLE, WRITABLE};
-pub use files::{append, duplicate, read_at, regular_file_size, takes_a_line, temporary_file, write_all_at};
+pub use files::{append, duplicate, file_size, read_at, takes_a_line, temporary_file, write_all_at, FileSize};
 pub use inbox::{give, socket_number, take, Taken};
 pub use sockets::{
     accept, discard, has_more, peer_of, recv, reset_on_close, send, send_before_more, send_file, send_parts,

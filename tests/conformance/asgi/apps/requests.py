@@ -186,6 +186,21 @@ class Pages:
         with open(HERE, "rb") as file:
             await self.send({"type": "http.response.zerocopysend", "file": file})
 
+    async def made(self) -> None:
+        """A file that the kernel makes when it is read; ?way,path."""
+        way, path = self.key.split(",")
+        await self.send({"type": "http.response.start", "status": 200, "headers": []})
+        if way == "path":
+            await self.send({"type": "http.response.pathsend", "path": path})
+            return
+        with open(path, "rb") as file:
+            message = {"type": "http.response.zerocopysend", "file": file}
+            if way == "copy":
+                await self.send(message)
+            else:
+                await self.send({**message, "offset": 0, "count": 1, "more_body": True})
+                await self.send({**message, "offset": 1, "count": 1_000_000})
+
     # --- Mistakes of the app ---
 
     async def mistake(self) -> None:

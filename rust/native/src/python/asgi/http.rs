@@ -6,7 +6,7 @@ use super::awaitable::{Awaitable, Failed, HttpReceive, HttpRoom};
 use super::hub::{Hub, Party};
 use super::messages::{each_header, misplaced, part, Kind, Message};
 use crate::core::{Body, Exchange, Finished, HeadError, Letter, News, Owner, Part, Request, Room, Token};
-use crate::sys;
+use crate::sys::{self, FileSize};
 use pyo3::exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -47,6 +47,15 @@ impl Stage {
             Self::Complete => "after the response was complete",
         }
     }
+}
+
+/// What must be there of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// What its size promised.
+    All,
+    /// What there is.
+    ToItsEnd,
 }
 
 /// What the app has of the request body.
@@ -272,7 +281,7 @@ impl HttpExchange {
         match (kind, self.stage) {
             (Kind::Start, Stage::Fresh) => self.start(message),
             (Kind::Body, Stage::Started | Stage::Streaming) => self.body(message),
-            (Kind::Path, Stage::Started) => self.path(message),
+            (Kind::Path, Stage::Started) => self.path(py, message),
             (Kind::Copy, Stage::Started | Stage::Streaming) => self.copy(py, message),
             (Kind::Trailers, Stage::Trailers) => self.take_trailers(message),
             (Kind::Hint, Stage::Fresh) => self.hint(message),
@@ -431,7 +440,7 @@ impl HttpExchange {
     }
 
     /// A file, by its path, as the whole body.
-    fn path(&mut self, message: &Message<'_>) -> PyResult<Room> {
+    fn path(&mut self, py: Python<'_>, message: &Message<'_>) -> PyResult<Room> {
         let hub = Arc::clone(&self.hub);
         let Some(path) = message.text(&hub.words.path, "the path of http.response.pathsend")? else {
             return Err(PyValueError::new_err("http.response.pathsend needs a \"path\""));
@@ -444,9 +453,11 @@ impl HttpExchange {
         }
         let file = std::fs::File::open(path)?;
         let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
-        let length =
-            sys::regular_file_size(fd).ok_or_else(|| PyOSError::new_err(format!("{path} is not a regular file")))?;
-        let room = self.send_file(fd, 0, length)?;
+        let room = match sys::file_size(fd) {
+            FileSize::Known(length) => self.send_file(fd, 0, length)?,
+            FileSize::Unknown => py.detach(|| self.copy_parts(fd, 0, u64::MAX, Wanted::ToItsEnd))?,
+            FileSize::NoFile => return Err(PyOSError::new_err(format!("{path} is not a regular file"))),
+        };
         self.advance(false, room)
     }
 
@@ -454,7 +465,7 @@ impl HttpExchange {
     fn send_file(&mut self, fd: RawFd, offset: u64, length: u64) -> PyResult<Room> {
         let hub = Arc::clone(&self.hub);
         if self.exchange.is_sending() || self.trailers {
-            return self.copy_parts(fd, offset, length);
+            return self.copy_parts(fd, offset, length, Wanted::All);
         }
         let keep = || sys::duplicate(fd);
         Ok(self.exchange.send_file(&hub.core, fd, offset, length, keep))
@@ -472,8 +483,11 @@ impl HttpExchange {
             Ok(fd) => fd,
             Err(_) => file.call_method0(&words.fileno)?.extract()?,
         };
-        let size =
-            sys::regular_file_size(fd).ok_or_else(|| PyTypeError::new_err(format!("{what}: not a regular file")))?;
+        let (size, wanted) = match sys::file_size(fd) {
+            FileSize::Known(size) => (size, Wanted::All),
+            FileSize::Unknown => (u64::MAX, Wanted::ToItsEnd),
+            FileSize::NoFile => return Err(PyTypeError::new_err(format!("{what}: not a regular file"))),
+        };
         let offset = match message.number(&words.offset, "the offset of http.response.zerocopysend")? {
             Some(offset) => u64::try_from(offset).map_err(|_| PyValueError::new_err("a negative offset"))?,
             None => file.call_method0("tell").and_then(|at| at.extract()).unwrap_or(0),
@@ -484,31 +498,33 @@ impl HttpExchange {
             None => most,
         };
         let more = message.flag(&words.more_body)?;
-        if !more && self.stage == Stage::Started {
+        if !more && self.stage == Stage::Started && wanted == Wanted::All {
             let room = self.send_file(fd, offset, count)?;
             return self.advance(false, room);
         }
         if count > 0 {
             expect_room(&self.exchange, what)?;
         }
-        let room = py.detach(|| self.copy_parts(fd, offset, count))?;
+        let room = py.detach(|| self.copy_parts(fd, offset, count, wanted))?;
         if self.stage == Stage::Started {
             self.streams();
         }
         self.advance(more, room)
     }
 
-    /// Reads a file and sends it as parts of a body.
-    fn copy_parts(&mut self, fd: RawFd, mut offset: u64, mut left: u64) -> PyResult<Room> {
+    /// Reads a file and sends it as parts of a body, as far as the response takes them.
+    fn copy_parts(&mut self, fd: RawFd, mut offset: u64, mut left: u64, wanted: Wanted) -> PyResult<Room> {
         let hub = Arc::clone(&self.hub);
         let mut room = Room::Direct;
         let mut bytes = Vec::new();
-        while left > 0 {
+        while left > 0 && !self.exchange.is_satisfied() {
             bytes.clear();
             let most = FILE_PART.min(usize::try_from(left).unwrap_or(FILE_PART));
             let count = sys::read_at(&fd, &mut bytes, most, offset)?;
-            if count == 0 {
-                return Err(PyOSError::new_err("the file is shorter than it was"));
+            match (count, wanted) {
+                (0, Wanted::ToItsEnd) => break,
+                (0, Wanted::All) => return Err(PyOSError::new_err("the file is shorter than it was")),
+                _ => {}
             }
             offset += count as u64;
             left -= count as u64;
