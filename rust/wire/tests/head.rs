@@ -158,7 +158,7 @@ fn what_cannot_be_http_is_refused_at_once() {
 }
 
 #[test]
-fn a_dead_head_is_refused_at_the_byte_that_kills_it() {
+fn a_head_that_can_never_be_valid_is_refused_at_its_first_wrong_byte() {
     for (bytes, status) in [
         // The request line.
         ("\r\r", 400),

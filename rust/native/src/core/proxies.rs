@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_believed_where_nobody_is_trusted_and_everybody_where_all_are() {
+    fn an_empty_list_trusts_no_end_and_a_star_trusts_all() {
         for (other_end, header) in [
             ("10.0.0.1", &b""[..]),
             ("unix", b""),

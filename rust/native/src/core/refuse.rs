@@ -111,7 +111,7 @@ impl Core {
     }
 }
 
-/// The client of the request at hand: whom trusted proxies name, once its head is whole.
+/// The client of the request at hand: the one that trusted proxies name, once its head is whole.
 fn client_of(conn: &Conn) -> Peer {
     let request = conn.incoming.as_deref().filter(|request| request.head.len > 0);
     request.map_or(conn.peer, |request| request.peer)

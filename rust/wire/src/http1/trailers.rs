@@ -1,6 +1,6 @@
 //! Which fields may not stand behind a chunked body (RFC 9110 §6.5.1).
 //!
-//! These say where the message ends, which host and connection it is for, whether its sender may ask, and how its
+//! These say where the message ends, which host and connection it is for, which credentials its sender has, and how its
 //! content is to be read. All of that is decided before the body is read. A recipient that adds trailers to the header
 //! fields would see another request than one that does not, and that is how requests are smuggled. So a request that
 //! carries one is refused, and the others are read and dropped.
@@ -24,7 +24,7 @@ const FORBIDDEN: [&[u8]; 16] = [
     b"upgrade",
     // Routing.
     b"host",
-    // Who asks.
+    // Credentials.
     b"authorization",
     b"cookie",
     b"proxy-authorization",

@@ -160,7 +160,7 @@ impl<'a> Connection<'a> {
         if self.outcome.end == End::Boundary && inside {
             self.outcome.end = End::Inside;
             if self.body.is_none() {
-                assert_alive(&self.buf);
+                assert_possible(&self.buf);
             }
         }
         self.outcome
@@ -168,7 +168,7 @@ impl<'a> Connection<'a> {
 }
 
 /// Of a head that is waited for: its bytes can stand in a head, as far as bytes alone can tell.
-fn assert_alive(buf: &[u8]) {
+fn assert_possible(buf: &[u8]) {
     assert!(!buf.contains(&0), "a NUL");
     for (at, &byte) in buf.iter().enumerate() {
         assert!(byte != b'\n' || at > 0 && buf[at - 1] == b'\r', "a bare LF");
