@@ -214,6 +214,55 @@ def test_close_is_called_once(server: Server, target: str, method: str) -> None:
     wait_closed(server, path, before + 1)
 
 
+def noted(server: Server, path: str) -> list[str]:
+    return [note.partition("=")[2] for note in get(server, f"/tell-noted?{path}").body.decode().split()]
+
+
+@pytest.mark.parametrize(
+    ("target", "method", "body", "asked"),
+    [
+        ("/past-length?4,ab", "GET", b"abab", 2),
+        ("/past-length?3,ab", "GET", b"aba", 2),
+        ("/past-length?0,ab", "GET", b"", 1),
+        ("/past-length?4,ab", "HEAD", b"", 1),
+        ("/past-status?204+No+Content", "GET", b"", 1),
+        ("/past-status?304+Not+Modified", "GET", b"", 1),
+        ("/past-status?200+OK", "HEAD", b"", 1),
+        ("/written-whole", "GET", b"abcd", 0),
+        ("/written-whole", "HEAD", b"", 0),
+    ],
+)
+def test_an_endless_iterable_is_not_asked_past_the_end_of_its_body(
+    server: Server, target: str, method: str, body: bytes, asked: int
+) -> None:
+    """PEP 3333, "Handling the Content-Length Header"; close() is called once, and the connection lives."""
+    path = target.partition("?")[0]
+    closed, before = count_closed(server, path), len(noted(server, path))
+    with server.connect() as connection:
+        assert connection.request(ask(target, method=method), head=method == "HEAD").body == body
+        assert connection.request(ask("/several")).body == b"abcdef"
+    wait_closed(server, path, closed + 1)
+    assert len(noted(server, path)) == before + asked
+
+
+def test_write_past_a_complete_length_raises(server: Server) -> None:
+    """PEP 3333: "or raise an error if the application tries to write() past that point"."""
+    with server.connect() as connection:
+        assert connection.request(ask("/writes-for-ever?4")).body == b"abab"
+    server.wait_for(lambda: noted(server, "/writes-for-ever") == ["RuntimeError"], "the error of write()")
+    server.wait_log("RuntimeError: write was called after the Content-Length was complete")
+
+
+def test_write_raises_when_the_client_has_left(server_of: ServerOf) -> None:
+    server = server_of("answers", "--threads", "3")
+    connection = server.connect()
+    connection.send(ask("/writes-for-ever"))
+    connection.sock.recv(100_000)
+    connection.reset()
+    server.wait_for(lambda: noted(server, "/writes-for-ever") == ["ConnectionResetError"], "the error of write()")
+    assert "Traceback" not in server.log, "a client that left is not an error"
+
+
 @pytest.mark.parametrize("path", ["/closing-broken", "/closing-counted"])
 def test_close_is_called_once_after_an_error(server: Server, path: str) -> None:
     before = count_closed(server, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.apps.files import CONTENT, KINDS
+from tests.conformance.apps.files import CONTENT, KINDS, LARGE, MADE
 from tests.integration.helpers import Connection, Response, Serve, Server
 
 # By what is not all of CONTENT.
@@ -111,3 +111,48 @@ def test_text_is_refused(server: Server, connection: Connection) -> None:
     assert ask(connection, "text").status == 500
     server.wait_log("TypeError: a response part must be bytes, not str")
     wait_closed(server, connection, "text", before + 1)
+
+
+def whole(name: str, body: bytes) -> None:
+    """Fails unless this is all of a file that is made when it is read."""
+    if name == "online":
+        assert body == Path(MADE[name]).read_bytes()
+    elif name == "cpuinfo":
+        assert body.count(b"processor\t") == Path(MADE[name]).read_text().count("processor\t")
+        assert body.endswith(b"\n\n")
+    else:
+        assert body.startswith(b"Name:\t")
+        assert b"\nnonvoluntary_ctxt_switches:\t" in body
+
+
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("how", ["", "raw", "read"])
+def test_a_file_whose_size_lies_is_sent_whole_by_reading(connection: Connection, name: str, how: str) -> None:
+    """Those of /proc have size 0, those of /sys 4096 (proc(5)): it ends where reading ends."""
+    response = ask(connection, f"{name}?{how}")
+    assert response.header("Transfer-Encoding") == "chunked"
+    first = Path(MADE[name]).read_bytes()[:1] if how == "read" else b""
+    whole(name, first + response.body)
+    assert ask(connection, "buffered").body == CONTENT, "the connection is in step"
+
+
+def test_a_file_that_shrinks_while_it_is_sent_breaks_the_answer(server: Server) -> None:
+    with server.connect() as connection:
+        connection.send(b"GET /size?shrinks HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = connection.sock.recv(1000)  # the rest does not fit into the sockets
+        with server.connect() as other:
+            assert ask(other, "change?shrinks").status == 200
+        received = head + connection.read_all()
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(LARGE)}".encode() in head
+    assert body == LARGE[:-1]
+
+
+def test_a_file_that_grows_while_it_is_sent_ends_where_it_ended(server: Server) -> None:
+    with server.connect() as connection:
+        connection.send(b"GET /size?grows HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection._buffer += connection.sock.recv(1000)
+        with server.connect() as other:
+            assert ask(other, "change?grows").status == 200
+        assert connection.response().body == LARGE
+        assert ask(connection, "buffered").body == CONTENT

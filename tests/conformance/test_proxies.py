@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -99,12 +100,70 @@ def test_silence_after_the_proxy_header_is_timed_out(serve: Serve) -> None:
             assert connection.request(sent).status == 408
 
 
-def test_the_proxy_of_the_proxy_protocol_is_believed_for_the_scheme(serve: Serve) -> None:
-    """Who has connected is trusted or not; whom it speaks for is the client."""
-    server = serve(serve.source(APP), "--proxy-protocol", "on")
-    fields = b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: https\r\n\r\n"
+FORWARDED = b"GET / HTTP/1.1\r\nHost: x\r\n" + USUAL.encode() + b"\r\n"
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix"])
+@pytest.mark.parametrize(
+    ("header", "trusted", "seen"),
+    [
+        (V1, "127.0.0.1", "192.0.2.7 http"),
+        (V2, "127.0.0.1", "192.0.2.7 http"),
+        (V1, "192.0.2.7,6.6.6.6", "6.6.6.6 https"),
+        (LOCAL, "127.0.0.1,192.0.2.7", "6.6.6.6 https"),
+        (b"PROXY UNKNOWN\r\n", "127.0.0.1,192.0.2.7", "6.6.6.6 https"),
+    ],
+)
+def test_fields_behind_a_proxy_header_count_only_from_a_trusted_source(
+    serve: Serve, tmp_path: Path, bind: str, header: bytes, trusted: str, seen: str
+) -> None:
+    """A TCP proxy passes on what its client writes: that the proxy is trusted says nothing about that."""
+    address = f"unix:{tmp_path}/a.sock" if bind == "unix" else bind
+    options = ("--proxy-protocol", "on", "--forwarded-allow-ips", trusted, "--access-log", "-")
+    server = serve(serve.source(APP), *options, bind=address)
     with server.connect() as connection:
-        assert connection.request(V1 + fields).body.decode().split()[:2] == ["192.0.2.7", "https"]
-    distrusting = serve(serve.source(APP), "--proxy-protocol", "on", "--forwarded-allow-ips", "192.0.2.7")
-    with distrusting.connect() as connection:
-        assert connection.request(V1 + fields).body.decode().split()[:2] == ["192.0.2.7", "http"]
+        for sent in (header + FORWARDED, FORWARDED):
+            assert connection.request(sent).body.decode().split()[:2] == seen.split()
+    server.wait_log(rf"^{seen.split()[0]} - - \[", count=2)
+
+
+def test_asgi_sees_the_source_of_a_proxy_header_and_not_what_it_claims(serve: Serve) -> None:
+    app = """
+        async def application(scope, receive, send):
+            body = f"{scope['client'][0]} {scope['scheme']}".encode()
+            headers = [(b"content-length", str(len(body)).encode())]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+    """
+    server = serve(serve.source(app), "--proxy-protocol", "on", "--lifespan", "off")
+    with server.connect() as connection:
+        assert connection.request(V1 + FORWARDED).body == b"192.0.2.7 http"
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_answers_that_no_app_gave_are_logged_with_the_client_that_the_proxy_names(serve: Serve, kind: str) -> None:
+    """Refused and timed-out requests too; the path of the latter as in any other line."""
+    apps = {
+        "wsgi": """
+            import time
+            def application(environ, start_response):
+                time.sleep(2)
+        """,
+        "asgi": """
+            import asyncio
+            async def application(scope, receive, send):
+                await asyncio.sleep(60)
+        """,
+    }
+    options: tuple[str, ...] = ("--limit-request-body", "10", "--request-timeout", "300ms", "--slow-request", "100ms")
+    options += ("--lifespan", "off") if kind == "asgi" else ()
+    server = serve(serve.source(apps[kind]), "--access-log", "-", *options)
+    for line, status in (("POST /large", 413), ("GET /caf\xe9", 504)):
+        with server.connect() as connection:
+            head = f"{line} HTTP/1.1\r\nHost: x\r\n{USUAL}"
+            length = "Content-Length: 11\r\n" if status == 413 else ""
+            assert connection.request(f"{head}{length}\r\n".encode("latin-1")).status == status
+    server.wait_log(r'^192\.0\.2\.7 - - \[.*"POST /large HTTP/1\.1" 413')
+    server.wait_log(r"413 to 192\.0\.2\.7:0: the body is larger")
+    server.wait_log(r'^192\.0\.2\.7 - - \[.*"GET /caf\\xe9 HTTP/1\.1" 504')
+    server.wait_log(r"GET /caf\\xe9 from 192\.0\.2\.7:0 is slow")

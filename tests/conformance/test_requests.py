@@ -52,6 +52,10 @@ def test_wsgiref_finds_nothing_to_complain_of(server: Server, path: str, method:
         ("/a%2Fb%20c", "/a/b c", ""),
         ("/%E2%82%AC", "/\xe2\x82\xac", ""),
         ("/a%zz%4", "/a%zz%4", ""),
+        # A raw byte beyond ASCII means what its escape means, and reaches the app.
+        ("/\xe2\x82\xac?\xe2\x82\xac", "/\xe2\x82\xac", "\xe2\x82\xac"),
+        ("/caf\xe9/%E9?q=\xe9%E9", "/caf\xe9/\xe9", "q=\xe9%E9"),
+        ("http://other/\xff%FF?\x80", "/\xff\xff", "\x80"),
         ("/a?b=%41", "/a", "b=%41"),
         ("//double", "//double", ""),
         ("/a;b?c?d", "/a;b", "c?d"),
@@ -118,6 +122,22 @@ def test_who_asks_and_who_answers(server: Server) -> None:
     assert found["wsgi.input_terminated"] is True
     assert found["wsgi.run_once"] is False
     assert environ(server, request("/", version="1.0"))["SERVER_PROTOCOL"] == "HTTP/1.0"
+
+
+@pytest.mark.parametrize("minor", [2, 9])
+def test_a_later_minor_version_is_served_as_http_1_1(server: Server, minor: int) -> None:
+    with server.connect() as connection:
+        for _ in range(2):
+            response = connection.request(request("/", version=f"1.{minor}"))
+            assert json.loads(response.body)["SERVER_PROTOCOL"] == "HTTP/1.1"
+            assert response.version == "HTTP/1.1"
+
+
+@pytest.mark.parametrize("method", ["-X", "!", "get", "head", "M" * 32])
+def test_any_token_is_a_method_in_the_environ(server: Server, method: str) -> None:
+    with server.connect() as connection:
+        response = connection.request(f"{method} /a HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert json.loads(response.body)["REQUEST_METHOD"] == method
 
 
 @pytest.mark.parametrize(

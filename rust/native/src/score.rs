@@ -224,9 +224,9 @@ impl Record {
         self.write(|record| record.start_ns.store(0, Relaxed));
     }
 
-    /// Method and path, for whoever holds the core's lock.
-    pub fn text(&self) -> (String, String) {
-        (read_text(&self.method), read_text(&self.path))
+    /// Method and path as they were sent, for whoever holds the core's lock.
+    pub fn request(&self) -> (Vec<u8>, Vec<u8>) {
+        (read(&self.method), read(&self.path))
     }
 
     fn write(&self, change: impl FnOnce(&Self)) {
@@ -252,10 +252,11 @@ fn copy(words: &[AtomicU64], text: &[u8]) {
     }
 }
 
-fn read_text(words: &[AtomicU64]) -> String {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+fn read(words: &[AtomicU64]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    bytes.truncate(end);
+    bytes
 }
 
 /// The fields with offset and size, as Python must see them.

@@ -2,7 +2,7 @@
 //!
 //! The best of several rounds, since everything else that runs on a machine only ever adds time.
 
-use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Head, Limits, Progress};
+use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Head, Limits};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -32,8 +32,7 @@ fn main() {
     let mut head = Head::new();
     for (name, request) in [("hello", HELLO), ("browser", BROWSER)] {
         let best = best_of(|| {
-            let mut progress = Progress::default();
-            let parsed = parse_head(black_box(request), &mut progress, &LIMITS, &mut head);
+            let parsed = parse_head(black_box(request), &LIMITS, &mut head);
             assert_eq!(black_box(parsed), Ok(true));
         });
         println!(

@@ -32,7 +32,8 @@ pub struct Header {
 }
 
 /// Reads the header at the beginning of `bytes`. None: it goes on. A connection that begins otherwise is an error, since a
-/// receiver must not guess (§2). Errors are plain clauses for the log.
+/// receiver must not guess (§2); bytes that can never become a header are refused at once. Errors are plain clauses for
+/// the log.
 pub fn read(bytes: &[u8], versions: Versions) -> Result<Option<Header>, &'static str> {
     let begun = bytes.len().min(SIGNATURE.len());
     if versions != Versions::One && bytes[..begun] == SIGNATURE[..begun] {
@@ -47,11 +48,14 @@ pub fn read(bytes: &[u8], versions: Versions) -> Result<Option<Header>, &'static
 
 fn read_line(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
     const WRONG: &str = "the PROXY protocol header is malformed";
-    let Some(end) = bytes.iter().take(LINE_MOST).position(|&byte| byte == b'\n') else {
-        return if bytes.len() < LINE_MOST { Ok(None) } else { Err(WRONG) };
-    };
-    let line = bytes[..end].strip_suffix(b"\r").ok_or(WRONG)?;
-    let line = std::str::from_utf8(line).map_err(|_| WRONG)?;
+    let shown = &bytes[..bytes.len().min(LINE_MOST)];
+    let end = shown.iter().take_while(|byte| (b' '..=b'~').contains(byte)).count();
+    match shown[end..] {
+        [b'\r', b'\n', ..] => {}
+        [] | [b'\r'] if shown.len() < LINE_MOST => return Ok(None),
+        _ => return Err(WRONG),
+    }
+    let line = std::str::from_utf8(&shown[..end]).map_err(|_| WRONG)?;
     let words: Vec<&str> = line.split(' ').collect();
     let source = match words[..] {
         ["PROXY", "UNKNOWN", ..] => None,
@@ -66,41 +70,47 @@ fn read_line(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
         }
         _ => return Err(WRONG),
     };
-    Ok(Some(Header { len: end + 1, source }))
+    Ok(Some(Header { len: end + 2, source }))
 }
 
 fn read_binary(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
+    if bytes.get(12).is_some_and(|command| !matches!(command, 0x20 | 0x21)) {
+        return Err("the PROXY protocol header has an unknown version or command");
+    }
     let Some(head) = bytes.get(..BINARY_HEAD) else {
         return Ok(None);
     };
-    let (command, family) = (head[12], head[13]);
-    if command >> 4 != 2 || command & 0x0f > 1 {
-        return Err("the PROXY protocol header has an unknown version or command");
-    }
+    let is_proxied = head[12] == 0x21;
+    let needed = match head[13] {
+        0x11 if is_proxied => 12,
+        0x21 if is_proxied => 36,
+        _ => 0,
+    };
     let len = BINARY_HEAD + usize::from(u16::from_be_bytes([head[14], head[15]]));
     if len > BINARY_MOST {
         return Err("the PROXY protocol header is too long");
     }
+    if len < BINARY_HEAD + needed {
+        return Err("the PROXY protocol header is too short for its addresses");
+    }
     let Some(rest) = bytes.get(BINARY_HEAD..len) else {
         return Ok(None);
     };
-    let short = "the PROXY protocol header is too short for its addresses";
-    let source = match (command & 0x0f, family) {
-        (1, 0x11) => {
-            let part: &[u8; 12] = rest.first_chunk().ok_or(short)?;
+    // LOCAL, unix sockets, datagrams: the connection's own addresses count (§2.2).
+    let source = match needed {
+        12 => rest.first_chunk().map(|part: &[u8; 12]| {
             let address = Ipv4Addr::new(part[0], part[1], part[2], part[3]);
-            Some((IpAddr::V4(address), u16::from_be_bytes([part[8], part[9]])))
-        }
-        (1, 0x21) => {
-            let part: &[u8; 36] = rest.first_chunk().ok_or(short)?;
+            (IpAddr::V4(address), u16::from_be_bytes([part[8], part[9]]))
+        }),
+        36 => rest.first_chunk().map(|part: &[u8; 36]| {
             let mut address = [0; 16];
             address.copy_from_slice(&part[..16]);
-            Some((
+            (
                 IpAddr::V6(Ipv6Addr::from(address)),
                 u16::from_be_bytes([part[32], part[33]]),
-            ))
-        }
-        _ => None, // LOCAL, unix sockets, datagrams: the connection's own addresses count (§2.2)
+            )
+        }),
+        _ => None,
     };
     Ok(Some(Header { len, source }))
 }
@@ -180,6 +190,26 @@ mod tests {
             for end in 0..whole.len() {
                 assert_eq!(read(&whole[..end], Versions::Both), Ok(None), "{end}");
             }
+        }
+    }
+
+    #[test]
+    fn what_can_never_become_a_header_is_refused_at_the_byte_that_says_so() {
+        for (bytes, place) in [
+            (b"PROXY TCP4 192.0.2.1\0 and on".to_vec(), 21),
+            (b"PROXY TCP4 192.0.2.1\n and on".to_vec(), 21),
+            (b"PROXY TCP4 192.0.2.1\r and on".to_vec(), 22),
+            (b"PROXY TCP4 192.0.2.\xc3 and on".to_vec(), 20),
+            ([b"PROXY UNKNOWN ".as_slice(), &[b'x'; 200]].concat(), LINE_MOST),
+            ([b"PROXY UNKNOWN ".as_slice(), &[b'x'; 92], b"\r\n"].concat(), LINE_MOST),
+            (binary(0x31, 0x11, &[0; 12]), 13),
+            (binary(0x21, 0x11, &[0; 11]), 16),
+            (binary(0x21, 0x21, &[0; 35]), 16),
+            (binary(0x20, 0, &[0; 5000]), 16),
+        ] {
+            let verdict = |len: usize| read(&bytes[..len], Versions::Both);
+            assert_eq!(verdict(place - 1), Ok(None), "{bytes:?}");
+            assert!((place..=bytes.len()).all(|len| verdict(len).is_err()), "{bytes:?}");
         }
     }
 

@@ -159,6 +159,14 @@ fn trailers_have_the_budget_of_a_head() {
 }
 
 #[test]
+fn a_trailer_that_only_a_header_may_be_is_refused_at_its_colon() {
+    assert_eq!(decode(b"0\r\nHost").map(|(.., done)| done), Ok(false));
+    assert_eq!(status(b"0\r\nHost:"), 400);
+    assert_eq!(status(b"0\r\nA: 1\r\ncontent-LENGTH:"), 400);
+    assert!(decode(b"0\r\nHos: 1\r\nt: 2\r\n\r\n").is_ok(), "one name, not two");
+}
+
+#[test]
 fn a_decoder_is_small() {
     // One in each connection, idle ones included.
     assert!(std::mem::size_of::<BodyDecoder>() <= 48);

@@ -1,8 +1,8 @@
 //! How responses are framed.
 
 use hostler_wire::http1::response::{
-    chunk_header, has_body, is_field_value, is_hop_by_hop, is_token, parse_length, plan, reason_phrase, BodyFraming,
-    Plan,
+    chunk_header, has_body, is_field_value, is_forbidden_trailer, is_hop_by_hop, is_token, parse_length, plan,
+    reason_phrase, BodyFraming, Plan,
 };
 use hostler_wire::http1::Version::{self, Http10, Http11};
 
@@ -152,6 +152,24 @@ fn hop_by_hop_names_have_no_case() {
         "Server",
     ] {
         assert!(!is_hop_by_hop(name.as_bytes()), "{name}");
+    }
+}
+
+#[test]
+fn trailers_may_not_say_what_only_a_head_can() {
+    for name in [
+        "Content-Length",
+        "content-type",
+        "HOST",
+        "Trailer",
+        "Keep-Alive",
+        "Upgrade",
+        "Authorization",
+    ] {
+        assert!(is_forbidden_trailer(name.as_bytes()), "{name}");
+    }
+    for name in ["Server-Timing", "Digest", "X-Host", "Content-MD5", "ETag"] {
+        assert!(!is_forbidden_trailer(name.as_bytes()), "{name}");
     }
 }
 

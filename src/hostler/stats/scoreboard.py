@@ -250,4 +250,5 @@ class Scoreboard:
 
 
 def _text(field: bytes) -> str:
-    return field.partition(b"\0")[0].decode("utf-8", "replace")  # as the native core reads its own records
+    # As the native core writes it into logs: a path is bytes, of no encoding that we know.
+    return field.partition(b"\0")[0].decode("ascii", "backslashreplace")

@@ -136,6 +136,53 @@ def closing_endless(environ: Environ, start: Start) -> Body:
     return Body("/closing-endless", iter(lambda: b"x" * 65536, b""))
 
 
+noted: list[str] = []  # what some apps have seen: the path, and what happened
+
+
+def endless(part: bytes, path: str) -> Iterator[bytes]:
+    while True:
+        noted.append(f"{path}=asked")
+        yield part
+
+
+def past_length(environ: Environ, start: Start) -> Body:
+    """Has no end; ?length,part."""
+    length, part = environ["QUERY_STRING"].split(",")
+    start("200 OK", [*PLAIN, ("Content-Length", length)])
+    return Body("/past-length", endless(part.encode(), "/past-length"))
+
+
+def past_status(environ: Environ, start: Start) -> Body:
+    """Has no end; ?status."""
+    start(environ["QUERY_STRING"].replace("+", " "), PLAIN)
+    return Body("/past-status", endless(b"part", "/past-status"))
+
+
+def written_whole(environ: Environ, start: Start) -> Body:
+    """What write() has completed is not asked of the iterable, which has no end."""
+    start("200 OK", [*PLAIN, ("Content-Length", "4")])(b"abcd")
+    return Body("/written-whole", endless(b"x", "/written-whole"))
+
+
+def writes_for_ever(environ: Environ, start: Start) -> list[bytes]:
+    """?length of the answer, or none; write() is called until it raises."""
+    length = environ["QUERY_STRING"]
+    write = start("200 OK", [*PLAIN, *([("Content-Length", length)] if length else [])])
+    part = b"ab" if length else b"x" * 65536
+    try:
+        while True:
+            write(part)
+            write(b"")
+    except Exception as error:
+        noted.append(f"/writes-for-ever={type(error).__name__}")
+        raise
+
+
+def tell_noted(environ: Environ, start: Start) -> list[bytes]:
+    start("200 OK", PLAIN)
+    return [" ".join(note for note in noted if note.partition("=")[0] == environ["QUERY_STRING"]).encode()]
+
+
 def short(environ: Environ, start: Start) -> list[bytes]:
     start("200 OK", [*PLAIN, ("Content-Length", "10")])
     return [b"short"]

@@ -87,6 +87,11 @@ def read_some(file: Any) -> Any:
     return file
 
 
+def read_byte(file: Any) -> Any:
+    file.read(1)
+    return file
+
+
 def piped() -> Any:
     """A descriptor that is no regular file."""
     reading, writing = os.pipe()
@@ -121,11 +126,51 @@ KINDS: dict[str, Callable[[], Any]] = {
 }
 
 
+# The kernel makes these when they are read; stat() says 0 bytes, or a page.
+MADE = {
+    "status": "/proc/self/status",
+    "cpuinfo": "/proc/cpuinfo",
+    "online": "/sys/devices/system/cpu/online",
+}
+
+
+def changing_size(change: str) -> Any:
+    """?change: what happens to a large file once its answer has begun; the client says when, by another request."""
+    path = f"size-{change}"
+    with open(path, "wb") as file:
+        file.write(LARGE)
+    return open(path, "rb")
+
+
+LARGE = bytes(range(250)) * 80_000
+
+
+def change_size(change: str) -> None:
+    if change == "shrinks":
+        os.truncate("size-shrinks", len(LARGE) - 1)
+    else:
+        with open("size-grows", "ab") as file:
+            file.write(b"more")
+
+
 def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
     name, declared = environ["PATH_INFO"][1:], environ["QUERY_STRING"]
     if name == "closed":
         start("200 OK", [("Content-Type", "text/plain")])
         return [" ".join(closed).encode()]
+    if name == "change":
+        change_size(declared)
+        start("200 OK", [("Content-Type", "text/plain")])
+        return [b"changed"]
+    if name in MADE:
+        start("200 OK", [("Content-Type", "text/plain")])
+        made = open(MADE[name], "rb", buffering=0 if declared == "raw" else -1)
+        skipped: Iterable[bytes] = environ["wsgi.file_wrapper"](read_byte(made) if declared == "read" else made)
+        return skipped
+    if name == "size":
+        start("200 OK", [("Content-Type", "text/plain")])
+        sized: Iterable[bytes] = environ["wsgi.file_wrapper"](changing_size(declared))
+        return sized
     file = KINDS[name]()
     if hasattr(file, "close"):
         file = Counted(file, name)

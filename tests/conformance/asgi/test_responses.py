@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,30 @@ def test_a_long_body_is_cut(server: Server) -> None:
     with server.connect() as connection:
         assert connection.request(ask("/long")).body == b"abc"
         assert connection.request(ask("/hello")).body == b"ok", "the connection is in step"
+
+
+@pytest.mark.parametrize("path", ["/never-ends?past,200,4", "/zerocopy-past-length?zero"])
+def test_send_past_a_complete_length_raises(server: Server, path: str) -> None:
+    """What crosses the length is cut; an app that goes on behind it must hear of it, since it may have no end."""
+    with server.connect() as connection:
+        response = connection.request(ask(path))
+        assert response.body == (b"abab" if "never" in path else SOURCE[:2] * 2)
+    key = path.partition("?")[2].partition(",")[0]
+    server.wait_for(lambda: bool((seen(server, key) or [None])[-1]), "the error of send()")
+    _, kind, text = seen(server, key)[-1]
+    assert kind == "RuntimeError"
+    assert text.endswith("after the Content-Length was complete")
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+def test_an_endless_body_that_is_not_sent_leaves_the_loop_to_others(server: Server, method: str, status: int) -> None:
+    """Its parts are dropped and wait for nothing; it ends with its client."""
+    key = f"{method}{status}"
+    with server.connect() as connection:
+        assert connection.request(ask(f"/never-ends?{key},{status},", method=method), head=True).status == status
+        assert get(server, "/hello").body == b"ok"
+    server.wait_for(lambda: seen(server, key)[-1] is not None, "the error of send()")
+    assert seen(server, key)[-1][1] == "ConnectionResetError"
 
 
 @pytest.mark.parametrize("status", [204, 304])
@@ -149,6 +174,28 @@ def test_zerocopysend(server: Server) -> None:
     assert get(server, "/zerocopy").body == SOURCE[3:10] + SOURCE[:3]
     response = get(server, "/zerocopy-whole")
     assert (response.body, response.header("Content-Length")) == (SOURCE, str(len(SOURCE)))
+
+
+@pytest.mark.parametrize("way", ["path", "copy", "parts"])
+@pytest.mark.parametrize(
+    ("path", "first", "last"),
+    [
+        ("/proc/self/status", "Name:\t", "nonvoluntary_ctxt_switches"),
+        ("/proc/cpuinfo", "processor\t: 0", "\n\n"),
+        ("/sys/devices/system/cpu/online", "0", "\n"),
+    ],
+)
+def test_a_file_whose_size_lies_is_sent_whole_by_reading(
+    server: Server, way: str, path: str, first: str, last: str
+) -> None:
+    """Those of /proc have size 0, those of /sys 4096 (proc(5)): it ends where reading ends."""
+    with server.connect() as connection:
+        text = connection.request(ask(f"/made?{way},{path}")).body.decode()
+        assert text.startswith(first)
+        assert last in text
+        assert text.count("\n") == Path(path).read_text().count("\n")
+        assert connection.request(ask(f"/made?{way},{path}", method="HEAD"), head=True).status == 200
+        assert connection.request(ask("/hello")).body == b"ok"
 
 
 MISTAKES = {

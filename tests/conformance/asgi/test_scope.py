@@ -48,6 +48,10 @@ def test_ports_are_numbers(server: Server) -> None:
         ("/a%20b/%C3%BC?x", "/a b/ü", "/a%20b/%C3%BC"),
         ("/%FF", "/�", "/%FF"),
         ("/100%", "/100%", "/100%"),
+        # A raw byte beyond ASCII means what its escape means, and reaches the app.
+        ("/\xc3\xbc/%C3%BC", "/ü/ü", "/\xc3\xbc/%C3%BC"),
+        ("/caf\xe9", "/caf�", "/caf\xe9"),
+        ("http://other/\xff", "/�", "/\xff"),
         ("/a//b/../c", "/a//b/../c", "/a//b/../c"),
         ("http://other:81/p?q", "/p", "/p"),
     ],
@@ -56,6 +60,11 @@ def test_paths(server: Server, target: str, path: str, raw_path: str) -> None:
     """HTTP Connection Scope: path is decoded UTF-8, raw_path the bytes without the query."""
     found = scope(server, target)
     assert (found["path"], found["raw_path"]) == (path, raw_path)
+
+
+def test_a_raw_byte_of_the_query_string_is_passed_on(server: Server) -> None:
+    """HTTP Connection Scope, query_string."""
+    assert scope(server, "/scope?q=\xe9%E9")["query_string"] == "q=\xe9%E9"
 
 
 def test_headers_keep_order_and_repetition_in_lower_case(server: Server) -> None:
@@ -76,10 +85,16 @@ def test_http_1_0_has_no_extensions(server: Server) -> None:
     assert (found["http_version"], found["extensions"]) == ("1.0", {})
 
 
-def test_methods_are_as_sent(server: Server) -> None:
-    """HTTP Connection Scope: method; methods have a case (RFC 9110 9.1)."""
-    found = json.loads(get(server, "/scope", method="PrOp").body)
-    assert found["method"] == "PrOp"
+@pytest.mark.parametrize("method", ["PrOp", "-X", "!", "get", "M" * 32])
+def test_methods_are_as_sent(server: Server, method: str) -> None:
+    """HTTP Connection Scope: method; methods have a case, and any token is one (RFC 9110 9.1)."""
+    found = json.loads(get(server, "/scope", method=method).body)
+    assert found["method"] == method
+
+
+def test_a_later_minor_version_is_served_as_http_1_1(server: Server) -> None:
+    """RFC 9110 2.5."""
+    assert scope(server, "/scope", version="1.2")["http_version"] == "1.1"
 
 
 def test_root_path_stands_in_front(asgi_server: ServerOf) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance.asgi.conftest import ServerOf, ask, get, wait_seen
-from tests.conformance.asgi.frames import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, RSV1, TEXT, Client
+from tests.conformance.asgi.frames import BINARY, CLOSE, CONTINUATION, FIN, KEY, PING, PONG, RSV1, TEXT, Client
 from tests.integration.helpers import Server
 
 
@@ -75,6 +75,39 @@ def test_a_wrong_key(server: Server) -> None:
         assert connection.request(ask("/echo", *fields)).status == 400
 
 
+@pytest.mark.parametrize("fields", [("Connection: close, x", "Upgrade: h2c"), ("Upgrade:", "Connection:")])
+def test_several_lines_of_connection_and_upgrade_make_a_handshake(server: Server, fields: tuple[str, ...]) -> None:
+    """RFC 9110 5.3: they are one list."""
+    key = ("Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
+    handshake = ("Upgrade: websocket", "Connection: Upgrade", *key)
+    for message in (ask("/echo", *fields, *handshake), ask("/echo", *handshake, *fields)):
+        with server.connect() as connection:
+            assert connection.request(message).status == 101
+
+
+@pytest.mark.parametrize(
+    ("fields", "behind", "fault"),
+    [
+        (("Content-Length: 4",), b"body", "a WebSocket handshake with a body"),
+        (("Transfer-Encoding: chunked",), b"4\r\nbody\r\n0\r\n\r\n", "a WebSocket handshake with a body"),
+        ((f"Sec-WebSocket-Key: {KEY}",), b"", "more than one Sec-WebSocket-Key"),
+        (("Sec-WebSocket-Version: 13",), b"", "more than one Sec-WebSocket-Version"),
+    ],
+)
+@pytest.mark.parametrize("cut", [0, 5, -6, -1])
+def test_an_ambiguous_handshake_is_refused_however_it_is_cut(
+    server: Server, fields: tuple[str, ...], behind: bytes, fault: str, cut: int
+) -> None:
+    """RFC 6455 4.1, 11.3: no body, one key, one version."""
+    key = ("Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
+    message = ask("/echo", "Upgrade: websocket", "Connection: Upgrade", *key, *fields) + behind
+    with server.connect() as connection:
+        connection.send(message[:cut])
+        response = connection.request(message[cut:])
+        assert (response.status, response.body.decode()) == (400, f"{fault}\n")
+        assert connection.is_closed()
+
+
 def test_only_get_is_a_handshake(server: Server) -> None:
     """RFC 6455 4.1: to another method the fields mean nothing."""
     response = Client(server, "/echo", "Content-Length: 0", method="POST").handshake()
@@ -91,6 +124,12 @@ def test_refusals(server: Server) -> None:
     assert Client(server, "/bad-header").handshake().status == 500
     server.wait_log("ValueError: before accept")
     server.wait_log("the app returned without accepting or closing the WebSocket")
+
+
+def test_a_denial_past_its_length_raises(server: Server) -> None:
+    """Denial response: as in HTTP, what follows a complete body is an error."""
+    assert Client(server, "/denies-for-ever?denied").handshake().body == b"abab"
+    wait_seen(server, "denied", ["the app sent websocket.http.response.body after the Content-Length was complete"])
 
 
 def test_what_comes_before_the_accept_is_kept(server: Server) -> None:

@@ -67,6 +67,15 @@ def test_atoms(serve: Serve, atoms: str, expected: str) -> None:
     assert re.fullmatch(expected, line), line
 
 
+def test_bytes_beyond_ascii_in_a_target_are_escaped_as_bytes(serve: Serve) -> None:
+    server, path = logged(serve, "%(r)s|%(U)s|%(q)s")
+    with server.connect() as connection:
+        connection.request(b"GET /caf\xe9/\xc3\xbc/%E9?\xff HTTP/1.1\r\nHost: x\r\n\r\n")
+    [line] = wait_lines(server, path, 1)
+    shown = r"/caf\xe9/\xc3\xbc/%E9"
+    assert line == rf"GET {shown}?\xff HTTP/1.1|{shown}|\xff"
+
+
 def test_json_lines(serve: Serve) -> None:
     server, path = logged(serve, "json")
     with server.connect() as connection:
@@ -76,6 +85,16 @@ def test_json_lines(serve: Serve) -> None:
     assert (first["method"], first["path"], first["query"], first["status"]) == ("GET", "/a%20b", "c=d", 200)
     assert first["user_agent"] == 'me "q" \\ \ufffd'
     assert (second["status"], second["remote_addr"]) == (400, "127.0.0.1")
+
+
+def test_a_refused_request_is_logged_with_its_request_line_as_soon_as_that_is_there(serve: Serve) -> None:
+    path = serve.directory / "access.log"
+    options = ("--access-log", str(path), "--access-log-format", "%(r)s|%(s)s", "--header-timeout", "200ms")
+    server = serve(serve.source(APP), *options)
+    for begun in (b"GET /a HTTP/1.1\r\nX: y", b"GET /b HTTP/1.1", b"GET /c HTTP/1.7\r\nX : y"):
+        with server.connect() as connection:
+            connection.request(begun)
+    assert wait_lines(server, path, 3) == ["GET /a HTTP/1.1|408", "-|408", "GET /c HTTP/1.1|400"]
 
 
 def test_lines_are_there_soon(serve: Serve) -> None:

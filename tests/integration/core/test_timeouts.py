@@ -61,6 +61,14 @@ def test_drips_do_not_extend_the_heads_deadline(serve: Serve) -> None:
     server.wait_log("408 to .*: header_timeout passed before the head was complete")
 
 
+@pytest.mark.parametrize("begun", ["Host: x\r\n\rX", "Host: x\r\n ", "X: a\0", "X\r", "Host: a b\r\n"])
+def test_a_head_that_can_never_be_valid_is_refused_before_the_deadline(serve: Serve, begun: str) -> None:
+    server = serve_with(serve, "--header-timeout", "60", "--access-log", "-")
+    with server.connect() as connection:
+        assert connection.request(f"GET /begun HTTP/1.1\r\n{begun}".encode()).status == 400
+    server.wait_log(r'"GET /begun HTTP/1\.1" 400')
+
+
 def test_the_deadline_counts_from_each_requests_first_byte(serve: Serve) -> None:
     server = serve_with(serve, "--header-timeout", "1")
     with server.connect() as connection:

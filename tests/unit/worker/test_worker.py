@@ -240,7 +240,7 @@ def test_thread_that_does_not_return_has_the_same_time_then_is_left_behind(live:
     started = time.monotonic()
     assert life.wait() == 0
     assert 0.15 < time.monotonic() - started < 5.0
-    assert life.calls[-2:] == ["stop", "flush"]
+    assert life.calls[-3:] == ["stop", "turned away", "flush"]
 
 
 def test_thread_that_breaks_drains_the_worker(live: Callable[..., Life]) -> None:

@@ -9,7 +9,7 @@ use super::timers::Deadline;
 use super::websocket::Socket;
 use crate::log::Pending;
 use crate::sys::{self, Peer};
-use hostler_wire::http1::{BodyDecoder, Progress};
+use hostler_wire::http1::BodyDecoder;
 use std::os::fd::OwnedFd;
 
 /// Where a connection stands. The reactor reads in the first three; an app thread owns the answer in `InFlight`.
@@ -50,9 +50,8 @@ impl Upload {
 /// One connection. Everything a client does not need right now is absent: an idle one is this struct and its socket.
 pub struct Conn {
     pub socket: sys::Private,
-    /// Who is at the other end.
-    pub origin: Peer,
-    /// Whom that speaks for: itself, or the client that the PROXY protocol has named.
+    /// The end that it speaks for: the source that the PROXY protocol has named, or else the other end. Nothing else is
+    /// kept of the two, so that nothing can be decided by the wrong one.
     pub peer: Peer,
     pub generation: u32,
     pub listener: u8,
@@ -69,7 +68,6 @@ pub struct Conn {
     pub hops: u8,
     /// A PROXY protocol header has come, or none is awaited.
     pub introduced: bool,
-    pub progress: Progress,
     /// When the first byte of the request came (monotonic ns).
     pub since: u64,
     /// When the request was read whole that came with it from a sibling (monotonic ns; 0: none did).
@@ -114,7 +112,6 @@ impl Conn {
     pub fn new(socket: OwnedFd, peer: Peer, listener: u8, generation: u32) -> Self {
         Self {
             socket: socket.into(),
-            origin: peer,
             peer,
             generation,
             listener,
@@ -126,7 +123,6 @@ impl Conn {
             served: 0,
             hops: 0,
             introduced: false,
-            progress: Progress::default(),
             since: 0,
             waits_since: 0,
             on_loop: false,

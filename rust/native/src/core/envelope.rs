@@ -16,7 +16,6 @@ pub(super) struct Envelope {
     pub since: u64,
     /// When its request was read whole, where there is one (monotonic ns, the same in all processes).
     pub waits_since: u64,
-    pub origin: Peer,
     pub peer: Peer,
     /// What the bytes behind it are.
     pub carried: Carried,
@@ -25,7 +24,7 @@ pub(super) struct Envelope {
 }
 
 const PEER: usize = 19;
-pub(super) const ENVELOPE: usize = 3 + 4 + 4 + 8 + 8 + 2 * PEER + CARRIED + 1;
+pub(super) const ENVELOPE: usize = 3 + 4 + 4 + 8 + 8 + PEER + CARRIED + 1;
 
 fn pack_peer(peer: Peer) -> [u8; PEER] {
     let mut packed = [0; PEER];
@@ -73,7 +72,6 @@ impl Envelope {
             served: conn.served,
             since: conn.since,
             waits_since,
-            origin: conn.origin,
             peer: conn.peer,
             carried: transfer.carried,
             is_outside: transfer.is_outside(),
@@ -92,7 +90,6 @@ impl Envelope {
         put(&self.served.to_ne_bytes());
         put(&self.since.to_ne_bytes());
         put(&self.waits_since.to_ne_bytes());
-        put(&pack_peer(self.origin));
         put(&pack_peer(self.peer));
         put(&self.carried.pack());
         put(&[u8::from(self.is_outside)]);
@@ -110,7 +107,6 @@ impl Envelope {
             served: u32::from_ne_bytes(front(bytes)?),
             since: u64::from_ne_bytes(front(bytes)?),
             waits_since: u64::from_ne_bytes(front(bytes)?),
-            origin: read_peer(bytes)?,
             peer: read_peer(bytes)?,
             carried: Carried::read(front(bytes)?)?,
             is_outside: front(bytes)? != [0],
@@ -128,7 +124,7 @@ mod tests {
         let v4 = Peer::Ip("192.0.2.1".parse().expect("an address"), 443);
         let whole = Carried::Whole { head: 70_000, body: 17 };
         let in_file = Carried::InFile { head: 9, body: 1 << 40 };
-        for (origin, peer, carried) in [(v4, v6, Carried::Unread), (v6, v4, whole), (Peer::Unix, v4, in_file)] {
+        for (peer, carried) in [(v4, Carried::Unread), (v6, whole), (Peer::Unix, in_file)] {
             let envelope = Envelope {
                 listener: 3,
                 introduced: true,
@@ -137,7 +133,6 @@ mod tests {
                 served: 70_000,
                 since: 1 << 60,
                 waits_since: 17,
-                origin,
                 peer,
                 carried,
                 is_outside: carried == in_file,
@@ -147,7 +142,7 @@ mod tests {
             let read = Envelope::read(&mut bytes).expect("an envelope");
             assert_eq!(bytes, b"GET /");
             assert_eq!(read.pack(), packed);
-            assert_eq!((read.origin, read.peer, read.carried), (origin, peer, carried));
+            assert_eq!((read.peer, read.carried), (peer, carried));
             assert_eq!(read.is_outside, envelope.is_outside);
             assert!(Envelope::read(&mut &packed[1..]).is_none());
         }

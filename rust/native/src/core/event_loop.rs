@@ -69,6 +69,7 @@ impl Core {
         for mut request in state.loop_queue.drain(..count) {
             let run = Run {
                 token: request.token,
+                client: request.peer,
                 started: now,
                 detached: false,
                 watched: Watched::Not,

@@ -7,8 +7,8 @@ use super::{After, Core};
 use crate::log::Stamp;
 use crate::sys;
 use hostler_wire::http1::response::{
-    chunk_header, has_body, is_field_value, is_hop_by_hop, is_token, parse_length, plan, reason_phrase, BodyFraming,
-    Plan,
+    chunk_header, has_body, is_field_value, is_forbidden_trailer, is_hop_by_hop, is_token, parse_length, plan,
+    reason_phrase, BodyFraming, Plan,
 };
 use hostler_wire::http1::Version;
 use std::io::{ErrorKind, IoSlice};
@@ -215,14 +215,19 @@ impl Exchange {
         self.gone
     }
 
-    /// Nothing more is wanted of the body: it is whole, has none, or nobody is there to read it.
+    /// Nothing more is wanted of the body: it is whole, the response has none, or the client is gone.
     pub fn is_satisfied(&self) -> bool {
-        self.gone || self.phase == Phase::Sending && matches!(self.plan.framing, BodyFraming::None)
+        self.gone || self.is_complete() || self.is_bodiless()
     }
 
     /// The whole of a counted body has been given: the thread need not wait for a slow client, nothing more will come.
     pub fn is_complete(&self) -> bool {
-        matches!(self.plan.framing, BodyFraming::Length(length) if self.sent == length)
+        self.phase == Phase::Sending && matches!(self.plan.framing, BodyFraming::Length(length) if self.sent == length)
+    }
+
+    /// The head has gone, and no body follows it (HEAD, 204, 304): parts of one are dropped.
+    pub fn is_bodiless(&self) -> bool {
+        self.phase == Phase::Sending && matches!(self.plan.framing, BodyFraming::None)
     }
 
     /// The request method was HEAD.
@@ -308,14 +313,7 @@ impl Exchange {
 
     /// Takes one trailer field, sent behind a chunked body. `Ok(false)`: it may not stand there (RFC 9110 §6.5.1).
     pub fn trailer(&mut self, name: &[u8], value: &[u8]) -> Result<bool, HeadError> {
-        let framing: [&[u8]; 5] = [
-            b"content-length",
-            b"host",
-            b"content-encoding",
-            b"content-type",
-            b"content-range",
-        ];
-        if is_hop_by_hop(name) || framing.iter().any(|other| name.eq_ignore_ascii_case(other)) {
+        if is_forbidden_trailer(name) {
             return Ok(false);
         }
         put_field(&mut self.trailers, name, value)?;

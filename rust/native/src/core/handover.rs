@@ -94,7 +94,6 @@ impl Core {
             served: 0,
             since: now,
             waits_since: 0,
-            origin: peer,
             peer,
             carried: Carried::Unread,
             is_outside: false,
@@ -250,11 +249,10 @@ impl Core {
             listener = 0; // it was accepted before a reload: what serves everywhere is the same
         }
         let mut state = self.lock();
-        let Some(index) = self.insert(&mut state, socket, envelope.origin, listener, GUESTS, now) else {
+        let Some(index) = self.insert(&mut state, socket, envelope.peer, listener, GUESTS, now) else {
             return;
         };
         let conn = &mut state.conns[index];
-        conn.peer = envelope.peer;
         conn.introduced = envelope.introduced;
         conn.hops = envelope.hops;
         conn.served = envelope.served;

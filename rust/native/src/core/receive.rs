@@ -6,11 +6,12 @@ use super::mounts::route;
 use super::proxies::settle;
 use super::request::{Body, Request, Token, BUFFER};
 use super::timers::{tick_after, NEVER};
-use super::websocket::{check_handshake, wants_websocket};
+use super::websocket::check_handshake;
 use super::{Core, State};
 use crate::score;
 use crate::sys;
-use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Progress};
+use hostler_wire::http1::{parse_head, BodyDecoder, Framing};
+use hostler_wire::websocket::handshake;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, RawFd};
@@ -113,16 +114,8 @@ impl Core {
         let Some(request) = conn.incoming.as_deref_mut() else {
             return;
         };
-        match parse_head(
-            &request.buffer,
-            &mut conn.progress,
-            &self.settings.limits,
-            &mut request.head,
-        ) {
-            Ok(true) => {
-                conn.progress = Progress::default();
-                self.begin_body(state, index, now);
-            }
+        match parse_head(&request.buffer, &self.settings.limits, &mut request.head) {
+            Ok(true) => self.begin_body(state, index, now),
             Ok(false) => self.await_more_of_head(state, index, now),
             Err(reject) => self.refuse(state, index, reject.status, reject.reason, now),
         }
@@ -152,8 +145,7 @@ impl Core {
     pub(super) fn take_up(&self, state: &mut State, index: usize, bytes: &[u8], body: Body, now: u64) {
         let mut request = state.spare_request();
         request.buffer.extend_from_slice(bytes);
-        let mut progress = Progress::default();
-        let parsed = parse_head(&request.buffer, &mut progress, &self.settings.limits, &mut request.head);
+        let parsed = parse_head(&request.buffer, &self.settings.limits, &mut request.head);
         let conn = &mut state.conns[index];
         conn.incoming = Some(request);
         conn.phase = Phase::Head;
@@ -209,13 +201,13 @@ impl Core {
         };
         conn.keep_alive = request.head.keep_alive;
         let (trusted, believed) = (&self.settings.trusted_proxies, self.settings.believed);
-        settle(request, conn.origin, conn.peer, trusted, believed);
+        settle(request, conn.peer, trusted, believed);
         if let Some(probe) = self.probe(request, conn.listener) {
             self.answer_probe(state, index, probe, now);
             return false;
         }
         let path = request.head.path.of(&request.buffer);
-        let asks = wants_websocket(request);
+        let asks = handshake::is_asked(&request.head, &request.buffer);
         let mounts = &self.settings.mounts;
         let socket = if asks { route(mounts, path, true) } else { None };
         let Some(mount) = socket.or_else(|| route(mounts, path, false)) else {
@@ -233,13 +225,10 @@ impl Core {
         request.on_loop = mounts[mount].on_loop;
         request.websocket = socket.is_some() && request.on_loop;
         request.upgrade = asks && !request.on_loop;
-        if !request.websocket {
-            return true;
-        }
-        let Err((status, reason)) = check_handshake(request) else {
+        let Err(reject) = check_handshake(request) else {
             return true;
         };
-        self.refuse(state, index, status, reason, now);
+        self.refuse(state, index, reject.status, reject.reason, now);
         false
     }
 

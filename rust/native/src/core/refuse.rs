@@ -1,12 +1,12 @@
 //! Answers that need no app: a broken or excessive request, a full queue, a time-out. Each says so in one log line.
 
-use super::conn::Phase;
+use super::conn::{Conn, Phase};
 use super::output::Piece;
 use super::timers::tick_after;
 use super::{After, Core, State};
 use crate::log::{Entry, Pending, Stamp};
 use crate::score;
-use crate::sys;
+use crate::sys::{self, Peer};
 use hostler_wire::http1::response::reason_phrase;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsRawFd;
@@ -23,7 +23,8 @@ impl Core {
         if request.is_some_and(|request| request.method() == b"HEAD") {
             answer.truncate(answer.len() - reason.len() - 1);
         }
-        self.errors.warning(format_args!("{status} to {}: {reason}", conn.peer));
+        self.errors
+            .warning(format_args!("{status} to {}: {reason}", client_of(conn)));
         score::add(&self.score.rejected, 1);
         score::add(&self.score.status[(status as usize / 100 - 1).min(4)], 1);
         if status == 408 {
@@ -91,11 +92,11 @@ impl Core {
 
     fn log_refusal(&self, state: &State, index: usize, status: u16, bytes: u64, now: u64) {
         let conn = &state.conns[index];
-        // The path is what the request line is checked for last: a line without it was not understood.
-        let understood = |request: &&super::Request| request.head.len > 0 && !request.head.path.is_empty();
+        // The path is what the request line is checked for last: a line without it was not understood, or is not whole.
+        let understood = |request: &&super::Request| !request.head.path.is_empty();
         self.put_entry(&Entry {
             request: conn.incoming.as_deref().filter(understood),
-            peer: conn.peer,
+            peer: client_of(conn),
             status,
             bytes,
             head: b"",
@@ -141,4 +142,10 @@ impl Core {
             _ => self.close(state, index),
         }
     }
+}
+
+/// The client of the request at hand: the one that trusted proxies name, once its head is whole.
+fn client_of(conn: &Conn) -> Peer {
+    let request = conn.incoming.as_deref().filter(|request| request.head.len > 0);
+    request.map_or(conn.peer, |request| request.peer)
 }

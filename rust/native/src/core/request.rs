@@ -129,7 +129,7 @@ impl Request {
     /// Makes it ready for another request's bytes; keeps the memory unless it has grown large.
     pub fn clear(&mut self) {
         self.body = Body::Empty;
-        self.head.len = 0; // its places mean nothing in other bytes
+        self.head.clear(); // its places mean nothing in other bytes
         if self.buffer.capacity() > KEEP {
             self.buffer = Vec::new();
         }

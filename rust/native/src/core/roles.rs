@@ -41,6 +41,8 @@ pub(super) enum Poller {
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
     pub token: Token,
+    /// `Request::peer`: the request itself is its thread's.
+    pub client: sys::Peer,
     /// When it began (monotonic ns).
     pub started: u64,
     /// It has the socket for itself, for as long as it likes: the watch leaves it alone.
@@ -193,9 +195,10 @@ impl Roles {
         run.is_some_and(|run| run.watched == Watched::TimedOut)
     }
 
-    fn begin(&mut self, thread: usize, token: Token, now: u64) {
+    fn begin(&mut self, thread: usize, request: &Request, now: u64) {
         self.places[thread].run = Some(Run {
-            token,
+            token: request.token,
+            client: request.peer,
             started: now,
             detached: false,
             watched: Watched::Not,
@@ -399,7 +402,7 @@ impl Core {
         if roles.poller == Poller::Thread(me) {
             roles.poller = Poller::Nobody(now);
         }
-        roles.begin(me, request.token, now);
+        roles.begin(me, &request, now);
         request.started_ns = now;
         request.thread = me;
         if self.settings.request_timeout > 0 {

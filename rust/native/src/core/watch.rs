@@ -9,7 +9,7 @@ use super::{Core, State};
 use crate::log::Entry;
 use crate::score::{self, RECORDS};
 use crate::sys;
-use hostler_wire::http1::{parse_head, Progress};
+use hostler_wire::http1::parse_head;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 
@@ -42,9 +42,11 @@ pub struct Runner {
     pub thread: usize,
     /// The kernel's number of the thread; 0: the event loop's request number `thread`.
     pub tid: u32,
-    pub method: String,
-    pub target: String,
-    pub client: String,
+    /// As they were sent, and cut where they are long.
+    pub method: Vec<u8>,
+    pub target: Vec<u8>,
+    /// The client that trusted proxies name, or else the end that its connection speaks for.
+    pub client: sys::Peer,
     /// How long it has run (ns).
     pub age: u64,
 }
@@ -52,8 +54,9 @@ pub struct Runner {
 /// A request that waits for a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiter {
-    pub method: String,
-    pub target: String,
+    /// As they were sent, and cut where they are long.
+    pub method: Vec<u8>,
+    pub target: Vec<u8>,
     pub peer: sys::Peer,
     /// How long it has waited (ns).
     pub age: u64,
@@ -171,17 +174,16 @@ impl Core {
     /// A request on the event loop, in words.
     fn runner_on_loop(&self, state: &State, number: usize, now: u64) -> Option<Runner> {
         let run = state.runs.get(number)?;
-        let conn = state.conns.get(run.token.index as usize)?;
         let (method, target) = match number < RECORDS {
-            true => self.score.record(number).text(),
-            false => ("?".into(), "?".into()),
+            true => self.score.record(number).request(),
+            false => (b"?".to_vec(), b"?".to_vec()),
         };
         Some(Runner {
             thread: number,
             tid: 0,
             method,
             target,
-            client: conn.peer.to_string(),
+            client: run.client,
             age: now.saturating_sub(run.started),
         })
     }
@@ -189,14 +191,13 @@ impl Core {
     /// The request of a thread, in words.
     fn runner(&self, state: &State, thread: usize, now: u64) -> Option<Runner> {
         let (_, run, tid) = state.roles.running().find(|(index, _, _)| *index == thread)?;
-        let conn = state.conns.get(run.token.index as usize)?;
-        let (method, target) = self.score.record(thread).text();
+        let (method, target) = self.score.record(thread).request();
         Some(Runner {
             thread,
             tid,
             method,
             target,
-            client: conn.peer.to_string(),
+            client: run.client,
             age: now.saturating_sub(run.started),
         })
     }
@@ -221,13 +222,13 @@ impl Core {
     /// The requests at the head of the queue, at most `most`.
     pub fn waiters(&self, most: usize) -> Vec<Waiter> {
         let now = sys::monotonic_ns();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
+        let shown = |bytes: &[u8]| bytes[..bytes.len().min(200)].to_vec();
         let state = self.lock();
         let queue = state.queue.iter().chain(&state.loop_queue).take(most);
         queue
             .map(|request| Waiter {
-                method: text(request.method()),
-                target: text(request.target()),
+                method: shown(request.method()),
+                target: shown(request.target()),
                 peer: request.peer,
                 age: now.saturating_sub(request.queued_ns),
             })
@@ -242,7 +243,6 @@ impl Core {
         let token = run.token;
         // It is there: no connection is closed while its request runs.
         let conn = &mut state.conns[token.index as usize];
-        let peer = conn.peer;
         let fd = conn.socket.as_raw_fd();
         let answered = self.claims[thread].for_watch();
         if answered {
@@ -259,25 +259,26 @@ impl Core {
         state.abandoned += 1;
         score::add(&self.score.timeouts, 1);
         self.score.finished(if answered { 504 } else { 499 }, runner.age);
-        self.log_timeout(runner, peer, answered, now);
+        self.log_timeout(runner, answered, now);
         self.progress.notify_all();
         self.signal_if_drained(state);
     }
 
-    fn log_timeout(&self, runner: &Runner, peer: sys::Peer, answered: bool, now: u64) {
+    fn log_timeout(&self, runner: &Runner, answered: bool, now: u64) {
         // The request itself is its thread's; what the scoreboard knows of it makes the line.
         let mut request = Request::default();
-        let line = format!("{} {} HTTP/1.1\r\nHost: -\r\n\r\n", runner.method, runner.target);
-        request.buffer.extend_from_slice(line.as_bytes());
-        let is_read = parse_head(
-            &request.buffer,
-            &mut Progress::default(),
-            &self.settings.limits,
-            &mut request.head,
-        );
+        for part in [
+            &runner.method,
+            &b" "[..],
+            &runner.target,
+            b" HTTP/1.1\r\nHost: -\r\n\r\n",
+        ] {
+            request.buffer.extend_from_slice(part);
+        }
+        let is_read = parse_head(&request.buffer, &self.settings.limits, &mut request.head);
         self.put_entry(&Entry {
             request: is_read.is_ok_and(|whole| whole).then_some(&request),
-            peer,
+            peer: runner.client,
             status: if answered { 504 } else { 499 },
             bytes: if answered { TIMED_OUT.len() as u64 + 1 } else { 0 },
             head: b"",

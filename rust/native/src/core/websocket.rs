@@ -16,7 +16,7 @@ use super::timers::{tick_after, NEVER};
 use super::{Core, Room, State};
 use crate::score;
 use crate::sys;
-use hostler_wire::http1::Version;
+use hostler_wire::http1::Reject;
 use hostler_wire::websocket::{self, handshake, Decoder, Deflate, Encoder, Event, Limits};
 use std::collections::VecDeque;
 use std::os::fd::AsRawFd;
@@ -109,30 +109,13 @@ fn length(event: &Event) -> usize {
     }
 }
 
-/// Whether a request asks for a WebSocket: the fields that make it a handshake stand in it (RFC 6455 §4.2.1), and it is a
-/// GET: other methods are requests like any other.
-pub(super) fn wants_websocket(request: &Request) -> bool {
-    if request.method() != b"GET" || request.head.version != Version::Http11 {
-        return false;
+/// Judges the handshake of a request that may become a WebSocket: ours, or one that a library speaks on the raw socket.
+pub(super) fn check_handshake(request: &Request) -> Result<(), Reject> {
+    match (request.websocket, request.upgrade) {
+        (true, _) => handshake::check_ours(&request.head, &request.buffer),
+        (false, true) => handshake::check(&request.head, &request.buffer),
+        (false, false) => Ok(()),
     }
-    request
-        .header(b"upgrade")
-        .is_some_and(|value| handshake::lists(value, b"websocket"))
-        && request
-            .header(b"connection")
-            .is_some_and(|value| handshake::lists(value, b"upgrade"))
-}
-
-/// What is wrong with a handshake: the status that says so, and why.
-pub(super) fn check_handshake(request: &Request) -> Result<(), (u16, &'static str)> {
-    match request.header(b"sec-websocket-version") {
-        Some(b"13") => {}
-        _ => return Err((426, "a WebSocket version other than 13")),
-    }
-    if !request.header(b"sec-websocket-key").is_some_and(handshake::is_key) {
-        return Err((400, "Sec-WebSocket-Key is missing or not 16 bytes in base64"));
-    }
-    Ok(())
 }
 
 impl Core {

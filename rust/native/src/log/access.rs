@@ -1,9 +1,10 @@
 //! The access log's line: gunicorn's format atoms compiled once, or JSON.
 
-use super::escape::{self, quoted};
+use super::escape::json as json_text;
 use super::stamp::Stamp;
 use crate::core::Request;
 use crate::sys::Peer;
+use hostler_wire::escape::escape;
 use hostler_wire::http1::Version;
 use std::io::Write;
 use std::net::IpAddr;
@@ -210,11 +211,11 @@ fn render_atom(atom: Atom, entry: &Entry<'_>, stamp: &Stamp, out: &mut Pending) 
         Atom::RequestLine => request_line(entry, text),
         Atom::Method => or_dash(text, entry.request.map(Request::method)),
         Atom::Path => or_dash(text, entry.request.map(|request| request.head.path.of(&request.buffer))),
-        Atom::Query => quoted(
-            text,
+        Atom::Query => escape(
             entry
                 .request
                 .map_or(b"", |request| request.head.query.of(&request.buffer)),
+            text,
         ),
         Atom::Protocol => text.extend_from_slice(protocol(entry)),
         Atom::Status => {
@@ -257,9 +258,9 @@ fn request_line(entry: &Entry<'_>, text: &mut Vec<u8>) {
     let Some(request) = entry.request else {
         return text.push(b'-');
     };
-    quoted(text, request.method());
+    escape(request.method(), text);
     text.push(b' ');
-    quoted(text, request.target());
+    escape(request.target(), text);
     text.push(b' ');
     text.extend_from_slice(protocol(entry));
 }
@@ -327,7 +328,7 @@ fn seconds(text: &mut Vec<u8>, nanoseconds: u64) {
 fn or_dash(text: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
         None | Some(b"") => text.push(b'-'),
-        Some(value) => quoted(text, value),
+        Some(value) => escape(value, text),
     }
 }
 
@@ -371,14 +372,14 @@ fn json(entry: &Entry<'_>, stamp: &Stamp, out: &mut Pending) {
 
 fn json_field(text: &mut Vec<u8>, name: &str, value: &[u8]) {
     let _ = write!(text, ",\"{name}\":\"");
-    escape::json(text, value);
+    json_text(text, value);
     text.push(b'"');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hostler_wire::http1::{parse_head, Limits, Progress};
+    use hostler_wire::http1::{parse_head, Limits};
 
     fn request(raw: &[u8]) -> Request {
         let mut request = Request::default();
@@ -389,7 +390,7 @@ mod tests {
             fields: 100,
             body: 1 << 30,
         };
-        parse_head(&request.buffer, &mut Progress::default(), &limits, &mut request.head).expect("a valid head");
+        parse_head(&request.buffer, &limits, &mut request.head).expect("a valid head");
         request
     }
 

@@ -71,22 +71,6 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// For a quoted field of the access log: quotes, backslashes and all but plain ASCII go as `\xHH`, byte by byte.
-pub fn quoted(out: &mut Vec<u8>, value: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
-    if value.iter().all(|&byte| plain(byte)) {
-        return out.extend_from_slice(value);
-    }
-    for &byte in value {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            _ if plain(byte) => out.push(byte),
-            _ => out.extend_from_slice(&[b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
-        }
-    }
-}
-
 /// For a string in JSON (RFC 8259 section 7): what reads it gets the text back, a terminal that shows the line does not.
 pub fn json(out: &mut Vec<u8>, value: &[u8]) {
     for character in String::from_utf8_lossy(value).chars() {
@@ -139,7 +123,7 @@ mod tests {
             let raw = unhex(bytes);
             assert_eq!(printable(&String::from_utf8_lossy(&raw)), error, "{name}");
             let (mut out, mut text) = (Vec::new(), Vec::new());
-            quoted(&mut out, &raw);
+            hostler_wire::escape::escape(&raw, &mut out); // the access log's quoted fields
             json(&mut text, &raw);
             assert_eq!(String::from_utf8_lossy(&out), access, "{name}");
             assert_eq!(String::from_utf8_lossy(&text), object, "{name}");

@@ -1,5 +1,6 @@
 //! `wsgi.file_wrapper` (PEP 3333, optional platform-specific file handling).
 
+use crate::sys::{file_size, FileSize};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -22,12 +23,15 @@ pub struct Rest {
 }
 
 impl FileWrapper {
-    /// The descriptor, position and remaining length, when the file-like object gives the bytes of a regular file.
+    /// The descriptor, position and remaining length, when the file-like object gives the bytes of a regular file and its
+    /// size can be believed. All others are read.
     pub fn rest(&self, py: Python<'_>) -> Option<Rest> {
         let file = plain_file(self.filelike.bind(py))?;
         let fd: RawFd = file.call_method0(intern!(py, "fileno")).ok()?.extract().ok()?;
         let offset: u64 = file.call_method0(intern!(py, "tell")).ok()?.extract().ok()?;
-        let size = crate::sys::regular_file_size(fd)?;
+        let FileSize::Known(size) = file_size(fd) else {
+            return None;
+        };
         Some(Rest {
             fd,
             offset,

@@ -8,6 +8,7 @@ use crate::core;
 use crate::score::Score;
 use crate::settings::{Settings, WebSocketSettings};
 use crate::sys;
+use hostler_wire::escape::escaped;
 use hostler_wire::forwarded::{Believed, Networks};
 use hostler_wire::http1::Limits;
 use hostler_wire::proxy_protocol::Versions;
@@ -48,7 +49,8 @@ fn described(runner: core::Runner) -> Described {
         0 => -1 - runner.thread as i64,
         tid => i64::from(tid),
     };
-    (runner.method, runner.target, runner.client, age, thread)
+    let (method, target) = (escaped(&runner.method), escaped(&runner.target));
+    (method, target, runner.client.to_string(), age, thread)
 }
 
 fn setting<'py, T: FromPyObjectOwned<'py>>(settings: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
@@ -385,7 +387,8 @@ impl Core {
                     sys::Peer::Ip(ip, port) => (ip.to_string(), port),
                     sys::Peer::Unix => (String::new(), 0),
                 };
-                (waiter.method, waiter.target, address, port, waiter.age as f64 / 1e9)
+                let (method, target) = (escaped(&waiter.method), escaped(&waiter.target));
+                (method, target, address, port, waiter.age as f64 / 1e9)
             })
             .collect()
     }

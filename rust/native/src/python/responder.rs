@@ -3,7 +3,7 @@
 use super::forked;
 use super::text::{app_text, part_bytes};
 use crate::core::{Core, Exchange, Finished, HeadError, Owner, Request, Room, Shared};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyConnectionResetError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
@@ -228,13 +228,25 @@ impl Responder {
         Ok(unsafe { Bound::from_borrowed_ptr(py, self.write) })
     }
 
-    /// PEP 3333's `write(data)`, for apps that push.
+    /// PEP 3333's `write(data)`, for apps that push. Raises RuntimeError past a complete Content-Length, as PEP 3333 says,
+    /// and ConnectionResetError when the client is gone: an app that writes for ever must hear of its end.
     #[pyo3(signature = (data, /))]
     fn write(&mut self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         if !self.live {
             return Err(PyRuntimeError::new_err("write was called after its request had ended"));
         }
         forked::refuse()?;
-        self.send(data, false)
+        if self.exchange.is_complete() && !part_bytes(data)?.is_empty() {
+            return Err(PyRuntimeError::new_err(
+                "write was called after the Content-Length was complete (PEP 3333)",
+            ));
+        }
+        self.send(data, false)?;
+        if self.exchange.is_gone() {
+            return Err(PyConnectionResetError::new_err(
+                "the client has left: its connection is closed",
+            ));
+        }
+        Ok(())
     }
 }

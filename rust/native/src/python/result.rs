@@ -57,8 +57,12 @@ fn join<'py>(list: &Bound<'py, PyList>) -> Option<Bound<'py, PyBytes>> {
     Some(PyBytes::new(list.py(), &all))
 }
 
-/// Part by part, as they come. Stops when the client is gone or wants no body.
+/// Part by part, as they come. Asks for no more when the body is whole (PEP 3333, "Handling the Content-Length Header"),
+/// when the response has none, or when the client is gone: an iterable may have no end.
 fn send_parts(responder: &Bound<'_, Responder>, result: &Bound<'_, PyAny>) -> PyResult<()> {
+    if responder.try_borrow()?.exchange.is_satisfied() {
+        return Ok(()); // the app has used write() before
+    }
     for part in result.try_iter()? {
         let part = part?;
         let empty = part_bytes(&part)?.is_empty();

@@ -9,6 +9,7 @@ use super::upgrade::Upgrade;
 use crate::core::{Core, Exchange, Finished, Next, PollSpace, Request};
 use crate::log::{Entry, Pending, Stamp};
 use crate::sys;
+use hostler_wire::escape::escaped;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -292,7 +293,8 @@ impl AppThread {
             self.complain_of_length(request, &done);
             return Ok(done);
         };
-        if !responder.try_borrow()?.exchange.is_gone() {
+        let is_gone = responder.try_borrow()?.exchange.is_gone();
+        if !is_gone {
             self.report(py, request, error);
         }
         let mut responder = responder.try_borrow_mut()?;
@@ -302,7 +304,7 @@ impl AppThread {
         } else {
             internal_error(exchange, &self.core)
         };
-        done.app_error = true;
+        done.app_error = !is_gone;
         Ok(done)
     }
 
@@ -379,7 +381,7 @@ fn is_shared<T>(object: &Py<T>) -> bool {
 
 /// `GET /path` for log lines, which escape what must not stand there.
 pub fn describe(request: &Request) -> String {
-    let part = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
+    let part = |bytes: &[u8]| escaped(&bytes[..bytes.len().min(200)]);
     format!("{} {}", part(request.method()), part(request.target()))
 }
 

@@ -93,13 +93,49 @@ pub fn is_in_memory(_fd: RawFd, _offset: u64, _count: u64) -> bool {
     true
 }
 
-/// The size of a regular file; none for pipes, sockets and the like.
-pub fn regular_file_size(fd: RawFd) -> Option<u64> {
+/// How many bytes an open file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileSize {
+    /// A regular file of so many bytes.
+    Known(u64),
+    /// A regular file that ends where reading ends: its size says something else. Files of /proc have size 0, those of
+    /// /sys the size of a page, whatever is in them.
+    Unknown,
+    /// A pipe, a socket, a directory; or nothing that is open.
+    NoFile,
+}
+
+/// The size of a file, as far as it can be believed (stat(2), proc(5)).
+///
+/// A file with blocks on a disk has the size that it says. One without any is asked for its last byte and for one more:
+/// it may be empty, sparse or in memory, or else made up by the kernel or a FUSE server when it is read.
+pub fn file_size(fd: RawFd) -> FileSize {
+    let Some((size, has_blocks)) = stat(fd) else {
+        return FileSize::NoFile;
+    };
+    if size > 0 && has_blocks {
+        return FileSize::Known(size);
+    }
+    let mut bytes = Vec::new();
+    let expected = usize::from(size > 0);
+    match read_at(&fd, &mut bytes, 2, size.saturating_sub(1)) {
+        Ok(count) if count == expected => FileSize::Known(size),
+        // It may have grown since it was asked: then it is none of those whose size stands still.
+        Ok(count) if count > expected => match stat(fd) {
+            Some((now, _)) if now > size => FileSize::Known(now),
+            _ => FileSize::Unknown,
+        },
+        _ => FileSize::Unknown,
+    }
+}
+
+/// The size that a regular file says it has, and whether it has blocks; none for what is none.
+fn stat(fd: RawFd) -> Option<(u64, bool)> {
     // SAFETY: all zeros is a valid stat; the call only writes to it.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: as above.
     let known = unsafe { libc::fstat(fd, &mut stat) } == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFREG;
-    known.then_some(stat.st_size as u64)
+    known.then_some((stat.st_size as u64, stat.st_blocks > 0))
 }
 
 /// A second descriptor of the same open file.
@@ -130,4 +166,45 @@ pub fn append(fd: RawFd, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    fn size_of_file(file: &impl AsRawFd) -> FileSize {
+        file_size(file.as_raw_fd())
+    }
+
+    #[test]
+    fn files_with_content_of_their_own_have_a_size() {
+        let mut file = temporary_file(&std::env::temp_dir().to_string_lossy()).expect("a file");
+        assert_eq!(size_of_file(&file), FileSize::Known(0));
+        file.write_all(&[1; 10_000]).expect("room");
+        assert_eq!(size_of_file(&file), FileSize::Known(10_000));
+        file.set_len(5).expect("shorter");
+        assert_eq!(size_of_file(&file), FileSize::Known(5));
+        file.set_len(0).expect("empty");
+        file.set_len(1 << 30).expect("sparse");
+        assert_eq!(size_of_file(&file), FileSize::Known(1 << 30));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn files_that_are_made_when_they_are_read_have_none() {
+        for path in ["/proc/self/status", "/proc/cpuinfo", "/sys/devices/system/cpu/online"] {
+            let file = File::open(path).expect("a file of Linux");
+            assert_eq!(size_of_file(&file), FileSize::Unknown, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_said_to_be_none() {
+        let (socket, _other) = UnixStream::pair().expect("sockets");
+        assert_eq!(size_of_file(&socket), FileSize::NoFile);
+        assert_eq!(size_of_file(&File::open("/").expect("a directory")), FileSize::NoFile);
+        assert_eq!(file_size(-1), FileSize::NoFile);
+    }
 }

@@ -16,7 +16,7 @@ pub use clock::{
 };
 pub use epoll::{is_readable, wait_either, Epoll, Event, Wake, ERROR, HANGUP, PEER_CLOSED, READABLE, WRITABLE};
 pub use files::{
-    append, duplicate, is_in_memory, memory_file, read_at, regular_file_size, temporary_file, write_all_at,
+    append, duplicate, file_size, is_in_memory, memory_file, read_at, temporary_file, write_all_at, FileSize,
 };
 pub use fork::{exit_now, forget, is_forked_child, keep_from_children, watch_forks, Private};
 pub use inbox::{give, socket_number, take, Files, Taken};

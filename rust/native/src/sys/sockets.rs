@@ -1,10 +1,13 @@
 //! Stream sockets: accepting, and bytes in and out without ever blocking.
 
 use super::{check, check_size};
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// Bytes of a file that are read and sent at once where the kernel does not copy them.
+const COPY: usize = 64 * 1024;
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,12 +195,28 @@ pub fn reset(fd: RawFd) -> bool {
 }
 
 /// Copies file bytes from `offset` into the socket inside the kernel, at most `most`.
-/// `Ok(0)`: the file has no more bytes there.
+/// `Ok(0)`: the file has no more bytes there, or none that can be read. Errors are the socket's.
 pub fn send_file(fd: RawFd, file: RawFd, offset: u64, most: u64) -> io::Result<usize> {
     let mut position = offset as libc::off_t;
     let count = usize::try_from(most).unwrap_or(usize::MAX).min(1 << 30);
     // SAFETY: `position` outlives the call.
-    check_size(unsafe { libc::sendfile(fd, file, &mut position, count) })
+    match check_size(unsafe { libc::sendfile(fd, file, &mut position, count) }) {
+        Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            send_copy(fd, file, offset, count)
+        }
+        result => result,
+    }
+}
+
+/// As `send_file`, for what the kernel does not copy: not each file system can do it (EINVAL, sendfile(2)), and a file's
+/// error looks like one of the socket. Reading and sending apart tell the two from each other.
+#[cold]
+fn send_copy(fd: RawFd, file: RawFd, offset: u64, most: usize) -> io::Result<usize> {
+    let mut bytes = Vec::new();
+    match super::read_at(&file, &mut bytes, most.min(COPY), offset) {
+        Ok(count) if count > 0 => send(fd, &bytes),
+        _ => Ok(0),
+    }
 }
 
 /// Makes reads and writes wait.
@@ -219,4 +238,32 @@ pub fn shutdown_write(fd: RawFd) {
 pub fn shutdown_both(fd: RawFd) {
     // SAFETY: as above.
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_the_kernel_does_not_copy_is_read_and_sent() {
+        let mut file = super::super::temporary_file("/tmp").expect("a file");
+        file.write_all(b"0123456789").expect("room");
+        let (ours, mut client) = UnixStream::pair().expect("sockets");
+        let fd = ours.as_raw_fd();
+        // SAFETY: no pointers. sendfile() refuses to append (EINVAL); to send() the flag means nothing.
+        assert_eq!(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_APPEND) }, 0);
+        assert_eq!(send_file(fd, file.as_raw_fd(), 2, 5).expect("sent"), 5);
+        let mut bytes = [0; 5];
+        client.read_exact(&mut bytes).expect("what was sent");
+        assert_eq!(&bytes, b"23456");
+        assert_eq!(send_file(fd, file.as_raw_fd(), 10, 5).expect("the end"), 0);
+        assert_eq!(send_file(fd, -1, 0, 5).expect("no file"), 0);
+        drop(client);
+        let error = send_file(fd, file.as_raw_fd(), 0, 5).expect_err("nobody takes it");
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    }
 }

@@ -236,7 +236,9 @@ impl Driver {
     pub fn check(&mut self, script: [u8; SCRIPT], stream: &[u8]) {
         let (client, server) = UnixStream::pair().expect("a pair of sockets");
         let first = client.as_raw_fd();
-        assert_eq!(*self.free.get_or_insert(first), first, "no descriptor is left behind");
+        let lowest = self.free.get_or_insert(first);
+        assert!(first <= *lowest, "no descriptor is left behind");
+        *lowest = first; // at the first look the test harness may have had one open for a moment
         client.set_nonblocking(true).expect("a socket");
         server.set_nonblocking(true).expect("a socket");
         let mut choices = Choices { script, at: 0 };

@@ -2,7 +2,7 @@
 
 use super::LIMITS;
 use _native::core::{Body, Request};
-use hostler_wire::http1::{parse_head, BodyDecoder, Head, Progress, Version};
+use hostler_wire::http1::{parse_head, BodyDecoder, Head, Version};
 use std::os::unix::fs::FileExt;
 use std::sync::LazyLock;
 
@@ -54,7 +54,7 @@ pub fn requests(stream: &[u8]) -> (Vec<Wanted>, End) {
     let mut rest = stream;
     while !rest.is_empty() {
         let mut head = Head::new();
-        match parse_head(rest, &mut Progress::default(), &LIMITS, &mut head) {
+        match parse_head(rest, &LIMITS, &mut head) {
             Ok(true) => {}
             Ok(false) => return (wanted, End::Unfinished),
             Err(reject) => return (wanted, End::Rejected(reject.status)),

@@ -1,6 +1,7 @@
 //! A request's body: the bytes without their framing (RFC 9112 §6, §7.1).
 
 use super::chunk::At;
+use super::trailers::Candidates;
 use super::{Framing, Limits, Reject};
 use core::ops::Range;
 
@@ -24,6 +25,8 @@ pub struct BodyDecoder {
     /// Bytes and lines that the trailer section may still take.
     trailer_bytes: usize,
     trailer_lines: usize,
+    /// What the name of the trailer at hand may become.
+    trailer_name: Candidates,
     /// Extension bytes that the body may still take.
     extensions: u16,
     /// Bytes of the size line at hand, and how many of them are digits.
@@ -67,6 +70,7 @@ impl BodyDecoder {
             room,
             trailer_bytes: limits.head,
             trailer_lines: limits.fields,
+            trailer_name: Candidates::new(),
             extensions: EXTENSIONS,
             line: 0,
             digits: 0,
@@ -131,23 +135,24 @@ impl BodyDecoder {
     }
 
     /// One byte of chunk framing: the table says what it is, the budgets say whether there is room for it.
+    #[inline]
     fn frame(&mut self, byte: u8) -> Result<(), Reject> {
-        let next = self.at.next(byte, self.left == 0);
-        let next = next.ok_or(Reject::bad(self.at.fault()))?;
         if self.at.is_trailer() {
-            self.trailer(next)?;
-        } else {
-            match next {
-                At::Size => self.digit(byte)?,
-                At::SizeLf => self.size()?,
-                At::SizeStart | At::Data | At::DataLf | At::TrailerStart => (self.line, self.digits) = (0, 0),
-                _ => self.extension()?,
-            }
+            return self.trailer(byte);
+        }
+        let next = self.at.next(byte, self.left == 0);
+        let next = next.ok_or_else(|| fault(self.at))?;
+        match next {
+            At::Size => self.digit(byte)?,
+            At::SizeLf => self.size()?,
+            At::SizeStart | At::Data | At::DataLf | At::TrailerStart => (self.line, self.digits) = (0, 0),
+            _ => self.extension()?,
         }
         self.at = next;
         Ok(())
     }
 
+    #[inline]
     fn digit(&mut self, byte: u8) -> Result<(), Reject> {
         if self.digits == SIZE_DIGITS {
             return Err(Reject::bad("a chunk size of more than 16 digits"));
@@ -161,6 +166,7 @@ impl BodyDecoder {
     }
 
     /// The size is complete: the limit is tested before a byte of the data is read.
+    #[inline]
     fn size(&mut self) -> Result<(), Reject> {
         let Some(room) = self.room.checked_sub(self.left) else {
             return Err(too_large());
@@ -178,12 +184,25 @@ impl BodyDecoder {
         Ok(())
     }
 
-    fn trailer(&mut self, next: At) -> Result<(), Reject> {
+    /// One byte of the trailer section. Few bodies have more of it than its end.
+    #[inline(never)]
+    fn trailer(&mut self, byte: u8) -> Result<(), Reject> {
+        let next = self.at.next(byte, true);
+        let next = next.ok_or_else(|| fault(self.at))?;
         let line = usize::from(self.at == At::TrailerStart && next == At::TrailerName);
         match (self.trailer_bytes.checked_sub(1), self.trailer_lines.checked_sub(line)) {
             (Some(bytes), Some(lines)) => (self.trailer_bytes, self.trailer_lines) = (bytes, lines),
             _ => return Err(Reject::new(431, "the trailers are past the limits of a head")),
         }
+        match next {
+            At::TrailerName => self.trailer_name.push(byte),
+            At::TrailerStart => self.trailer_name = Candidates::new(),
+            _ if self.at == At::TrailerName && self.trailer_name.is_forbidden() => {
+                return Err(Reject::bad("a trailer of a name that only a header may have"));
+            }
+            _ => {}
+        }
+        self.at = next;
         Ok(())
     }
 }
@@ -191,4 +210,10 @@ impl BodyDecoder {
 #[cold]
 fn too_large() -> Reject {
     Reject::new(413, "the body is larger than the limit")
+}
+
+/// A byte that has no transition from here.
+#[cold]
+fn fault(at: At) -> Reject {
+    Reject::bad(at.fault())
 }

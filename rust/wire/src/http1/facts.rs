@@ -5,7 +5,7 @@ use super::response::parse_length;
 use super::{host, Reject};
 
 /// Gathered field by field, judged when all are known.
-#[derive(Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     host: Option<Span>,
     length: Option<u64>,
@@ -15,19 +15,31 @@ pub(super) struct Facts {
     expect: Option<Expect>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     Chunked,
     Other,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expect {
     Continue,
     Other,
 }
 
 impl Facts {
+    /// Nothing is known.
+    pub(super) const fn new() -> Self {
+        Self {
+            host: None,
+            length: None,
+            coding: None,
+            close: false,
+            keep_alive: false,
+            expect: None,
+        }
+    }
+
     /// Takes note of `field` when it is one of the five that matter here.
     #[inline]
     pub(super) fn note(&mut self, bytes: &[u8], field: Field) -> Result<(), Reject> {

@@ -1,5 +1,8 @@
 //! A parsed head: places in the caller's buffer, and what they mean.
 
+use super::facts::Facts;
+use super::parse::Progress;
+
 /// A part of the buffer that was parsed, as offsets from its first byte.
 ///
 /// Offsets and not slices: the connection's buffer moves and grows while its request lives. `start <= end`.
@@ -71,7 +74,8 @@ pub enum Framing {
 
 /// A parsed request head.
 ///
-/// One `Head` serves many requests: [`parse_head`](super::parse_head) clears it and keeps the room for fields.
+/// One `Head` serves many requests, one after the other: [`parse_head`](super::parse_head) clears it when it begins, and
+/// keeps the room for fields. What is read of a head is there before the head is complete; `len` is 0 until then.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// The method, case-sensitive (RFC 9110 §9.1).
@@ -99,6 +103,10 @@ pub struct Head {
     pub expect_continue: bool,
     /// Bytes of the head, from the first of the buffer to the last CRLF: the body starts there.
     pub len: usize,
+    /// What the field lines so far have said.
+    pub(super) facts: Facts,
+    /// How far it has been read; new again when it is complete.
+    pub(super) progress: Progress,
 }
 
 impl Head {
@@ -117,10 +125,13 @@ impl Head {
             keep_alive: false,
             expect_continue: false,
             len: 0,
+            facts: Facts::new(),
+            progress: Progress::new(),
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Begins a new head and keeps the room for fields: its places mean nothing in other bytes.
+    pub fn clear(&mut self) {
         let mut fields = std::mem::take(&mut self.fields);
         fields.clear();
         *self = Self { fields, ..Self::new() };

@@ -1,14 +1,15 @@
 //! HTTP/1.0 and HTTP/1.1, the server's side (RFC 9112, with the semantics of RFC 9110).
 //!
-//! A request is read in two steps. [`parse_head`] looks for the end of the head, going on where the last call
-//! stopped, and parses it in one pass when it is whole. [`BodyDecoder`] then separates the body from its framing,
-//! in whatever pieces the bytes arrive. [`response`] decides how a response is framed.
+//! A request is read in two steps. [`parse_head`] parses the head while it comes, going on where the last call stopped.
+//! [`BodyDecoder`] then separates the body from its framing, in whatever pieces the bytes arrive. [`response`] decides
+//! how a response is framed.
 //!
-//! Three rules hold everywhere and are what the fuzz target checks:
+//! Four rules hold everywhere and are what the fuzz target checks:
 //!
 //! * The verdict depends on the bytes only, never on how they were cut into reads.
 //! * Where RFC 9112 lets a recipient be lenient in a way that another recipient may not share (bare LF, line
 //!   folding, several lengths), the request is refused: two readings of one message are how requests are smuggled.
+//! * Bytes that can never become a head are refused at once: the rest of such a head is not waited for.
 //! * Every limit counts while bytes arrive, so an endless message needs no more memory than its limit.
 //!
 //! Any [`Reject`] ends the connection: what follows in the stream has no known meaning any more.
@@ -23,8 +24,8 @@ mod limits;
 mod parse;
 mod reject;
 pub mod response;
-mod scan;
 mod target;
+mod trailers;
 
 pub use body::{BodyDecoder, Step};
 pub use head::{Field, Framing, Head, Span, Version};
@@ -32,4 +33,3 @@ pub(crate) use host::is_host;
 pub use limits::Limits;
 pub use parse::parse_head;
 pub use reject::Reject;
-pub use scan::Progress;

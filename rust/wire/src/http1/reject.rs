@@ -5,18 +5,18 @@ use std::fmt;
 /// A request that is not answered by the app, but with `status`; the connection is closed after that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reject {
-    /// 400, 413, 414, 417, 431, 501 or 505 (RFC 9110 §15, RFC 6585 §5).
+    /// 400, 413, 414, 417, 426, 431, 501 or 505 (RFC 9110 §15, RFC 6585 §5).
     pub status: u16,
     /// One plain clause for the log. It never holds bytes of the request.
     pub reason: &'static str,
 }
 
 impl Reject {
-    pub(super) const fn new(status: u16, reason: &'static str) -> Self {
+    pub(crate) const fn new(status: u16, reason: &'static str) -> Self {
         Self { status, reason }
     }
 
-    pub(super) const fn bad(reason: &'static str) -> Self {
+    pub(crate) const fn bad(reason: &'static str) -> Self {
         Self::new(400, reason)
     }
 }

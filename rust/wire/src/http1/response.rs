@@ -1,7 +1,7 @@
 //! The server's answers: how a response is framed, and what may stand in it.
 
 use super::chars::{self, TOKEN};
-use super::Version;
+use super::{trailers, Version};
 
 /// How a response announces the end of its body (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,11 @@ pub fn is_hop_by_hop(name: &[u8]) -> bool {
         _ => return false,
     };
     known.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether a field may not stand behind a chunked body (RFC 9110 §6.5.1).
+pub fn is_forbidden_trailer(name: &[u8]) -> bool {
+    is_hop_by_hop(name) || trailers::is_forbidden(name)
 }
 
 /// Content-Length = 1*DIGIT (RFC 9110 §8.6) in 64 bits: no sign, no space, at most the 20 digits they have.

@@ -443,26 +443,6 @@ fn windows_bound_what_is_packed() {
 }
 
 #[test]
-fn the_end_of_the_handshake() {
-    assert_eq!(
-        &handshake::accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="),
-        b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-    );
-    assert!(handshake::is_key(b"dGhlIHNhbXBsZSBub25jZQ=="));
-    for bad in [
-        &b""[..],
-        b"dGhlIHNhbXBsZSBub25jZQ=",
-        b"dGhlIHNhbXBsZSBub25jZQ=x",
-        b"dGhlIHNhbXBsZSBub25j ZQ==",
-        b"dGhlIHNhbXBsZSBub25jZQ====",
-    ] {
-        assert!(!handshake::is_key(bad), "{bad:?}");
-    }
-    assert!(handshake::lists(b"keep-alive, Upgrade", b"upgrade"));
-    assert!(!handshake::lists(b"upgraded", b"upgrade"));
-}
-
-#[test]
 fn close_reasons_are_cut_between_characters() {
     let mut out = Vec::new();
     close(Some(1001), "ü".repeat(70).as_bytes(), &mut out);

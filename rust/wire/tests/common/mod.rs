@@ -2,7 +2,7 @@
 //!
 //! Shared by the tests and by the fuzz target.
 
-use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Head, Limits, Progress, Reject};
+use hostler_wire::http1::{parse_head, BodyDecoder, Framing, Head, Limits, Reject};
 
 /// The defaults of the server's options; the vectors are written for them.
 #[allow(dead_code)]
@@ -94,7 +94,6 @@ struct Connection<'a> {
     counted: Counted,
     /// What was received and is not consumed.
     buf: Vec<u8>,
-    progress: Progress,
     head: Head,
     body: Option<BodyDecoder>,
     closed: bool,
@@ -107,7 +106,6 @@ impl<'a> Connection<'a> {
             limits,
             counted,
             buf: Vec::new(),
-            progress: Progress::default(),
             head: Head::new(),
             body: None,
             closed: false,
@@ -147,10 +145,9 @@ impl<'a> Connection<'a> {
     }
 
     fn read_head(&mut self) -> Result<bool, Reject> {
-        if !parse_head(&self.buf, &mut self.progress, self.limits, &mut self.head)? {
+        if !parse_head(&self.buf, self.limits, &mut self.head)? {
             return Ok(false);
         }
-        assert_eq!(self.progress, Progress::default());
         check_head(&self.head, &self.buf, self.limits);
         self.outcome.unfinished = Some(Request::new(&self.head, &self.buf));
         self.buf.drain(..self.head.len);
@@ -162,8 +159,27 @@ impl<'a> Connection<'a> {
         let inside = self.body.is_some() || !(self.buf.is_empty() || self.closed);
         if self.outcome.end == End::Boundary && inside {
             self.outcome.end = End::Inside;
+            if self.body.is_none() {
+                assert_possible(&self.buf);
+            }
         }
         self.outcome
+    }
+}
+
+/// Of a head that is waited for: its bytes can stand in a head, as far as bytes alone can tell.
+fn assert_possible(buf: &[u8]) {
+    assert!(!buf.contains(&0), "a NUL");
+    for (at, &byte) in buf.iter().enumerate() {
+        assert!(byte != b'\n' || at > 0 && buf[at - 1] == b'\r', "a bare LF");
+        assert!(
+            byte != b'\r' || buf.get(at + 1).is_none_or(|&next| next == b'\n'),
+            "a bare CR"
+        );
+        assert!(
+            byte != b'\n' || !matches!(buf.get(at + 1), Some(b' ' | b'\t')),
+            "a folded line"
+        );
     }
 }
 

@@ -46,7 +46,9 @@ class Binding(Group):
         Switch("v1", "v2"),
         "off",
         "Whether connections begin with the PROXY protocol's header, which tells the client of a TCP proxy (HAProxy, "
-        "AWS NLB). on: version 1 or 2; a connection without it is refused. `admin_bind` needs none.",
+        "AWS NLB). on: version 1 or 2; a connection without it is refused. `admin_bind` needs none. X-Forwarded fields "
+        "then count only if `forwarded_allow_ips` has the client that the header names: a TCP proxy passes on what its "
+        "client writes.",
         gunicorn="proxy_protocol",
     )
     proxy_allow_ips = Option(

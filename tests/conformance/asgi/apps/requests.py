@@ -66,7 +66,7 @@ class Pages:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self.receive, self.send = scope, receive, send
-        self.key = scope["query_string"].decode()
+        self.key = scope["query_string"].decode("latin-1")
 
     async def hello(self) -> None:
         await answer(self.send)
@@ -186,6 +186,21 @@ class Pages:
         with open(HERE, "rb") as file:
             await self.send({"type": "http.response.zerocopysend", "file": file})
 
+    async def made(self) -> None:
+        """A file that the kernel makes when it is read; ?way,path."""
+        way, path = self.key.split(",")
+        await self.send({"type": "http.response.start", "status": 200, "headers": []})
+        if way == "path":
+            await self.send({"type": "http.response.pathsend", "path": path})
+            return
+        with open(path, "rb") as file:
+            message = {"type": "http.response.zerocopysend", "file": file}
+            if way == "copy":
+                await self.send(message)
+            else:
+                await self.send({**message, "offset": 0, "count": 1, "more_body": True})
+                await self.send({**message, "offset": 1, "count": 1_000_000})
+
     # --- Mistakes of the app ---
 
     async def mistake(self) -> None:
@@ -268,6 +283,25 @@ class Pages:
                 await asyncio.sleep(0)
         except OSError:
             seen[self.key].append("OSError")
+
+    async def never_ends(self) -> None:
+        """Sends without a pause of its own until send() raises; ?key,status,length."""
+        key, status, length = self.key.split(",")
+        headers = [(b"content-length", length.encode())] if length else []
+        await self.send({"type": "http.response.start", "status": int(status), "headers": headers})
+        while True:
+            for part in (b"", b"ab"):
+                await note(key, self.send({"type": "http.response.body", "body": part, "more_body": True}))
+                seen[key][:] = seen[key][-1:]
+
+    async def zerocopy_past_length(self) -> None:
+        """The same with a file's bytes."""
+        headers = [(b"content-length", b"4")]
+        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+        message = {"type": "http.response.zerocopysend", "offset": 0, "count": 2, "more_body": True}
+        with open(HERE, "rb") as file:
+            while True:
+                await note(self.key, self.send({**message, "file": file}))
 
     async def half_closed(self) -> None:
         """Never looks whether the client is there."""

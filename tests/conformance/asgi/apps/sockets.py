@@ -61,6 +61,18 @@ class Sockets:
         await self.send({"type": "websocket.http.response.body", "body": b"come ", "more_body": True})
         await self.send({"type": "websocket.http.response.body", "body": b"later"})
 
+    async def denies_for_ever(self) -> None:
+        """Sends more than its Content-Length until send() raises."""
+        await self.receive()
+        headers = [(b"content-length", b"4")]
+        await self.send({"type": "websocket.http.response.start", "status": 429, "headers": headers})
+        try:
+            while True:
+                await self.send({"type": "websocket.http.response.body", "body": b"ab", "more_body": True})
+        except RuntimeError as error:
+            self.seen.append(str(error))
+            raise
+
     async def raises(self) -> None:
         raise ValueError("before accept")
 

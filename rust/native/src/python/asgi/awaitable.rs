@@ -23,6 +23,8 @@ pub struct Awaitable {
     source: Option<Box<dyn Source>>,
     /// The iterator of the future that it waits for.
     waits: Option<Py<PyAny>>,
+    /// The loop has a turn first.
+    pauses: bool,
 }
 
 impl Awaitable {
@@ -30,6 +32,7 @@ impl Awaitable {
         Self {
             source: Some(source),
             waits: None,
+            pauses: false,
         }
     }
 
@@ -38,12 +41,24 @@ impl Awaitable {
         Self {
             source: None,
             waits: None,
+            pauses: false,
+        }
+    }
+
+    /// One that is done when the loop has had a turn, as `asyncio.sleep(0)`.
+    pub fn pause() -> Self {
+        Self {
+            pauses: true,
+            ..Self::done()
         }
     }
 
     /// Goes on: `Ok(Ok(object))` is what is yielded to the task, `Ok(Err(result))` the end.
     fn advance(slf: &Bound<'_, Self>) -> PyResult<Result<Py<PyAny>, Py<PyAny>>> {
         let py = slf.py();
+        if std::mem::take(&mut slf.try_borrow_mut()?.pauses) {
+            return Ok(Ok(py.None())); // a bare yield: the task is stepped again in the next turn
+        }
         loop {
             let waits = slf.try_borrow()?.waits.as_ref().map(|waits| waits.clone_ref(py));
             if let Some(waits) = waits {
@@ -130,6 +145,7 @@ impl Awaitable {
         let waits = {
             let mut this = slf.try_borrow_mut()?;
             this.source = None;
+            this.pauses = false;
             this.waits.take()
         };
         if let Some(waits) = waits {
@@ -156,6 +172,7 @@ impl Awaitable {
     fn close(&mut self) {
         self.source = None;
         self.waits = None;
+        self.pauses = false;
     }
 }
 

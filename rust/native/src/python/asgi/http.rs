@@ -7,19 +7,22 @@ use super::awaitable::{Awaitable, Failed, HttpReceive, HttpRoom};
 use super::hub::{Hub, Party};
 use super::messages::{each_header, misplaced, part, Kind, Message};
 use crate::core::{Body, Exchange, FilePart, Finished, HeadError, Letter, News, Owner, Part, Request, Room, Token};
-use crate::sys;
+use crate::sys::{self, FileSize};
 use pyo3::exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::fs::File;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 
 /// Parts from this size on are lent to the reactor where a slow client makes them wait, not copied.
 const LEND: usize = 16 * 1024;
 /// Bytes of a file that are read at once where the kernel cannot send it by itself.
 const FILE_PART: usize = 256 * 1024;
+/// Parts of a body that the response does not have, between two turns that the loop gets: an app that streams for ever
+/// would block it, since such a part waits for nothing. Finite streams seldom have as many.
+const DROPPED: u32 = 64;
 
 /// Where the answer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,15 @@ impl Stage {
             Self::Complete => "after the response was complete",
         }
     }
+}
+
+/// A file whose size is not known, on its way.
+struct Copying {
+    file: OwnedFd,
+    offset: u64,
+    left: u64,
+    /// More of the body follows it.
+    more: bool,
 }
 
 /// What the app has of the request body.
@@ -84,6 +96,10 @@ pub struct HttpExchange {
     was: Option<(String, String)>,
     /// Parts wait for the next one, and are to be flushed when none comes.
     is_due: bool,
+    /// A file that is sent in parts, as room allows.
+    copying: Option<Copying>,
+    /// Parts that were dropped.
+    dropped: u32,
 }
 
 impl HttpExchange {
@@ -106,6 +122,8 @@ impl HttpExchange {
             task: None,
             was: None,
             is_due: false,
+            copying: None,
+            dropped: 0,
         }
     }
 
@@ -130,6 +148,8 @@ impl HttpExchange {
         self.task = None;
         self.was = None;
         self.is_due = false;
+        self.copying = None;
+        self.dropped = 0;
     }
 
     pub fn request(&self) -> Option<&Request> {
@@ -282,13 +302,15 @@ impl HttpExchange {
     fn take(&mut self, py: Python<'_>, message: &Message<'_>) -> PyResult<Room> {
         let hub = Arc::clone(&self.hub);
         let kind = hub.kinds.of(message, &hub.words)?;
-        if self.told && self.left || self.exchange.is_gone() {
+        let is_dropped = self.exchange.is_bodiless();
+        if self.left && (self.told || is_dropped) || self.exchange.is_gone() {
             return Err(gone());
         }
+        self.dropped += u32::from(is_dropped);
         match (kind, self.stage) {
             (Kind::Start, Stage::Fresh) => self.start(message),
             (Kind::Body, Stage::Started | Stage::Streaming) => self.body(message),
-            (Kind::Path, Stage::Started) => self.path(message),
+            (Kind::Path, Stage::Started) => self.path(py, message),
             (Kind::Copy, Stage::Started | Stage::Streaming) => self.copy(py, message),
             (Kind::Trailers, Stage::Trailers) => self.take_trailers(message),
             (Kind::Hint, Stage::Fresh) => self.hint(message),
@@ -335,6 +357,9 @@ impl HttpExchange {
             None => None,
         };
         let slice = bytes.as_ref().map_or(&[][..], |bytes| bytes.as_bytes());
+        if !slice.is_empty() {
+            expect_room(&self.exchange, "http.response.body")?;
+        }
         let mut owner: Owner = match &bytes {
             Some(bytes) if slice.len() >= LEND => Some(Box::new(Kept::new(bytes))),
             _ => None,
@@ -444,7 +469,7 @@ impl HttpExchange {
     }
 
     /// A file, by its path, as the whole body.
-    fn path(&mut self, message: &Message<'_>) -> PyResult<Room> {
+    fn path(&mut self, py: Python<'_>, message: &Message<'_>) -> PyResult<Room> {
         let hub = Arc::clone(&self.hub);
         let Some(path) = message.text(&hub.words.path, "the path of http.response.pathsend")? else {
             return Err(PyValueError::new_err("http.response.pathsend needs a \"path\""));
@@ -457,10 +482,11 @@ impl HttpExchange {
         }
         let file = std::fs::File::open(path)?;
         let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
-        let length =
-            sys::regular_file_size(fd).ok_or_else(|| PyOSError::new_err(format!("{path} is not a regular file")))?;
-        let part = FilePart { fd, offset: 0, length };
-        let room = self.send_file(part, false);
+        let room = match sys::file_size(fd) {
+            FileSize::Known(length) => self.send_file(FilePart { fd, offset: 0, length }, false),
+            FileSize::Unknown => return py.detach(|| self.copy_unknown(fd, 0, u64::MAX, false)),
+            FileSize::NoFile => return Err(PyOSError::new_err(format!("{path} is not a regular file"))),
+        };
         self.advance(false, room)
     }
 
@@ -484,8 +510,11 @@ impl HttpExchange {
             Ok(fd) => fd,
             Err(_) => file.call_method0(&words.fileno)?.extract()?,
         };
-        let size =
-            sys::regular_file_size(fd).ok_or_else(|| PyTypeError::new_err(format!("{what}: not a regular file")))?;
+        let (size, is_known) = match sys::file_size(fd) {
+            FileSize::Known(size) => (size, true),
+            FileSize::Unknown => (u64::MAX, false),
+            FileSize::NoFile => return Err(PyTypeError::new_err(format!("{what}: not a regular file"))),
+        };
         let offset = match message.number(&words.offset, "the offset of http.response.zerocopysend")? {
             Some(offset) => u64::try_from(offset).map_err(|_| PyValueError::new_err("a negative offset"))?,
             None => file.call_method0("tell").and_then(|at| at.extract()).unwrap_or(0),
@@ -496,16 +525,60 @@ impl HttpExchange {
             None => most,
         };
         let more = message.flag(&words.more_body)?;
+        if count > 0 {
+            expect_room(&self.exchange, what)?;
+        }
         let part = FilePart {
             fd,
             offset,
             length: count,
         };
-        let room = py.detach(|| self.send_file(part, more));
         if more && self.stage == Stage::Started {
             self.streams();
         }
+        if !is_known {
+            return py.detach(|| self.copy_unknown(fd, offset, count, more));
+        }
+        let room = py.detach(|| self.send_file(part, more));
         self.advance(more, room)
+    }
+
+    /// Begins to send a file whose size is not known, as those of /proc: it is read, and sent as parts of the body.
+    fn copy_unknown(&mut self, fd: RawFd, offset: u64, left: u64, more: bool) -> PyResult<Room> {
+        let file = sys::duplicate(fd).ok_or_else(|| PyOSError::new_err("no descriptor is free for the file"))?;
+        self.copying = Some(Copying {
+            file,
+            offset,
+            left,
+            more,
+        });
+        self.copy_on()
+    }
+
+    /// Reads and sends as far as there is room for it, and as the response takes it. `Full`: it goes on when there is again.
+    fn copy_on(&mut self) -> PyResult<Room> {
+        let hub = Arc::clone(&self.hub);
+        let mut room = Room::Direct;
+        let mut bytes = Vec::new();
+        let Some(mut copying) = self.copying.take() else {
+            return Ok(room);
+        };
+        while copying.left > 0 && !self.exchange.is_satisfied() {
+            bytes.clear();
+            let most = FILE_PART.min(usize::try_from(copying.left).unwrap_or(FILE_PART));
+            let count = sys::read_at(&copying.file, &mut bytes, most, copying.offset)?;
+            if count == 0 {
+                break;
+            }
+            copying.offset += count as u64;
+            copying.left -= count as u64;
+            room = self.exchange.send_part(&hub.core, &bytes, &mut None);
+            if room == Room::Full {
+                self.copying = Some(copying);
+                return Ok(room);
+            }
+        }
+        self.advance(copying.more, room)
     }
 
     // --- The end ---
@@ -623,6 +696,12 @@ impl HttpExchange {
         if this.hub.core.is_gone(this.token) {
             return Err(gone());
         }
+        if this.copying.is_some() {
+            let has_room = this.hub.core.has_room(this.token);
+            drop(this);
+            let is_through = has_room && slf.try_borrow_mut()?.copy_on()? != Room::Full;
+            return Ok(is_through.then(|| py.None()));
+        }
         Ok(this.hub.core.has_room(this.token).then(|| py.None()))
     }
 }
@@ -640,6 +719,16 @@ fn plain_answer(exchange: &mut Exchange, hub: &Hub, code: u16, text: &[u8]) -> F
 
 fn refused(error: &HeadError, pair: &Bound<'_, PyAny>) -> PyErr {
     PyValueError::new_err(format!("{}: {pair:?}", error.message()))
+}
+
+/// Refuses a part behind a complete body: an app may go on for ever, and none of it would wait for anything.
+pub fn expect_room(exchange: &Exchange, what: &str) -> PyResult<()> {
+    if !exchange.is_complete() {
+        return Ok(());
+    }
+    Err(PyRuntimeError::new_err(format!(
+        "the app sent {what} after the Content-Length was complete"
+    )))
 }
 
 /// What `send` raises when nobody is there to read it (ASGI 2.4: a subclass of OSError).
@@ -682,7 +771,7 @@ impl HttpExchange {
     fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         forked::refuse()?;
         let py = slf.py();
-        let (hub, room, unsent, ended) = {
+        let (hub, room, unsent, ended, pauses) = {
             let mut this = slf.try_borrow_mut()?;
             let room = match Message::new(message).and_then(|message| this.take(py, &message)) {
                 Ok(room) => room,
@@ -690,7 +779,11 @@ impl HttpExchange {
             };
             let ended = this.stage == Stage::Complete && !this.waiting.is_empty();
             let unsent = this.has_unsent_head() || std::mem::take(&mut this.is_due);
-            (Arc::clone(&this.hub), room, unsent, ended)
+            let pauses = this.dropped >= DROPPED;
+            if pauses {
+                this.dropped = 0;
+            }
+            (Arc::clone(&this.hub), room, unsent, ended, pauses)
         };
         if ended {
             Self::wake(slf)?; // who waits for the client's end hears that the answer is out
@@ -701,6 +794,9 @@ impl HttpExchange {
         if room == Room::Full {
             let waits = Awaitable::new(Box::new(HttpRoom(slf.clone().unbind(), hub)));
             return Ok(Py::new(py, waits)?.into_any());
+        }
+        if pauses {
+            return Ok(Py::new(py, Awaitable::pause())?.into_any());
         }
         Ok(hub.done.clone_ref(py))
     }

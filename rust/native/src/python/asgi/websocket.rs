@@ -4,6 +4,7 @@ use super::super::forked;
 use super::super::responder::internal_error;
 use super::super::thread::describe;
 use super::awaitable::{Awaitable, Source};
+use super::http::expect_room;
 use super::hub::{Hub, Party};
 use super::messages::{each_header, misplaced, part, Kind, Message};
 use crate::core::{Ending, Exchange, Finished, News, Request, Room, Token};
@@ -292,6 +293,9 @@ impl SocketExchange {
             None => None,
         };
         let bytes = body.as_ref().map_or(&[][..], |body| body.as_bytes());
+        if !bytes.is_empty() {
+            expect_room(&self.exchange, "websocket.http.response.body")?;
+        }
         let room = match (more, self.exchange.is_sending()) {
             (false, false) => self.exchange.send_whole(&hub.core, bytes, &mut None),
             (false, true) => self.exchange.send_last(&hub.core, bytes, &mut None),
