@@ -2,6 +2,7 @@
 
 use super::conn::{Conn, Phase};
 use super::output::Piece;
+use super::request::Request;
 use super::timers::tick_after;
 use super::{After, Core, State};
 use crate::log::{Entry, Pending, Stamp};
@@ -19,8 +20,7 @@ impl Core {
     pub(super) fn refuse(&self, state: &mut State, index: usize, status: u16, reason: &str, now: u64) {
         let mut answer = self.answer(status, reason);
         let conn = &state.conns[index];
-        let request = conn.incoming.as_deref().filter(|request| request.head.len > 0);
-        if request.is_some_and(|request| request.method() == b"HEAD") {
+        if understood(conn).is_some_and(|request| request.method() == b"HEAD") {
             answer.truncate(answer.len() - reason.len() - 1);
         }
         self.errors
@@ -92,10 +92,8 @@ impl Core {
 
     fn log_refusal(&self, state: &State, index: usize, status: u16, bytes: u64, now: u64) {
         let conn = &state.conns[index];
-        // The path is what the request line is checked for last: a line without it was not understood, or is not whole.
-        let understood = |request: &&super::Request| !request.head.path.is_empty();
         self.put_entry(&Entry {
-            request: conn.incoming.as_deref().filter(understood),
+            request: understood(conn),
             peer: client_of(conn),
             status,
             bytes,
@@ -142,6 +140,11 @@ impl Core {
             _ => self.close(state, index),
         }
     }
+}
+
+/// The request at hand, once its request line is whole: the path is what that is checked for last.
+fn understood(conn: &Conn) -> Option<&Request> {
+    conn.incoming.as_deref().filter(|request| !request.head.path.is_empty())
 }
 
 /// The client of the request at hand: the one that trusted proxies name, once its head is whole.

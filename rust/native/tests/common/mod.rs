@@ -490,9 +490,11 @@ impl Run {
             let missing = wanted.len() - self.served.len();
             assert!(missing <= usize::from(optional), "each whole request is served");
         }
-        let refusal = read_responses(&self.received, &self.served);
+        let refusal = read_responses(&self.received, &self.served, end);
         match (end, closing, refusal) {
-            (End::Rejected(status), None, found) => assert_eq!(found, Some(status), "the refusal says what is wrong"),
+            (End::Rejected(status, _), None, found) => {
+                assert_eq!(found, Some(status), "the refusal says what is wrong")
+            }
             (_, _, found) => assert_eq!(found, None, "nothing to refuse"),
         }
     }

@@ -28,7 +28,8 @@ pub struct Wanted {
 pub enum End {
     Whole,
     Unfinished,
-    Rejected(u16),
+    /// The status, and whether it is the answer to HEAD, so that no body follows.
+    Rejected(u16, bool),
 }
 
 /// What the app answered.
@@ -57,17 +58,17 @@ pub fn requests(stream: &[u8]) -> (Vec<Wanted>, End) {
         match parse_head(rest, &LIMITS, &mut head) {
             Ok(true) => {}
             Ok(false) => return (wanted, End::Unfinished),
-            Err(reject) => return (wanted, End::Rejected(reject.status)),
+            Err(reject) => return (wanted, End::Rejected(reject.status, is_head(&head, rest))),
         }
         let mut decoder = match BodyDecoder::new(head.framing, &LIMITS) {
             Ok(decoder) => decoder,
-            Err(reject) => return (wanted, End::Rejected(reject.status)),
+            Err(reject) => return (wanted, End::Rejected(reject.status, is_head(&head, rest))),
         };
         let (mut at, mut body) = (head.len, Vec::new());
         while !decoder.is_done() {
             let step = match decoder.step(&rest[at..]) {
                 Ok(step) => step,
-                Err(reject) => return (wanted, End::Rejected(reject.status)),
+                Err(reject) => return (wanted, End::Rejected(reject.status, is_head(&head, rest))),
             };
             body.extend_from_slice(&rest[at + step.data.start..at + step.data.end]);
             at += step.consumed;
@@ -97,6 +98,11 @@ pub fn requests(stream: &[u8]) -> (Vec<Wanted>, End) {
     (wanted, End::Whole)
 }
 
+/// Whether a request line has come, and says HEAD.
+fn is_head(head: &Head, bytes: &[u8]) -> bool {
+    !head.path.is_empty() && head.method.of(bytes) == b"HEAD"
+}
+
 /// The body that the app would read.
 pub fn bytes_of(request: &Request) -> Vec<u8> {
     match &request.body {
@@ -112,7 +118,7 @@ pub fn bytes_of(request: &Request) -> Vec<u8> {
 }
 
 /// Reads the answers in order; returns the status of a refusal behind them.
-pub fn read_responses(mut rest: &[u8], expected: &[Expected]) -> Option<u16> {
+pub fn read_responses(mut rest: &[u8], expected: &[Expected], end: End) -> Option<u16> {
     for answer in expected {
         if answer.reset && !rest.windows(4).any(|four| four == b"\r\n\r\n") {
             return None;
@@ -140,7 +146,12 @@ pub fn read_responses(mut rest: &[u8], expected: &[Expected]) -> Option<u16> {
     let length: usize = field(&fields, "content-length")
         .and_then(|text| text.parse().ok())
         .expect("a length");
-    assert_eq!(behind.len(), length, "nothing follows a refusal");
+    let is_bodiless = matches!(end, End::Rejected(_, true));
+    assert_eq!(
+        behind.len(),
+        if is_bodiless { 0 } else { length },
+        "nothing follows a refusal"
+    );
     Some(status)
 }
 
