@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from math import ceil
-from types import FrameType
 
 from hostler.arbiter import actions as do
 from hostler.arbiter import events as ev
@@ -42,26 +41,13 @@ from hostler.proc.fork import fork
 from hostler.proc.notify import Notifier
 from hostler.proc.poll import Poll
 from hostler.proc.reap import reap
-from hostler.proc.signals import SignalQueue, name_of
+from hostler.proc.signals import HANDLED, SignalQueue, in_a_child, name_of
 from hostler.proc.sockets import Listener
 from hostler.stats.scoreboard import Scoreboard
 
-__all__ = ["HANDLED", "Arbiter"]
+__all__ = ["Arbiter"]
 
 _RESIZE = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}
-HANDLED = frozenset(
-    (
-        signal.SIGTERM,
-        signal.SIGINT,
-        signal.SIGQUIT,
-        signal.SIGHUP,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-        signal.SIGWINCH,
-        signal.SIGCHLD,
-        *_RESIZE,
-    )
-)
 
 
 class _Coming:
@@ -77,19 +63,18 @@ class _Coming:
 class Arbiter:
     """The parent of the workers. `run()` returns when all of them are gone."""
 
-    handled = HANDLED
-
     def __init__(self, fleet: Fleet, plan: Plan, board: Scoreboard, logs: Logs, host: Host | None = None) -> None:
         self.fleet = fleet
         self.plan = plan
         self.board = board
         self.logs = logs
         self.host = host or Host()
+        self.handlers = in_a_child(logs.reopen)  # of a new child
         self.notifier = self.host.notifier or Notifier({})
         self.poll = Poll()
         self.control = ControlServer(self.host.control, logs)
         self.processes = Processes(board, logs, self.poll)
-        self.upgrade = Upgrade(self, HANDLED)
+        self.upgrade = Upgrade(self)
         self._templates = Templates(self)
         self._questions = Questions(self)
         self._guest: Guest | None = None  # while we take over from another server
@@ -157,7 +142,8 @@ class Arbiter:
                 self._on_signal(number)
         for question in self.control.take(ready):
             self._questions.take(question)
-        if self._next is not None and self._proven is None and self._guest is None:
+        may_reload = self._proven is None and self._guest is None and self.fleet.state is not FleetState.NEW
+        if self._next is not None and may_reload:
             (reason, clients), self._next = self._next, None
             self.reload(reason, clients)
         self._look_around(time.monotonic())
@@ -275,17 +261,16 @@ class Arbiter:
     def reload(self, reason: str, clients: Sequence[Client] = (), is_urgent: bool = False) -> None:
         """Read the configuration again and have it take over; one that is wrong changes nothing.
 
-        `clients` are told how it went. While nobody knows yet whether the last reload can serve, this one waits, unless
-        nobody serves at all.
+        `clients` are told how it went. It waits for the start. It also waits while it is not known yet whether the last
+        reload can serve, unless no worker serves at all.
         """
-        if (self._proven is not None and self.fleet.is_serving()) or self._guest is not None:
+        is_unproven = self._proven is not None and self.fleet.is_serving()
+        if is_unproven or self._guest is not None or self.fleet.state is FleetState.NEW:
             self._next = (reason, [*(self._next[1] if self._next else ()), *clients])
             return
         self._restore()
         clients = [*clients, *self._drop_coming()]  # a newer version may mend what hangs in the last one
         try:
-            if self.fleet.state is FleetState.NEW:
-                raise HostlerError("the server is starting")
             if not self.fleet.may_reload():
                 raise HostlerError("the server is stopping")
             if self.host.replan is None:
@@ -499,7 +484,7 @@ class Arbiter:
         def make(ours: Channel, theirs: Channel, dump: Dump) -> int:
             if self.plan.template is not None:
                 return self._fork_from_template(slot, hooked.age if hooked else 0, theirs, dump)
-            return fork(lambda: self.leave(ours), lambda: self.plan.work(slot, theirs, dump), HANDLED)
+            return fork(lambda: self.leave(ours), lambda: self.plan.work(slot, theirs, dump), self.handlers)
 
         made = self.processes.make(slot, make)
         if isinstance(made, ev.Started) and hooks is not None and hooked is not None:
@@ -521,17 +506,11 @@ class Arbiter:
             self.logs.error(f"no process for the application: {error.strerror}")
 
     def leave(self, ours: Channel) -> None:
-        """In a child: close what is the arbiter's, so that its end is seen by all, and take its handlers off."""
+        """In a child: close what is the arbiter's, so that all see its end."""
         self._signals.abandon()
         self.control.abandon()
-        for number in HANDLED:  # USR1 may come before the child has its own handler, and means no end
-            signal.signal(number, _pass_over if number == signal.SIGUSR1 else signal.SIG_DFL)
         lines = (self.upgrade.channel, self._guest.channel if self._guest is not None else None, self._watcher.channel)
         for channel in (ours, *self._templates.channels, *lines):
             if channel is not None:
                 channel.close()
         self.processes.abandon()
-
-
-def _pass_over(number: int, frame: FrameType | None) -> None:
-    """A signal that a new process has no use for yet."""

@@ -55,7 +55,7 @@ class Templates:
         adopt_orphans()
         ours, theirs = Channel.pair()
         try:
-            pid = fork(lambda: self._arbiter.leave(ours), lambda: run(theirs), self._arbiter.handled)
+            pid = fork(lambda: self._arbiter.leave(ours), lambda: run(theirs), self._arbiter.handlers)
         except OSError:
             ours.close()
             raise

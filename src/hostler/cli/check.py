@@ -38,7 +38,7 @@ def check_app(config: Config) -> int:
     """Import the application in a child, which also survives what it starts, and notes a crash."""
     from hostler.proc.fork import fork
 
-    pid = fork(lambda: None, lambda: _load_app(config), ())
+    pid = fork(lambda: None, lambda: _load_app(config), {})
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code < 0:
         raise AppLoadError(f"importing the application ended its process by {signal.Signals(-code).name}")

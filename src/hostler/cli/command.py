@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from hostler.errors import ConfigError, HostlerError
+from hostler.proc.signals import remember_early
 
 __all__ = ["COMMANDS", "main", "report"]
 
@@ -24,14 +25,20 @@ COMMANDS: Mapping[str, str] = {
     "version": "show the version",
 }
 
+# Commands that become a server.
+_SERVERS = ("serve", "daphne", "gunicorn")
 _INTERRUPTED = 130  # what a shell says of a process that SIGINT ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 2 for a wrong one, else see `hostler.errors`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in _SERVERS:
+        remember_early()  # before anything that takes long: HUP must not end a server that starts
     try:
-        code = _run(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
+        code = _run(words)
+        if sys.stdout is not None:  # None: it was closed when we started
+            sys.stdout.flush()
     except HostlerError as error:
         return report(error)
     except KeyboardInterrupt:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import NoReturn
 
 from hostler.proc import signals
@@ -13,18 +14,24 @@ from hostler.proc import signals
 __all__ = ["finish", "flush", "fork", "leave"]
 
 
-def fork(prepare: Callable[[], None], main: Callable[[], int], held: Collection[int]) -> int:
+def fork(
+    prepare: Callable[[], None],
+    main: Callable[[], int],
+    handlers: Mapping[int, signals.Handler],
+    kept: Collection[int] = (),
+) -> int:
     """Fork a child that runs `prepare`, then `main`, and ends with its exit code; returns the pid.
 
-    The signals `held` are held back until `prepare` has set the child's own handlers: none is lost, and
-    none runs a handler of the parent in the child.
+    `handlers` are the child's. Their signals are held back from before the fork until all of them stand, so none is
+    lost and none runs a handler of the parent in the child. `kept`: these stay held back, over an exec too.
+    Raises OSError when there is no process to be had.
     """
     flush()  # else both would write what is still in the buffers
-    mask = signals.block(held)
+    mask = signals.block({*handlers, *kept})
     try:
         pid = os.fork()
         if pid == 0:
-            _child(prepare, main, mask)
+            _child(prepare, main, handlers, mask | set(kept))
     finally:  # in the parent only: the child does not come back
         signals.unblock(mask)
     return pid
@@ -52,10 +59,14 @@ def leave(code: int) -> NoReturn:
         os._exit(code)
 
 
-def _child(prepare: Callable[[], None], main: Callable[[], int], mask: set[int]) -> NoReturn:
+def _child(
+    prepare: Callable[[], None], main: Callable[[], int], handlers: Mapping[int, signals.Handler], mask: set[int]
+) -> NoReturn:
     code = 1
     try:
         prepare()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signals.unblock(mask)
         code = main()
     except BaseException:  # a fault of ours: show it, and never run the parent's code

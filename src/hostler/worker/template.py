@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hostler.errors import AppLoadError, BootError
+from hostler.proc import signals
 from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 from hostler.proc.fork import flush, leave
@@ -57,7 +58,7 @@ class Template:
         """Import the app, say so, and fork until nobody asks any more. Returns an exit code when there is no app."""
         signal.signal(signal.SIGUSR1, self._on_signal)
         for number in _IGNORED:
-            signal.signal(number, lambda number, frame: None)
+            signal.signal(number, signals.pass_over)
         end_with_arbiter(self._channel)
         try:
             become_user(self._config)
@@ -109,23 +110,25 @@ class Template:
     def _fork(self, slot: int, age: int, fds: Sequence[int]) -> str:
         """Fork twice: the worker's parent ends, so that the arbiter becomes its parent. The pid, or what went wrong."""
         flush()  # else each of them would write what is still in the buffers
+        mask = signals.block(signals.HANDLED)  # until the worker has handlers of its own: see proc/signals.py
         reader, writer = os.pipe()
         try:
             parent = _fork()
             if parent == 0:
-                self._fork_worker(slot, age, fds, writer)
+                self._fork_worker(slot, age, fds, writer, mask)
             os.close(writer)
             said = os.read(reader, 32)
             _waitpid(parent, 0)
         except OSError as error:
             return error.strerror or "fork failed"
         finally:
+            signals.unblock(mask)
             os.close(reader)
             for fd in fds:
                 os.close(fd)
         return said.decode()
 
-    def _fork_worker(self, slot: int, age: int, fds: Sequence[int], writer: int) -> None:
+    def _fork_worker(self, slot: int, age: int, fds: Sequence[int], writer: int, mask: set[int]) -> None:
         code = 1
         try:
             try:
@@ -138,8 +141,9 @@ class Template:
                 os._exit(0)
             os.close(writer)
             self._channel.close()
-            for number in _IGNORED:
-                signal.signal(number, signal.SIG_DFL)
+            for number, handler in signals.in_a_child(self._logs.reopen).items():
+                signal.signal(number, handler)
+            signals.unblock(mask)
             if self._config.driver == "gevent":
                 greenlets.after_fork()
             channel = Channel.of(fds[0])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hostler.errors import AppLoadError, BootError
 from hostler.proc.channel import Channel
 from hostler.proc.fork import finish, leave
-from hostler.proc.signals import STACKS, SignalQueue
+from hostler.proc.signals import STACKS, SignalQueue, pass_over
 from hostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from hostler.worker import greenlets
 from hostler.worker.boot import become_user, end_with_arbiter, leave_terminal, load, report
@@ -125,12 +125,12 @@ class Worker:
     # --- Boot ---
 
     def _prepare_boot(self) -> None:
-        """Nobody polls while the app is imported: let the kernel end us, on TERM and when the arbiter dies.
+        """Nothing polls while the app is imported: let the kernel end us, on TERM and when the arbiter dies.
 
-        The ignored signals get a function and not SIG_IGN, which programs that the app starts would inherit.
+        A child of the arbiter has these handlers since its fork (proc/signals.py), a child of gunicorn's has others.
         """
         for number in _IGNORED:
-            signal.signal(number, lambda number, frame: None)
+            signal.signal(number, pass_over)
         signal.signal(signal.SIGUSR1, lambda number, frame: self._logs.reopen())
         end_with_arbiter(self._channel)
 

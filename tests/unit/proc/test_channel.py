@@ -94,7 +94,7 @@ def test_process_dies_with_its_peer(wanted: bool) -> None:
         return 5
 
     reader, writer = os.pipe()
-    pid = fork(lambda: None, main, ())
+    pid = fork(lambda: None, main, {})
     os.read(reader, 1)
     theirs.close()
     ours.close()

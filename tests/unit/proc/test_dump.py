@@ -28,7 +28,7 @@ def start() -> Iterator[Callable[[Callable[[], object]], tuple[int, Dump]]]:
             run()
             return 0
 
-        pids.append(fork(lambda: None, main, ()))
+        pids.append(fork(lambda: None, main, {}))
         os.read(ours, 1)
         os.close(ours)
         os.close(theirs)

@@ -15,6 +15,7 @@ import pytest
 
 from hostler.proc.fork import finish, fork, leave
 from hostler.proc.reap import reap
+from hostler.proc.signals import Handler
 
 
 def wait(pid: int) -> int:
@@ -22,7 +23,7 @@ def wait(pid: int) -> int:
 
 
 def run(main: Callable[[], int], prepare: Callable[[], None] = lambda: None) -> int:
-    return wait(fork(prepare, main, ()))
+    return wait(fork(prepare, main, {}))
 
 
 def test_exit_code_is_what_main_returns() -> None:
@@ -41,7 +42,7 @@ def test_exception_is_shown_and_ends_the_child(capfd: pytest.CaptureFixture[str]
 def test_parent_code_does_not_run_in_the_child(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     try:
-        pid = fork(lambda: None, lambda: 0, ())
+        pid = fork(lambda: None, lambda: 0, {})
     finally:
         with mark.open("a") as file:
             file.write(f"{os.getpid()}\n")
@@ -49,17 +50,25 @@ def test_parent_code_does_not_run_in_the_child(tmp_path: Path) -> None:
     assert mark.read_text() == f"{os.getpid()}\n"
 
 
-def test_signals_are_held_until_the_child_is_prepared(tmp_path: Path) -> None:
+def test_signal_that_comes_before_the_child_has_handlers_runs_its_handler(tmp_path: Path) -> None:
     """Without it the signal would find the parent's handler, or none, in the child."""
     seen = tmp_path / "seen"
 
     def prepare() -> None:
         os.kill(os.getpid(), signal.SIGUSR1)  # as if the parent had sent it already
-        time.sleep(0.05)
-        signal.signal(signal.SIGUSR1, lambda number, frame: seen.write_text("by the child's handler"))
 
-    assert wait(fork(prepare, lambda: 0, [signal.SIGUSR1])) == 0
+    handlers: dict[int, Handler] = {signal.SIGUSR1: lambda number, frame: seen.write_text("by the child's handler")}
+    assert wait(fork(prepare, lambda: 0, handlers)) == 0
     assert seen.read_text() == "by the child's handler"
+    assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_signals_that_are_kept_stay_held_back_in_the_child_alone() -> None:
+    def main() -> int:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return int(signal.SIGUSR1 in signal.sigpending())
+
+    assert wait(fork(lambda: None, main, {signal.SIGUSR1: signal.SIG_DFL}, [signal.SIGUSR1])) == 1
     assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
@@ -69,7 +78,7 @@ def test_fork_that_fails_leaves_the_mask_as_it_was(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(os, "fork", refuse)
     with pytest.raises(BlockingIOError):
-        fork(lambda: None, lambda: 0, [signal.SIGUSR1])
+        fork(lambda: None, lambda: 0, {signal.SIGUSR1: signal.SIG_DFL})
     assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
@@ -108,7 +117,7 @@ def test_reap_collects_every_child() -> None:
         return 0
 
     children = {0: lambda: 0, 3: lambda: 3, -9: killed}
-    expected = {fork(lambda: None, main, ()): code for code, main in children.items()}
+    expected = {fork(lambda: None, main, {}): code for code, main in children.items()}
     found: dict[int, int] = {}
     deadline = time.monotonic() + 10
     while len(found) < 3 and time.monotonic() < deadline:
@@ -119,7 +128,7 @@ def test_reap_collects_every_child() -> None:
 
 def test_reap_leaves_the_living_alone() -> None:
     reader, writer = os.pipe()
-    pid = fork(lambda: os.close(writer), lambda: len(os.read(reader, 1)), ())
+    pid = fork(lambda: os.close(writer), lambda: len(os.read(reader, 1)), {})
     assert list(reap()) == []
     os.close(writer)
     os.close(reader)

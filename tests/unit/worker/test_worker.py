@@ -127,7 +127,7 @@ class Life:
             app = None if config.app else _app
             return Worker(config, listeners, self.board, 0, theirs, Dump(), Logs("error.log"), app).run()
 
-        self.pid = fork(prepare, main, ())
+        self.pid = fork(prepare, main, {})
         theirs.close()
         for listener in listeners:
             listener.close()
