@@ -21,7 +21,18 @@ from hostler.errors import HostlerError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
-__all__ = ["DEBUG", "ERROR", "INFO", "LEVELS", "WARNING", "Logs", "counted", "ensure_standard_streams", "printable"]
+__all__ = [
+    "DEBUG",
+    "ERROR",
+    "INFO",
+    "LEVELS",
+    "WARNING",
+    "Logs",
+    "counted",
+    "ensure_standard_streams",
+    "printable",
+    "printable_lines",
+]
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR}
@@ -197,6 +208,11 @@ def counted(number: int, noun: str) -> str:
 def printable(text: str) -> str:
     """Text from outside, unable to begin a line of its own in the log."""
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def printable_lines(text: str) -> str:
+    """Text of several lines from outside, without what a terminal would obey."""
+    return "\n".join(map(printable, text.expandtabs().split("\n")))
 
 
 def _write(fd: int, data: Buffer) -> OSError | None:

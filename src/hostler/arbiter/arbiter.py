@@ -34,7 +34,7 @@ from hostler.arbiter.upgrade import Guest, Upgrade
 from hostler.arbiter.watcher import Watcher
 from hostler.control.server import Client, ControlServer
 from hostler.errors import HostlerError
-from hostler.logs import Logs, counted, printable
+from hostler.logs import Logs, counted, printable, printable_lines
 from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 from hostler.proc.fork import fork
@@ -48,6 +48,9 @@ from hostler.stats.scoreboard import Scoreboard
 __all__ = ["Arbiter"]
 
 _RESIZE = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}
+# Of what a worker says, so much is shown: of a word that is not known, of a reason.
+_WORD_SHOWN = 40
+_REASON_SHOWN = 500
 
 
 class _Coming:
@@ -177,6 +180,7 @@ class Arbiter:
         """Milliseconds until the next deadline, rounded up so that it has passed then."""
         deadlines = (
             self.fleet.deadline(),
+            self.processes.deadline(),
             self.control.deadline(),
             self._questions.inquiries.deadline(),
             self.notifier.deadline(),
@@ -209,23 +213,23 @@ class Arbiter:
             self.logs.info(f"{name_of(number)}: the workers go by themselves when the new server has taken over")
 
     def _listen(self, pid: int, message: str) -> None:
-        """Pass on what a worker says: a word ("ready", "retire", "failed app", ...), then a text."""
+        """Pass on what a worker says: a word ("ready", "retire", "failed app", ...), then a text.
+
+        The worker runs the app, so neither needs to be what our own code would say.
+        """
         word, _, text = message.partition("\n")
-        if word == "ready":
-            self.feed(ev.Ready(pid))
+        if word == "stacks":
+            self._questions.inquiries.hear(pid, printable_lines(text))
+            return
+        event = _heard(pid, word, text)
+        if event is None or not self.fleet.fits(event):
+            said = printable(word[:_WORD_SHOWN])
+            text = f"process {pid} says {said!r} on hostler's channel, which does not fit: ignored"
+            self.processes.remarks.add(pid, text, time.monotonic())
+            return
+        self.feed(event)
+        if isinstance(event, ev.Ready):
             self._forward()
-        elif word == "closed":
-            self.feed(ev.Closed(pid))
-        elif word == "stacks":
-            self._questions.inquiries.hear(pid, text)
-        elif word == "retire":
-            self.feed(ev.Retire(pid, printable(text)))
-        elif word == "renew":
-            self.feed(ev.Renew(pid, printable(text)))
-        elif word in ("failed app", "failed boot"):
-            self.feed(ev.BootFailed(pid, word == "failed app", text))
-        else:
-            self.logs.warning(f"process {pid} says {printable(word)!r}: not understood")
 
     def _on_exit(self, pid: int, code: int) -> None:
         if self.upgrade.on_exit(pid, code):
@@ -240,6 +244,7 @@ class Arbiter:
             return  # an orphan that we inherited
         for message in words:  # its last words come before its death
             self._listen(pid, message)
+        self.processes.remarks.forget(pid)
         if self.plan.hooks is not None:
             self.plan.hooks.ended(pid)
         self._questions.inquiries.hear(pid, "it has ended")
@@ -514,3 +519,18 @@ class Arbiter:
             if channel is not None:
                 channel.close()
         self.processes.abandon()
+
+
+def _heard(pid: int, word: str, text: str) -> ev.Ready | ev.Closed | ev.Retire | ev.Renew | ev.BootFailed | None:
+    """What a worker's word means for the fleet; None: nothing."""
+    if word == "ready":
+        return ev.Ready(pid)
+    if word == "closed":
+        return ev.Closed(pid)
+    if word == "retire":
+        return ev.Retire(pid, printable(text[:_REASON_SHOWN]))
+    if word == "renew":
+        return ev.Renew(pid, printable(text[:_REASON_SHOWN]))
+    if word in ("failed app", "failed boot"):
+        return ev.BootFailed(pid, word == "failed app", printable_lines(text))
+    return None

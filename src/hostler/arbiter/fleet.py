@@ -144,6 +144,14 @@ class Fleet:
         """Whether no worker accepts connections any more."""
         return all(worker.is_closed or not worker.pid for worker in self.workers)
 
+    def fits(self, event: ev.Event) -> bool:
+        """Whether an event about a worker is possible in its state; what a worker says need not be."""
+        try:
+            worker = self._addressee(event)
+        except ImpossibleEvent:
+            return False
+        return worker is not None and (worker.state, type(event)) in WORKER
+
     def is_starting(self) -> bool:
         """Whether no worker has been ready yet."""
         return self.state is FleetState.STARTING

@@ -201,6 +201,8 @@ def _retire(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: float) ->
 
 
 def _wear_out(fleet: Fleet, worker: WorkerHandle, event: ev.Renew, now: float) -> list[Action]:
+    if worker.is_worn:
+        return []
     _note_haste(fleet, worker, now)
     worker.reason = worker.reason or "limit"
     worker.is_worn = True

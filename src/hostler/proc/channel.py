@@ -1,4 +1,8 @@
-"""The line between the arbiter and a worker: short messages one way, and the news of the other end's death."""
+"""The line between the arbiter and a worker: short messages one way, and the news of the other end's death.
+
+The other end may run code that is not trusted, so one call of `receive` takes a bounded number of messages of a bounded
+length, and nothing is kept between two calls but the beginning of one message.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,11 @@ _END = b"\0"
 _CHUNK = 65536
 # A packet of this size is under every default of net.core.wmem_max, so one send takes it whole.
 _MESSAGE_MAX = 60_000
+# Max messages that one `receive` returns.
+_AT_ONCE = 32
 # macOS has no packets on unix sockets; the NUL that ends a message makes up for it.
-_KIND = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_STREAM
+_HAS_PACKETS = sys.platform == "linux"
+_KIND = socket.SOCK_SEQPACKET if _HAS_PACKETS else socket.SOCK_STREAM
 # As it is before gevent has its own in its place, which knows no MSG_DONTWAIT.
 _Socket = socket.socket
 
@@ -25,7 +32,7 @@ class Channel:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._buffer = b""  # the beginning of a message whose end has not come yet
+        self._buffer = b""  # without packets: the beginning of a message whose end has not come yet
         self.is_open = True
 
     @classmethod
@@ -56,9 +63,10 @@ class Channel:
             self.is_open = False
         return self.is_open
 
-    def receive(self) -> list[str]:
-        """The messages that have come, without waiting; notices the end of the other side."""
-        while self.is_open:
+    def receive(self, most: int = _AT_ONCE) -> list[str]:
+        """At most so many of the messages that have come, without waiting; notices the end of the other side."""
+        messages: list[bytes] = []
+        while self.is_open and len(messages) < most:
             try:
                 chunk = self._sock.recv(_CHUNK, socket.MSG_DONTWAIT)
             except BlockingIOError:
@@ -67,9 +75,19 @@ class Channel:
                 chunk = b""
             if not chunk:
                 self.is_open = False
-            self._buffer += chunk
-        *messages, self._buffer = self._buffer.split(_END)
+            elif _HAS_PACKETS:
+                messages.append(chunk.partition(_END)[0])
+            else:
+                messages += self._split(chunk)[: most - len(messages)]
         return [message.decode("utf-8", "replace") for message in messages]
+
+    def _split(self, chunk: bytes) -> list[bytes]:
+        """The messages that end in this piece of the stream. One that never ends is cut."""
+        *messages, rest = (self._buffer + chunk).split(_END)
+        if len(rest) > _MESSAGE_MAX:
+            messages, rest = [*messages, rest[:_MESSAGE_MAX]], b""
+        self._buffer = rest
+        return messages
 
     def send_with(self, message: str, fds: Sequence[int]) -> None:
         """Send one short message with descriptors (SCM_RIGHTS); OSError when it cannot be sent."""

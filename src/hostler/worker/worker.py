@@ -16,6 +16,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hostler.errors import AppLoadError, BootError
+from hostler.logs import LEVELS
 from hostler.proc.channel import Channel
 from hostler.proc.fork import finish, leave
 from hostler.proc.signals import STACKS, SignalQueue, pass_over
@@ -346,7 +347,7 @@ class Worker:
             self._cut()
         elif number == signal.SIGUSR1:
             self._logs.reopen()
-            if level := self._board.log_level:
+            if (level := self._board.log_level) in LEVELS.values():  # every worker can write there
                 self._logs.level = level
                 self._core.set_log_level(level)
         elif number == STACKS:
