@@ -22,6 +22,7 @@ from hostler.arbiter.actions import Action
 from hostler.arbiter.budget import Budget
 from hostler.arbiter.elastic import Elastic
 from hostler.arbiter.fleet import Fleet, FleetState, ImpossibleEvent
+from hostler.arbiter.forwarding import Forwarding
 from hostler.arbiter.host import Host
 from hostler.arbiter.life import APP_CODE, BOOT_CODE
 from hostler.arbiter.plan import Plan
@@ -34,7 +35,7 @@ from hostler.arbiter.upgrade import Guest, Upgrade
 from hostler.arbiter.watcher import Watcher
 from hostler.control.server import Client, ControlServer
 from hostler.errors import HostlerError
-from hostler.logs import Logs, counted, printable, printable_lines
+from hostler.logs import Logs, printable, printable_lines
 from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 from hostler.proc.fork import fork
@@ -88,6 +89,7 @@ class Arbiter:
         self._proven_template: Template | None = None
         self._coming: _Coming | None = None
         self._watcher = Watcher(self)
+        self._forwarding = Forwarding(self, self.host.inboxes)
         self._touched = Touched(plan.touch_reload, time.monotonic())
         self._budget = Budget(plan.memory_budget, time.monotonic())
         self._elastic = Elastic(self, plan.bounds, time.monotonic())
@@ -114,11 +116,10 @@ class Arbiter:
             self.tell_hooks("on_exit")
             self._end_helpers()
             self._templates.kill_all()
+            self._forwarding.finish()
             self.upgrade.finish()
             self.control.close()
             self._signals.close()
-            if self.host.inboxes is not None and (left := self.host.inboxes.close()):
-                self.logs.warning(f"{counted(left, 'connection')} closed: no worker was left to take over")
 
     @property
     def is_changing(self) -> bool:
@@ -229,10 +230,10 @@ class Arbiter:
             return
         self.feed(event)
         if isinstance(event, ev.Ready):
-            self._forward()
+            self._forwarding.begin()
 
     def _on_exit(self, pid: int, code: int) -> None:
-        if self.upgrade.on_exit(pid, code):
+        if self.upgrade.on_exit(pid, code) or self._forwarding.on_exit(pid):
             return
         if pid in self._templates.pids:
             for news in self._templates.bury(pid, code):
@@ -248,18 +249,8 @@ class Arbiter:
         if self.plan.hooks is not None:
             self.plan.hooks.ended(pid)
         self._questions.inquiries.hear(pid, "it has ended")
-        self._forward()
+        self._forwarding.begin()
         self.feed(ev.Exited(pid, code))
-
-    def _forward(self) -> None:
-        """What dead workers have left in their inboxes goes to those that live."""
-        if self.host.inboxes is None:
-            return
-        living = set(self.processes.slots.values())
-        heirs = [slot for slot in living if self.board.takes(slot)]
-        moved = sum(self.host.inboxes.forward(slot, heirs) for slot in range(self.board.slots) if slot not in living)
-        if moved:
-            self.logs.info(f"others take over {counted(moved, 'connection')} that a dead worker had not taken yet")
 
     # --- Reloads ---
 
@@ -510,7 +501,7 @@ class Arbiter:
         except OSError as error:  # the next worker's fork tries again
             self.logs.error(f"no process for the application: {error.strerror}")
 
-    def leave(self, ours: Channel) -> None:
+    def leave(self, ours: Channel | None = None) -> None:
         """In a child: close what is the arbiter's, so that all see its end."""
         self._signals.abandon()
         self.control.abandon()

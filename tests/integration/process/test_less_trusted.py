@@ -17,7 +17,8 @@ from tests.integration.process.test_death import GET
 
 # /do runs the code of the query's name in the worker; `LINE` is the worker's end of the channel.
 APP = """
-    import ctypes, gc, os, sys, threading, time
+    import gc, os, socket, struct, threading
+    from hostler.worker.worker import Worker
     from hostler.proc.channel import Channel
     from hostler.stats.scoreboard import Scoreboard
 
@@ -46,6 +47,21 @@ APP = """
     def loud():
         BOARD = board()
         BOARD.log_level = 3000
+
+    def linger():
+        # A connection whose close waits for a minute, in the inbox of a slot that has no worker.
+        lingering = socket.create_connection(("127.0.0.1", int(os.environ["LISTENER"])))
+        lingering.setblocking(False)
+        try:
+            while True:
+                lingering.send(b"x" * 65536)
+        except BlockingIOError:
+            pass
+        lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+        worker = next(each for each in gc.get_objects() if isinstance(each, Worker))
+        inbox = socket.socket(fileno=worker._inboxes[-1][1])
+        socket.send_fds(inbox, [b"x"], [lingering.detach()])  # not closed here: this process would wait too
+        inbox.detach()
 
     def application(environ, start_response):
         name = environ["QUERY_STRING"]
@@ -128,3 +144,13 @@ def test_log_level_that_a_worker_has_made_up_is_ignored_by_the_others(serve: Ser
         assert ask(server, "") != b""
     assert server.children() == before
     assert server.stop() == 0
+
+
+def test_socket_in_an_inbox_whose_close_takes_long_does_not_keep_the_arbiter(serve: Serve) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = serve(serve.source(APP), "--workers", "1", env={"LISTENER": str(listener.getsockname()[1])})
+        ask(server, "linger")
+        started = time.monotonic()
+        assert server.stop() == 0
+        server.wait_gone()
+        assert time.monotonic() - started < 10.0

@@ -55,7 +55,8 @@ pub fn take(inbox: RawFd, buffer: &mut Vec<u8>) -> Taken {
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
         message.msg_control = control.0.as_mut_ptr().cast();
-        message.msg_controllen = size_of::<Control>() as _;
+        // Exactly one descriptor: further ones would stay open in this process.
+        message.msg_controllen = libc::CMSG_LEN(FD_SIZE) as _;
         let count = libc::recvmsg(inbox, &mut message, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC);
         let header = libc::CMSG_FIRSTHDR(&message);
         let has_socket = count >= 0
@@ -111,5 +112,35 @@ mod tests {
         let mut rest = [0; 5];
         stream.read_exact(&mut rest).expect("the rest");
         assert_eq!(&rest, b"later");
+    }
+
+    #[test]
+    fn more_descriptors_than_one_do_not_stay_open() {
+        let (sender, receiver) = UnixDatagram::pair().expect("a pair");
+        let (one, other) = UnixStream::pair().expect("a pair");
+        let fds = [one.as_raw_fd(), other.as_raw_fd()];
+        let mut control = Control([MaybeUninit::new(0); 32]);
+        let part = IoSlice::new(b"two");
+        // SAFETY: as in `give`, with room for two descriptors.
+        unsafe {
+            let mut message: libc::msghdr = std::mem::zeroed();
+            message.msg_iov = std::ptr::from_ref(&part).cast_mut().cast();
+            message.msg_iovlen = 1;
+            message.msg_control = control.0.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(2 * FD_SIZE) as _;
+            let header = libc::CMSG_FIRSTHDR(&message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(2 * FD_SIZE) as _;
+            libc::CMSG_DATA(header).cast::<[RawFd; 2]>().write_unaligned(fds);
+            assert!(libc::sendmsg(sender.as_raw_fd(), &message, 0) > 0);
+        }
+        let Taken::Socket(socket) = take(receiver.as_raw_fd(), &mut Vec::with_capacity(64)) else {
+            panic!("no socket")
+        };
+        drop((socket, other));
+        let mut one = one;
+        one.set_nonblocking(true).expect("a socket");
+        assert_eq!(one.read(&mut [0; 1]).expect("the end"), 0, "`other` is open nowhere");
     }
 }
