@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
+import signal
 import socket
 import sys
 from collections.abc import Sequence
+
+from hostler.proc.signals import ORPHANED
 
 __all__ = ["Channel"]
 
@@ -23,8 +27,8 @@ _AT_ONCE = 32
 # macOS has no packets on unix sockets; the NUL that ends a message makes up for it.
 _HAS_PACKETS = sys.platform == "linux"
 _KIND = socket.SOCK_SEQPACKET if _HAS_PACKETS else socket.SOCK_STREAM
-# As it is before gevent has its own in its place, which knows no MSG_DONTWAIT.
-_Socket = socket.socket
+# As they are before gevent has its own in their place: sockets that know no MSG_DONTWAIT, a poll that runs its hub.
+_Socket, _poll = socket.socket, select.poll
 
 
 class Channel:
@@ -101,18 +105,25 @@ class Channel:
         return data.rstrip(_END).decode("utf-8", "replace"), fds
 
     def die_with_peer(self, wanted: bool) -> None:
-        """Have the kernel end this process when the other end closes, for times when nobody polls.
+        """Have the kernel end this process when the other end closes, or has closed, for times when nothing polls.
 
-        The descriptor sends SIGIO, whose default action is the end. Nothing else may come on this channel
-        meanwhile. It is what PR_SET_PDEATHSIG does, within the reach of Python.
+        The descriptor sends ORPHANED, whose default action is the end, with every message too: none may come on this
+        channel, until `native.kill_when_closed` handles the signal. It is what PR_SET_PDEATHSIG does, but a change of
+        the user does not end it, and it tells the arbiter from a parent that is only on the way to it.
         """
         flags = fcntl.fcntl(self._sock, fcntl.F_GETFL)
-        if wanted:
-            fcntl.fcntl(self._sock, fcntl.F_SETOWN, os.getpid())
-            flags |= fcntl.FASYNC
-        else:
-            flags &= ~fcntl.FASYNC
-        fcntl.fcntl(self._sock, fcntl.F_SETFL, flags)
+        if not wanted:
+            fcntl.fcntl(self._sock, fcntl.F_SETFL, flags & ~fcntl.FASYNC)
+            return
+        signal.signal(ORPHANED, signal.SIG_DFL)
+        fcntl.fcntl(self._sock, fcntl.F_SETOWN, os.getpid())
+        if hasattr(fcntl, "F_SETSIG"):
+            fcntl.fcntl(self._sock, fcntl.F_SETSIG, ORPHANED)
+        fcntl.fcntl(self._sock, fcntl.F_SETFL, flags | fcntl.FASYNC)
+        poll = _poll()
+        poll.register(self._sock, 0)
+        if poll.poll(0):  # it closed before we asked
+            os.kill(os.getpid(), ORPHANED)
 
     def close(self) -> None:
         """Close this end."""

@@ -16,12 +16,15 @@ from types import FrameType
 from typing import Any
 
 __all__ = [
-    "EARLY", "HANDLED", "STACKS", "Handler", "SignalQueue", "block", "in_a_child", "name_of", "pass_over",
+    "EARLY", "HANDLED", "ORPHANED", "STACKS", "Handler", "SignalQueue", "block", "in_a_child", "name_of", "pass_over",
     "remember_early", "restore", "unblock",
 ]  # fmt: skip
 
 # Asks a worker for its stacks; a real-time signal that neither the C library nor an app is likely to use.
 STACKS: int = signal.SIGRTMIN + 6 if hasattr(signal, "SIGRTMIN") else signal.SIGXFSZ
+
+# What the kernel sends when the line to the arbiter closes (`Channel.die_with_peer`). Its default action is the end.
+ORPHANED: int = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else signal.SIGIO
 
 # Signals that ask a server for something. Their default action ends or stops a process that has no handler yet.
 EARLY: frozenset[int] = frozenset((signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU))

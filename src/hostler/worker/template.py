@@ -17,7 +17,7 @@ from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 from hostler.proc.fork import flush, leave
 from hostler.worker import greenlets, relay
-from hostler.worker.boot import become_user, end_with_arbiter, leave_terminal, load, report
+from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter
 
 if TYPE_CHECKING:
     from hostler.config import Config
@@ -40,6 +40,9 @@ _IGNORED = (
     signal.SIGTTOU,
 )
 
+# From the arbiter's death to ours, in seconds: there may be children of the app to end.
+_ORPHAN_END = 3.0
+
 # Runs in the worker: (slot, its number among all, its end of the channel, where its stacks go, the apps), returns the
 # exit code.
 Main = Callable[[int, int, Channel, Dump, "list[Mounted]"], int]
@@ -59,14 +62,13 @@ class Template:
         signal.signal(signal.SIGUSR1, self._on_signal)
         for number in _IGNORED:
             signal.signal(number, signals.pass_over)
-        end_with_arbiter(self._channel)
+        self._channel.die_with_peer(True)
         try:
             become_user(self._config)
             self._apps = load(self._config, self._logs)
         except (AppLoadError, BootError) as error:
             return report(self._channel, error)
         self._settle()
-        self._channel.die_with_peer(False)
         leave_terminal(self._config)
         self._channel.send("ready")
         self._serve()
@@ -84,8 +86,7 @@ class Template:
         database = sys.modules.get("django.db")
         if database is not None:
             database.connections.close_all()  # a socket that two processes read is of no use to either
-        import hostler.native  # noqa: F401 - its memory is shared then
-
+        watch_arbiter(self._channel, _ORPHAN_END, self._logs)  # loads the native core, whose memory is shared then
         self._logs.reopen()  # they may have been moved meanwhile
 
         gc.collect()

@@ -22,7 +22,7 @@ from hostler.proc.fork import finish, leave
 from hostler.proc.signals import STACKS, SignalQueue, pass_over
 from hostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from hostler.worker import greenlets
-from hostler.worker.boot import become_user, end_with_arbiter, leave_terminal, load, report
+from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter
 from hostler.worker.interfaces import Mounted
 from hostler.worker.raw_socket import RawSocket
 from hostler.worker.relay import Relay, error_sink
@@ -133,7 +133,7 @@ class Worker:
         for number in _IGNORED:
             signal.signal(number, pass_over)
         signal.signal(signal.SIGUSR1, lambda number, frame: self._logs.reopen())
-        end_with_arbiter(self._channel)
+        self._channel.die_with_peer(True)
 
     def _with_hooks(self, apps: list[Mounted]) -> list[Mounted]:
         """The applications as they are called: with the request hooks around them, where there are any."""
@@ -250,7 +250,7 @@ class Worker:
 
     def _announce(self) -> None:
         self._dump.register()
-        self._channel.die_with_peer(False)
+        watch_arbiter(self._channel, _ORPHAN_END, self._logs)  # from here on there is time for the drain
         self._board.set_state(self._slot, READY)
         leave_terminal(self._config)
         self._channel.send("ready")
@@ -355,10 +355,8 @@ class Worker:
             self._channel.send(f"stacks\n{render(self._core.in_flight(), frames, self._stack_of)}")
 
     def _on_orphaned(self) -> None:
-        """The arbiter is gone. A timer of the kernel ends us in time, whatever the app's clean-up does."""
+        """The arbiter is gone. A timer of the kernel ends us in time, whatever the app does (`watch_arbiter`)."""
         self._logs.error("the arbiter is gone: this worker ends")
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, _ORPHAN_END)
         self._drain(_ORPHAN_DRAIN)
 
     def _drain(self, seconds: float) -> None:

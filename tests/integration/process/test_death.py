@@ -161,6 +161,60 @@ def test_worker_whose_cleanup_hangs_follows_a_killed_arbiter(serve: Serve) -> No
     wait_gone(workers, within=1.0)
 
 
+# /keep keeps the GIL in native code for a minute; with HOLD_GIL a thread does so some time after the import.
+KEEPS_GIL = """
+    import ctypes, os, threading, time
+
+    def keep():
+        open("kept", "w").close()
+        ctypes.PyDLL(None).sleep(60)
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/keep":
+            keep()
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    def later():
+        while not os.path.exists("keep"):
+            time.sleep(0.005)
+        if os.getpid() == template:
+            keep()
+
+    if os.environ.get("HOLD_GIL"):
+        template = os.getpid()
+        threading.Thread(target=later, daemon=True).start()
+"""
+
+
+def test_worker_whose_gil_is_kept_by_native_code_follows_a_killed_arbiter_within_a_second(serve: Serve) -> None:
+    server = serve(serve.source(KEEPS_GIL))
+    workers = server.children()
+    with server.connect() as connection:
+        connection.send(b"GET /keep HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.wait_for((serve.directory / "kept").exists, "the call")
+        server.kill(signal.SIGKILL)
+        wait_gone(workers, within=1.0)
+        with pytest.raises(ConnectionRefusedError):
+            server.connect()
+
+
+def test_template_whose_gil_is_kept_by_native_code_follows_a_killed_arbiter(serve: Serve) -> None:
+    server = serve(serve.source(KEEPS_GIL), "--preload", env={"HOLD_GIL": "1"})
+    children = server.wait_children(2)
+    (serve.directory / "keep").touch()
+    server.wait_for((serve.directory / "kept").exists, "the call")
+    server.kill(signal.SIGKILL)
+    wait_gone(children, within=4.0)
+
+
+def test_watcher_follows_a_killed_arbiter(serve: Serve) -> None:
+    server = serve(serve.source(HELLO), "--reload")
+    children = server.wait_children(2)
+    server.kill(signal.SIGKILL)
+    wait_gone(children, within=1.0)
+
+
 def test_next_start_takes_the_place_of_a_killed_one(serve: Serve, tmp_path: Path) -> None:
     """At once, while the old workers may still end: same port, same unix socket, same pid file."""
     bind = ["127.0.0.1:0", f"unix:{tmp_path}/app.sock"]

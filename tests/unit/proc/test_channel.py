@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 from hostler.proc import channel
 from hostler.proc.channel import Channel
 from hostler.proc.fork import fork
+from hostler.proc.signals import ORPHANED
 
 
 @pytest.fixture
@@ -115,7 +115,21 @@ def test_ends_are_not_inherited_by_programs(ends: tuple[Channel, Channel]) -> No
     assert not any(os.get_inheritable(end.fileno()) for end in ends)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="SIGIO on unix sockets")
+@pytest.mark.skipif(sys.platform != "linux", reason="F_SETSIG")
+def test_process_whose_peer_has_gone_before_dies_at_once() -> None:
+    ours, theirs = Channel.pair()
+    ours.close()
+
+    def main() -> int:
+        theirs.die_with_peer(True)
+        return 5
+
+    pid = fork(lambda: None, main, {})
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -ORPHANED
+    theirs.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="F_SETSIG")
 @pytest.mark.parametrize("wanted", [True, False])
 def test_process_dies_with_its_peer(wanted: bool) -> None:
     """With nobody polling: the child sleeps, and the kernel ends it."""
@@ -135,6 +149,6 @@ def test_process_dies_with_its_peer(wanted: bool) -> None:
     theirs.close()
     ours.close()
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert code == (-signal.SIGIO if wanted else 5)
+    assert code == (-ORPHANED if wanted else 5)
     os.close(reader)
     os.close(writer)

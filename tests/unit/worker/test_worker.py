@@ -18,6 +18,7 @@ import pytest
 from hostler.config import Config
 from hostler.config.settings import Assignment
 from hostler.logs import Logs
+from hostler.native import kill_when_closed
 from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 from hostler.proc.fork import fork
@@ -121,6 +122,7 @@ class Life:
             os.dup2(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
             module = ModuleType("hostler.native")
             module.Core = FakeCore  # type: ignore[attr-defined]
+            module.kill_when_closed = kill_when_closed  # type: ignore[attr-defined]
             sys.modules["hostler.native"] = module
 
         def main() -> int:

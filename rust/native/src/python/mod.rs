@@ -25,6 +25,12 @@ fn scoreboard_layout(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(layout)
 }
 
+/// See `sys::kill_when_closed`; `delay` in seconds.
+#[pyfunction]
+fn kill_when_closed(line: i32, signal: i32, delay: f64) -> PyResult<()> {
+    Ok(crate::sys::kill_when_closed(line, signal, (delay * 1000.0) as u64)?)
+}
+
 /// The native core of hostler.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -34,5 +40,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<file_wrapper::FileWrapper>()?;
     module.add_class::<input::Input>()?;
     module.add_class::<upgrade::Upgrade>()?;
+    module.add_function(wrap_pyfunction!(kill_when_closed, module)?)?;
     module.add_function(wrap_pyfunction!(scoreboard_layout, module)?)
 }

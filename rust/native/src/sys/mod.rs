@@ -7,6 +7,7 @@ mod clock;
 mod epoll;
 mod files;
 mod inbox;
+mod orphan;
 mod sockets;
 
 pub use clock::{
@@ -16,6 +17,7 @@ pub use clock::{
 pub use epoll::{is_readable, wait_either, Epoll, Event, Wake, ERROR, HANGUP, PEER_CLOSED, READABLE, WRITABLE};
 pub use files::{append, duplicate, read_at, regular_file_size, takes_a_line, temporary_file, write_all_at};
 pub use inbox::{give, socket_number, take, Taken};
+pub use orphan::kill_when_closed;
 pub use sockets::{
     accept, discard, has_more, peer_of, recv, reset_on_close, send, send_before_more, send_file, send_parts,
     set_blocking, shutdown_both, shutdown_write, NoConnection, Peer,
