@@ -54,6 +54,9 @@ _ORPHAN_DRAIN = 0.7
 _ORPHAN_END = 0.9
 # What threads that are through get to end, when others will not.
 _LAST_MOMENT = 0.2
+# Seconds between two looks whether a thread that has left has ended, at first and at most.
+_BURY_FIRST = 0.01
+_BURY_MOST = 1.0
 
 
 class Worker:
@@ -95,6 +98,7 @@ class Worker:
         self._event_loop: EventLoop | None = None
         self._lag: LoopLag | None = None
         self._leaving: list[threading.Thread] = []  # of these, those that have done their work
+        self._bury_wait = _BURY_FIRST  # until the next look at them
         self._deadline: float | None = None  # of the drain; None: serving
         self._wear = Wear(config, time.monotonic())
         self._vitals = Vitals(board, slot, config.threads or config.max_threads)
@@ -280,6 +284,8 @@ class Worker:
                 self._on_signal(number)
             if self._core.attention_fd() in ready:
                 self._attend()
+            if self._leaving:
+                self._bury()
             if self._channel.fileno() in ready:
                 self._channel.receive()
                 if not self._channel.is_open:
@@ -299,7 +305,6 @@ class Worker:
             except RuntimeError as error:  # no more threads: go on with those that are there
                 self._core.not_started(index)
                 self._logs.warning(f"no more threads than {len(self._threads)} can be started: {error}")
-        self._bury()
         for kind, request in notices:
             if kind == "worn":
                 self._renew(f"it has run its share of requests (max_requests {self._config.max_requests})")
@@ -307,12 +312,16 @@ class Worker:
                 self._watchdog.hear(kind, request)
 
     def _bury(self) -> None:
-        """Forget threads that left, and give their memory back when all but one have."""
+        """Forget threads that have ended, and give their memory back when all but one have.
+
+        One that has left may still run destructors of its thread-locals, for as long as the app likes: nothing waits.
+        """
         leaving, self._leaving = self._leaving, []
-        for thread in leaving:
-            thread.join()  # it is past everything but the end of its thread-locals
-            self._threads.discard(thread)
-        if leaving and len(self._threads) == 1:
+        ended = [thread for thread in leaving if not thread.is_alive()]
+        self._threads.difference_update(ended)
+        self._leaving += [thread for thread in leaving if thread not in ended]  # others may have come meanwhile
+        self._bury_wait = _BURY_FIRST if ended or not leaving else min(2 * self._bury_wait, _BURY_MOST)
+        if ended and len(self._threads) == 1:
             self._core.trim()
 
     def _retire(self, reason: str) -> None:
@@ -335,6 +344,8 @@ class Worker:
             waits.append(self._lag.interval)
         if self._wear.interval is not None and not self._wear.is_due:
             waits.append(self._wear.interval)
+        if self._leaving:
+            waits.append(self._bury_wait)
         if self._deadline is not None:
             waits.append(max(0.0, self._deadline - now))
         return ceil(min(waits) * 1000)
