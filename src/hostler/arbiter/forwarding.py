@@ -6,15 +6,14 @@ owner likes (a socket that lingers, a file of a file system in user space), so t
 
 from __future__ import annotations
 
-import os
 import signal
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hostler.logs import counted
 from hostler.proc.fork import fork
 from hostler.proc.inboxes import Inboxes
+from hostler.proc.reap import has_ended
 
 if TYPE_CHECKING:
     from hostler.arbiter.arbiter import Arbiter
@@ -24,7 +23,6 @@ __all__ = ["Forwarding"]
 # Seconds that a child may take, and that the last one may take at the arbiter's end.
 _WITHIN = 5.0
 _LAST_WITHIN = 1.0
-_PAUSE = 0.005
 
 
 class Forwarding:
@@ -74,7 +72,7 @@ class Forwarding:
                 pid = self._fork(lambda: self._close(inboxes), _LAST_WITHIN)
             except OSError:
                 pid = 0
-            if not pid or not _has_ended(pid, 2 * _LAST_WITHIN) or inboxes.waiting():
+            if not pid or not has_ended(pid, 2 * _LAST_WITHIN) or inboxes.waiting():
                 inboxes.leave_to_the_end()  # what has kept the child would keep us
         inboxes.let_go()
 
@@ -98,16 +96,3 @@ class Forwarding:
             text = f"{counted(left, 'connection')} closed: no worker was left to take over"
             self._arbiter.logs.warning(text)
         return 0
-
-
-def _has_ended(pid: int, seconds: float) -> bool:
-    """Wait for a child's end, at most so long."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                return True
-        except ChildProcessError:  # SIGCHLD is ignored by now: nothing is left to wait for
-            return True
-        time.sleep(_PAUSE)
-    return False

@@ -10,8 +10,17 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NoReturn
 
 from hostler.proc import signals
+from hostler.proc.children import end_multiprocessing
+from hostler.proc.patience import alarm, limit
 
-__all__ = ["finish", "flush", "fork", "leave"]
+__all__ = ["finish", "flush", "fork", "is_own_fork", "leave", "reaped"]
+
+# Seconds that multiprocessing's own clean-up may take: a manager ends in a twentieth of it.
+_CHILDREN_WITHIN = 0.5
+# Seconds that a standard stream may take to write what is in its buffer.
+_FLUSH_WITHIN = 1.0
+
+_own: set[int] = set()  # children of this process that `fork` has made and that were not reaped
 
 
 def fork(
@@ -31,19 +40,40 @@ def fork(
     try:
         pid = os.fork()
         if pid == 0:
+            _own.clear()
             _child(prepare, main, handlers, mask | set(kept))
+        _own.add(pid)
     finally:  # in the parent only: the child does not come back
         signals.unblock(mask)
     return pid
 
 
-def finish(code: int) -> NoReturn:
+def is_own_fork(pid: int) -> bool:
+    """Whether `fork` has made this child, and it was not reaped yet."""
+    return pid in _own
+
+
+def reaped(pid: int) -> None:
+    """The child was reaped: from now on its pid may mean any process."""
+    _own.discard(pid)
+
+
+def finish(code: int, seconds: float, late: Callable[[], object]) -> NoReturn:
     """End this child as the interpreter would end (threads joined, atexit), but not the parent's frames.
 
     Returning through them would run their `finally` blocks, such as the one that removes the pid file.
-    multiprocessing ends its forked children by the same two calls.
+    multiprocessing ends its forked children by the same two calls. After so many seconds `late` is called, and it ends
+    at once.
     """
+
+    def cut() -> None:
+        try:
+            late()
+        finally:
+            leave(code)
+
     try:
+        alarm(seconds, cut)
         if "threading" in sys.modules:
             sys.modules["threading"]._shutdown()
         atexit._run_exitfuncs()
@@ -52,8 +82,9 @@ def finish(code: int) -> NoReturn:
 
 
 def leave(code: int) -> NoReturn:
-    """End this process at once, whatever its threads do."""
+    """End this process at once, whatever its threads do; with it end the children that multiprocessing has for it."""
     try:
+        end_multiprocessing(_CHILDREN_WITHIN)
         flush()
     finally:
         os._exit(code)
@@ -76,10 +107,13 @@ def _child(
 
 
 def flush() -> None:
-    """Write what is in the buffers of the standard streams."""
-    for stream in (sys.stdout, sys.stderr):
+    """Write what is in the buffers of the standard streams, where that is possible.
+
+    They may be whatever the app has put there: closed, without `flush`, waiting for a reader that does not come.
+    """
+    for name in ("stdout", "stderr"):
         try:
-            if stream is not None:
-                stream.flush()
-        except (OSError, ValueError):  # a full disk, a closed pipe; closed by the app
+            with limit(_FLUSH_WITHIN):
+                getattr(sys, name).flush()
+        except BaseException:  # SystemExit too: a buffer is no reason to end, or not to end
             pass

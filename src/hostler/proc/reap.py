@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 
-__all__ = ["adopt_orphans", "reap"]
+from hostler.proc.fork import reaped
 
+__all__ = ["adopt_orphans", "has_ended", "reap"]
+
+# Seconds between two looks at a child that is awaited.
+_PAUSE = 0.005
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def reap() -> Iterator[tuple[int, int]]:
-    """Collect every child that has ended: (pid, exit code), a negative code is minus the signal."""
+    """Collect every child that has ended: (pid, exit code), a negative code is minus the signal.
+
+    Its pid may mean another process as soon as it is yielded.
+    """
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -19,7 +27,24 @@ def reap() -> Iterator[tuple[int, int]]:
             return
         if pid == 0:  # the rest is alive
             return
+        reaped(pid)
         yield pid, os.waitstatus_to_exitcode(status)
+
+
+def has_ended(pid: int, seconds: float) -> bool:
+    """Wait until a child has ended, at most so long; whether it has. It is reaped then."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                reaped(pid)
+                return True
+        except ChildProcessError:  # SIGCHLD is ignored: the kernel has reaped it
+            reaped(pid)
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_PAUSE)
 
 
 def adopt_orphans() -> None:

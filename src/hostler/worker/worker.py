@@ -19,10 +19,11 @@ from hostler.errors import AppLoadError, BootError
 from hostler.logs import LEVELS
 from hostler.proc.channel import Channel
 from hostler.proc.fork import finish, leave
-from hostler.proc.signals import STACKS, SignalQueue, pass_over
+from hostler.proc.signals import STACKS, SignalQueue
 from hostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from hostler.worker import greenlets
 from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter
+from hostler.worker.handlers import after_import, before_import
 from hostler.worker.interfaces import Mounted
 from hostler.worker.raw_socket import RawSocket
 from hostler.worker.relay import Relay, error_sink
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Worker"]
 
-# SIGINT reaches a terminal's whole process group, but only the arbiter decides; the others are gunicorn's verbs.
-_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 # So often the main thread comes by within worker_timeout: somewhat more often than the arbiter looks.
 _BEATS = 5
 # From the arbiter's death to ours: the drain, then everything.
@@ -75,7 +74,7 @@ class Worker:
         apps: list[Mounted] | None = None,
         hooks: Hooks | None = None,
         age: int = 0,
-        finish: Callable[[int], NoReturn] = finish,
+        end: Callable[[int], NoReturn] | None = None,
         inboxes: Sequence[tuple[int, int]] = (),
     ) -> None:
         self._config = config
@@ -89,7 +88,7 @@ class Worker:
         self._apps = apps  # of the template that we were forked from; None: to be loaded
         self._relays: list[Relay] = []  # of the core's lines, where logging or syslog wants them
         self._hooks = hooks
-        self._finish = finish  # what ends the process when all is done
+        self._end_process = end  # what ends the process when all is done; None: we do
         self._inboxes = inboxes
         self._age = age  # its number among all workers, where hooks want to know
         self._hooked: HookedWorker | None = None  # what hooks get of us
@@ -130,13 +129,8 @@ class Worker:
     # --- Boot ---
 
     def _prepare_boot(self) -> None:
-        """Nothing polls while the app is imported: let the kernel end us, on TERM and when the arbiter dies.
-
-        A child of the arbiter has these handlers since its fork (proc/signals.py), a child of gunicorn's has others.
-        """
-        for number in _IGNORED:
-            signal.signal(number, pass_over)
-        signal.signal(signal.SIGUSR1, lambda number, frame: self._logs.reopen())
+        """Nothing polls while the app is imported: let the kernel end us, on TERM and when the arbiter dies."""
+        self._handlers = before_import(self._logs.reopen)
         self._channel.die_with_peer(True)
 
     def _with_hooks(self, apps: list[Mounted]) -> list[Mounted]:
@@ -154,8 +148,12 @@ class Worker:
             self._hooks.call(name, *before, self._hooked)
 
     def _take_signals(self) -> None:
-        """Before anything is accepted: from here on TERM drains. What the app's import set is overruled."""
-        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, STACKS, *_IGNORED))
+        """Before anything is accepted: from here on TERM drains."""
+        try:
+            after_import(self._handlers, self._logs)
+        except ImportError as error:
+            raise BootError(f"the native core does not start: {error!r}") from error
+        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, STACKS))
 
     def _open_core(self, apps: list[Mounted]) -> Core:
         try:
@@ -403,7 +401,13 @@ class Worker:
         for relay in self._relays:
             relay.close(deadline - time.monotonic())
         self._say_goodbye()
-        self._finish(0)
+        if self._end_process is not None:
+            self._end_process(0)
+        finish(0, max(_LAST_MOMENT, deadline - time.monotonic()), self._log_late_end)
+
+    def _log_late_end(self) -> None:
+        text = "the application's clean-up (its threads, atexit, its child processes) takes too long: cut"
+        self._logs.warning(f"{text}; it has what is left of graceful_timeout")
 
     def _cut(self) -> None:
         """End at once, and say what that ends."""

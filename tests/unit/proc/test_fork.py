@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hostler.proc.fork import finish, fork, leave
-from hostler.proc.reap import reap
+from hostler.proc.fork import finish, fork, is_own_fork, leave
+from hostler.proc.reap import has_ended, reap
 from hostler.proc.signals import Handler
 
 
@@ -97,10 +97,75 @@ def test_finish_waits_for_threads_and_runs_atexit(tmp_path: Path) -> None:
         atexit._clear()
         atexit.register(say, "atexit")
         threading.Thread(target=slow).start()
-        finish(5)
+        finish(5, 10.0, lambda: None)
 
     assert run(main) == 5
     assert out.read_text() == "thread atexit"
+
+
+@pytest.mark.parametrize("kind", ["thread", "atexit"])
+def test_finish_that_takes_too_long_is_cut_and_says_so(tmp_path: Path, kind: str) -> None:
+    late = tmp_path / "late"
+
+    def main() -> int:
+        atexit._clear()
+        if kind == "atexit":
+            atexit.register(time.sleep, 60)
+        else:
+            threading.Thread(target=time.sleep, args=(60,)).start()
+        finish(5, 0.1, late.touch)
+
+    started = time.monotonic()
+    assert run(main) == 5
+    assert time.monotonic() - started < 5.0
+    assert late.exists()
+
+
+class Closed:
+    def flush(self) -> None:
+        raise ValueError("closed")
+
+
+class Stuck:
+    def flush(self) -> None:
+        time.sleep(60)
+
+
+class Exits:
+    def flush(self) -> None:
+        sys.exit("no stream")
+
+
+@pytest.mark.parametrize(
+    "stream", [None, object(), Closed(), Stuck(), Exits()], ids=lambda stream: type(stream).__name__
+)
+def test_streams_that_cannot_be_flushed_keep_neither_a_fork_nor_an_end(
+    monkeypatch: pytest.MonkeyPatch, stream: object
+) -> None:
+    """An app may have put anything there."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        patch.setattr(sys, "stderr", stream)
+        assert run(lambda: 7) == 7
+
+
+def test_forked_children_are_known_until_they_are_reaped() -> None:
+    pid = fork(lambda: None, lambda: int(is_own_fork(os.getpid())), {})
+    assert is_own_fork(pid)
+    assert has_ended(pid, 10.0)
+    assert not is_own_fork(pid)
+    assert has_ended(pid, 0.0), "also when it was reaped already"
+
+
+def test_child_that_lives_is_awaited_no_longer_than_asked() -> None:
+    def main() -> int:
+        time.sleep(60)
+        return 0
+
+    pid = fork(lambda: None, main, {})
+    assert not has_ended(pid, 0.05)
+    os.kill(pid, signal.SIGKILL)
+    assert has_ended(pid, 10.0)
 
 
 def test_leave_waits_for_nothing() -> None:

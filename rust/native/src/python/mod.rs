@@ -31,6 +31,12 @@ fn kill_when_closed(line: i32, signal: i32, delay: f64) -> PyResult<()> {
     Ok(crate::sys::kill_when_closed(line, signal, (delay * 1000.0) as u64)?)
 }
 
+/// See `sys::signal_handler`.
+#[pyfunction]
+fn signal_handler(signal: i32) -> PyResult<usize> {
+    Ok(crate::sys::signal_handler(signal)?)
+}
+
 /// The native core of hostler.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -41,5 +47,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<input::Input>()?;
     module.add_class::<upgrade::Upgrade>()?;
     module.add_function(wrap_pyfunction!(kill_when_closed, module)?)?;
+    module.add_function(wrap_pyfunction!(signal_handler, module)?)?;
     module.add_function(wrap_pyfunction!(scoreboard_layout, module)?)
 }

@@ -8,6 +8,7 @@ mod epoll;
 mod files;
 mod inbox;
 mod orphan;
+mod signals;
 mod sockets;
 
 pub use clock::{
@@ -18,6 +19,7 @@ pub use epoll::{is_readable, wait_either, Epoll, Event, Wake, ERROR, HANGUP, PEE
 pub use files::{append, duplicate, read_at, regular_file_size, takes_a_line, temporary_file, write_all_at};
 pub use inbox::{give, socket_number, take, Taken};
 pub use orphan::kill_when_closed;
+pub use signals::signal_handler;
 pub use sockets::{
     accept, discard, has_more, peer_of, recv, reset_on_close, send, send_before_more, send_file, send_parts,
     set_blocking, shutdown_both, shutdown_write, NoConnection, Peer,
