@@ -219,22 +219,25 @@ class _Service:
                 inboxes=self._inboxes.descriptors,
             ).run()
 
-        def work_preloaded(slot: int, age: int, channel: Channel, dump: Dump, apps: list[Mounted]) -> int:
+        def work_preloaded(
+            slot: int, age: int, channel: Channel, dump: Dump, fds: Sequence[int], apps: list[Mounted]
+        ) -> int:
             from hostler.worker.worker import Worker
 
             _name(config, f"worker {slot}")
             board, logs = self._on_board(), self._logs
             inboxes = self._inboxes.descriptors
+            own = [listener.reopened(fd) for listener, fd in zip(opened, fds, strict=True)]
             return Worker(
-                config, opened, board, slot, channel, dump, logs, apps=apps, hooks=hooks, age=age, inboxes=inboxes
+                config, own, board, slot, channel, dump, logs, apps=apps, hooks=hooks, age=age, inboxes=inboxes
             ).run()
 
         def template(channel: Channel) -> int:
             from hostler.worker.template import Template
 
-            self._settle(config, opened)
+            self._settle(config, ())  # its workers get the listeners when they are forked
             _name(config, "template")
-            return Template(config, channel, self._logs, work_preloaded).run()
+            return Template(config, channel, self._logs, len(opened), work_preloaded).run()
 
         since = time.time_ns()
 

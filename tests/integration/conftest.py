@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,3 +27,14 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         print(f"--- {server.log_path.name}\n{server.log}")
     if failures:
         raise failures[0]
+
+
+@pytest.fixture
+def public() -> Iterator[Serve]:
+    """In a directory that everybody may enter, unlike the tests' own."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        launcher = Serve(Path(directory))
+        yield launcher
+        for server in launcher.servers:
+            server.end()

@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 
 from hostler.arbiter import actions as do
@@ -29,7 +29,7 @@ from hostler.arbiter.plan import Plan
 from hostler.arbiter.processes import Processes
 from hostler.arbiter.questions import Questions
 from hostler.arbiter.template import Template
-from hostler.arbiter.templates import News, Templates
+from hostler.arbiter.templates import News, Templates, Told
 from hostler.arbiter.touched import Touched
 from hostler.arbiter.upgrade import Guest, Upgrade
 from hostler.arbiter.watcher import Watcher
@@ -115,7 +115,7 @@ class Arbiter:
         finally:
             self.tell_hooks("on_exit")
             self._end_helpers()
-            self._templates.kill_all()
+            self._templates.finish()
             self._forwarding.finish()
             self.upgrade.finish()
             self.control.close()
@@ -134,8 +134,8 @@ class Arbiter:
         ready = self.poll.wait(self._timeout())
         for pid, message in self.processes.hear(ready):
             self._listen(pid, message)
-        for news in self._templates.hear(ready):
-            self._on_news(news)
+        for told in self._templates.hear(ready):
+            self._on_told(told)
         self.upgrade.hear(ready)
         if self._guest is not None and self._guest.look(ready):
             self._guest = None
@@ -159,8 +159,8 @@ class Arbiter:
         dues = (self._budget.deadline(), self._elastic.deadline())
         if any(due is not None and due <= now for due in dues):
             self._look_at_workers(now)
-        for news in self._templates.expire(now):
-            self._on_news(news)
+        for told in self._templates.expire(now):
+            self._on_told(told)
         self.notifier.beat(now)
         if self.plan.metrics is not None:
             self.plan.metrics.send(now, self.board, self.fleet.size, self.plan.listeners)
@@ -236,9 +236,10 @@ class Arbiter:
         if self.upgrade.on_exit(pid, code) or self._forwarding.on_exit(pid):
             return
         if pid in self._templates.pids:
-            for news in self._templates.bury(pid, code):
-                self._on_news(news)
+            for told in self._templates.bury(pid, code):
+                self._on_told(told)
             return
+        self._templates.on_exit(pid, code)
         slot = self.processes.slots.get(pid)
         words = self.processes.bury(pid)
         if words is None or slot is None:
@@ -338,6 +339,15 @@ class Arbiter:
                 self._templates.end(self._template)
             self._template, self._proven_template = self._proven_template, None
 
+    def _on_told(self, told: Told) -> None:
+        """What templates bring about."""
+        if isinstance(told, News):
+            self._on_news(told)
+        elif isinstance(told, ev.Exited):
+            self._on_exit(told.pid, told.code)
+        else:
+            self.feed(told)
+
     def _on_news(self, news: News) -> None:
         """A template has the app, or cannot have it."""
         template, coming = news.template, self._coming
@@ -386,7 +396,7 @@ class Arbiter:
         """Perform one action; returns what the fleet must hear about it."""
         match action:
             case do.Spawn(slot):
-                return [self._spawn(slot)]
+                return self._spawn(slot)
             case do.Signal(pid, number):
                 os.kill(pid, number)  # it exists, if only as a zombie, until we have reaped it
             case do.Log(level, text):
@@ -473,26 +483,36 @@ class Arbiter:
 
     # --- Workers' processes ---
 
-    def _spawn(self, slot: int) -> ev.Event:
+    def _spawn(self, slot: int) -> list[ev.Event]:
+        """Have a worker for a slot. What the fleet must hear may come later: with preload the template answers."""
         hooks = self.plan.hooks
         hooked = hooks.forking() if hooks is not None else None
 
+        def forked(pid: int) -> None:
+            if hooks is not None and hooked is not None:
+                hooks.forked(hooked, pid)
+
         def make(ours: Channel, theirs: Channel, dump: Dump) -> int:
-            if self.plan.template is not None:
-                return self._fork_from_template(slot, hooked.age if hooked else 0, theirs, dump)
             return fork(lambda: self.leave(ours), lambda: self.plan.work(slot, theirs, dump), self.handlers)
 
+        if self.plan.template is not None:
+            return self._fork_from_template(slot, hooked.age if hooked else 0, forked)
         made = self.processes.make(slot, make)
-        if isinstance(made, ev.Started) and hooks is not None and hooked is not None:
-            hooks.forked(hooked, made.pid)
-        return made
+        if isinstance(made, ev.Started):
+            forked(made.pid)
+        return [made]
 
-    def _fork_from_template(self, slot: int, age: int, theirs: Channel, dump: Dump) -> int:
-        """The pid of a new worker. A template that has died is made anew; until it is there this raises OSError."""
+    def _fork_from_template(self, slot: int, age: int, forked: Callable[[int], None]) -> list[ev.Event]:
+        """Ask the template. One that has died is made anew, and no worker can be forked until it is there."""
         template = self._template
-        if template is None or not self._templates.is_alive(template):
-            template = self._template = self._templates.start(self.plan)
-        return self._templates.fork(template, slot, age, theirs, dump)
+        listeners = [listener.socket.fileno() for listener in self.plan.listeners]
+        try:
+            if template is None or not self._templates.is_alive(template):
+                template = self._template = self._templates.start(self.plan)
+            self._templates.fork(template, slot, age, listeners, forked)
+        except OSError as error:
+            return [ev.SpawnFailed(slot, error.strerror or str(error))]
+        return []
 
     def _renew_template(self) -> None:
         """One that had the app has died: have another one import it before a worker is needed."""
@@ -506,9 +526,10 @@ class Arbiter:
         self._signals.abandon()
         self.control.abandon()
         lines = (self.upgrade.channel, self._guest.channel if self._guest is not None else None, self._watcher.channel)
-        for channel in (ours, *self._templates.channels, *lines):
+        for channel in (ours, *lines):
             if channel is not None:
                 channel.close()
+        self._templates.abandon()
         self.processes.abandon()
 
 

@@ -70,7 +70,7 @@ _LEAVING = (WorkerState.RETIRING, WorkerState.SILENT)  # until they are relieved
 _LEFT = (WorkerState.DRAINING, WorkerState.KILLED, WorkerState.GONE)
 # Who goes first when there are too many.
 _DISPENSABLE = (WorkerState.BACKOFF, WorkerState.BOOTING, WorkerState.READY)
-_UNDECIDED = (WorkerState.VACANT, WorkerState.FAILED)  # for a moment: then they are among those
+_UNDECIDED = (WorkerState.VACANT, WorkerState.FAILED)  # until they are among those
 
 
 class ImpossibleEvent(Exception):

@@ -49,13 +49,8 @@ class Processes:
     def make(self, slot: int, make: Make) -> ev.Started | ev.SpawnFailed:
         """Make a process for a slot."""
         try:
-            dump = Dump()
+            ours, theirs, dump = self.open()
         except OSError as error:  # EMFILE, ENFILE
-            return ev.SpawnFailed(slot, error.strerror or str(error))
-        try:
-            ours, theirs = Channel.pair()
-        except OSError as error:
-            dump.close()
             return ev.SpawnFailed(slot, error.strerror or str(error))
         try:
             pid = make(ours, theirs, dump)
@@ -65,6 +60,19 @@ class Processes:
             return ev.SpawnFailed(slot, error.strerror or str(error))
         finally:
             theirs.close()
+        return self.adopt(slot, pid, ours, dump)
+
+    def open(self) -> tuple[Channel, Channel, Dump]:
+        """What a process needs: our end of its channel, its own, where it writes its stacks. OSError."""
+        dump = Dump()
+        try:
+            return *Channel.pair(), dump
+        except OSError:
+            dump.close()
+            raise
+
+    def adopt(self, slot: int, pid: int, ours: Channel, dump: Dump) -> ev.Started:
+        """Look after a process that has been made for a slot."""
         self._channels[pid] = ours
         self._dumps[pid] = dump
         self._quotas[pid] = Quota(time.monotonic())

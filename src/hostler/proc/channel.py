@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,9 @@ _END = b"\0"
 _CHUNK = 65536
 # A packet of this size is under every default of net.core.wmem_max, so one send takes it whole.
 _MESSAGE_MAX = 60_000
+# Max descriptors that come with one message (SCM_MAX_FD of Linux).
+_FDS_MOST = 253
+_FD = struct.Struct("i")
 # Max messages that one `receive` returns.
 _AT_ONCE = 32
 # macOS has no packets on unix sockets; the NUL that ends a message makes up for it.
@@ -97,11 +101,12 @@ class Channel:
         """Send one short message with descriptors (SCM_RIGHTS); OSError when it cannot be sent."""
         socket.send_fds(self._sock, [message.encode() + _END], list(fds))
 
-    def wait_with(self, most: int) -> tuple[str, list[int]]:
-        """Wait for one message that comes with at most so many descriptors; "" when the other end is gone."""
-        data, fds, _, _ = socket.recv_fds(self._sock, _CHUNK, most)
-        for fd in fds:
-            os.set_inheritable(fd, False)
+    def wait_with(self) -> tuple[str, list[int]]:
+        """Wait for one message and the descriptors that come with it; "" when the other end is gone."""
+        room = socket.CMSG_SPACE(_FDS_MOST * _FD.size)
+        flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # socket.recv_fds() forgets its flags
+        data, control, _, _ = self._sock.recvmsg(_CHUNK, room, flags)
+        fds = [fd for _, kind, piece in control if kind == socket.SCM_RIGHTS for (fd,) in _FD.iter_unpack(piece)]
         return data.rstrip(_END).decode("utf-8", "replace"), fds
 
     def die_with_peer(self, wanted: bool) -> None:

@@ -6,9 +6,6 @@ import grp
 import os
 import pwd
 import signal
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -30,17 +27,6 @@ def application(environ, start_response):
 
 hostler.serve(application, bind="unix:{directory}/app.sock", error_log="error.log", access_log="access.log", {options})
 """
-
-
-@pytest.fixture
-def public() -> Iterator[Serve]:
-    """In a directory that everybody may enter, unlike the tests' own."""
-    with tempfile.TemporaryDirectory() as directory:
-        os.chmod(directory, 0o755)
-        launcher = Serve(Path(directory))
-        yield launcher
-        for server in launcher.servers:
-            server.end()
 
 
 @needs_root
