@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hostler.errors import AppLoadError, BootError
+from hostler.logs import ensure_standard_streams
 from hostler.proc import identity
 from hostler.proc.channel import Channel
 from hostler.proc.daemon import let_go
@@ -71,6 +72,7 @@ def load(config: Config, logs: Logs, app: Callable[..., Any] | None = None) -> l
         greenlets.patch()
     try:
         apps = _load(config, app)
+        ensure_standard_streams()  # it may have closed them: what is opened next would get their numbers
     except AppLoadError as error:
         if config.reload == "off":
             raise

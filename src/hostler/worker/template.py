@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hostler.errors import AppLoadError, BootError
+from hostler.logs import ensure_standard_streams
 from hostler.proc import signals
 from hostler.proc.channel import Channel
 from hostler.proc.children import end_descendants, end_multiprocessing, forget_multiprocessing
@@ -97,6 +98,7 @@ class Template:
     def _serve(self) -> None:
         while True:
             try:
+                ensure_standard_streams()  # threads of the app may close them at any time
                 message, fds = self._channel.wait_with()
             except OSError:
                 return

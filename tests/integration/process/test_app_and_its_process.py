@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import pytest
 
@@ -195,3 +196,51 @@ def test_process_that_is_not_daemonic_is_joined(serve: Serve) -> None:
     server = start(serve, text)
     assert server.stop() == 0
     assert (serve.directory / "done").exists()
+
+
+CLOSES = """
+    import os
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/close":
+            for number in (0, 1, 2):
+                try:
+                    os.close(number)
+                except OSError:
+                    pass
+        for number in (0, 1, 2):
+            try:
+                os.write(number, b"meant for the log")
+            except OSError:
+                pass
+        start_response("200 OK", [("Content-Length", "5")])
+        return [b"hello"]
+"""
+
+
+@PRELOAD
+@pytest.mark.parametrize("when", ["import", "request"])
+def test_connection_never_becomes_a_standard_stream(serve: Serve, options: Sequence[str], when: str) -> None:
+    log = serve.directory / "error.log"
+    text = "import os\nfor number in (0, 1, 2):\n    os.close(number)\n" if when == "import" else ""
+    app = textwrap.dedent(text) + textwrap.dedent(CLOSES)
+    server = serve(serve.source(app), *options, "--error-log", str(log), ready=False)
+    server.log_path = log
+    server.wait_for(log.exists, "the log")
+    server.wait_ready()
+    path = b"/close" if when == "request" else b"/"
+    with ExitStack() as stack:
+        connections = [stack.enter_context(server.connect()) for _ in range(6)]
+        for connection in connections:  # each closes them again, and the next connection finds them closed
+            connection.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+            assert connection.response().body == b"hello"
+            with server.connect() as other:
+                assert other.request(GET).body == b"hello"
+                assert not [link for link in standard_streams(max(server.children())) if "socket" in link]
+    assert server.stop() == 0
+
+
+def standard_streams(pid: int) -> list[str]:
+    """What is open as 0, 1 and 2."""
+    paths = [f"/proc/{pid}/fd/{number}" for number in (0, 1, 2)]
+    return [os.readlink(path) for path in paths if os.path.lexists(path)]

@@ -38,7 +38,10 @@ fn signal_handler(signal: i32) -> PyResult<usize> {
 }
 
 /// The native core of hostler.
-#[pymodule]
+///
+/// It needs the GIL, and has a free-threaded interpreter switch it on (PEP 703, `Py_mod_gil`): whether an environ or a
+/// response object may be used again is decided by its reference count, which another thread could change meanwhile.
+#[pymodule(gil_used = true)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<module_core::Core>()?;

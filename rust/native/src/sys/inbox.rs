@@ -1,9 +1,10 @@
 //! A connected socket sent to another process with the bytes that were read from it (SCM_RIGHTS, see unix(7)).
 
 use super::check_size;
+use super::descriptor::own;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 /// Room for one descriptor, aligned as the kernel's headers are.
 #[repr(C, align(8))]
@@ -64,8 +65,8 @@ pub fn take(inbox: RawFd, buffer: &mut Vec<u8>) -> Taken {
             && (*header).cmsg_level == libc::SOL_SOCKET
             && (*header).cmsg_type == libc::SCM_RIGHTS
             && (*header).cmsg_len as usize >= libc::CMSG_LEN(FD_SIZE) as usize;
-        let socket = has_socket.then(|| OwnedFd::from_raw_fd(libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned()));
-        (count, socket)
+        let socket = has_socket.then(|| libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned());
+        (count, socket.and_then(|fd| own(fd).ok()))
     };
     match (check_size(count), socket) {
         (Err(_), _) => Taken::Nothing,

@@ -4,6 +4,7 @@
 //! behind names that a kqueue build can offer too: `Epoll`, `Wake`, `accept`, `send_file`.
 
 mod clock;
+mod descriptor;
 mod epoll;
 mod files;
 mod inbox;
@@ -16,7 +17,7 @@ pub use clock::{
     trim_memory, wants_cpu, CpuClock, LocalTime,
 };
 pub use epoll::{is_readable, wait_either, Epoll, Event, Wake, ERROR, HANGUP, PEER_CLOSED, READABLE, WRITABLE};
-pub use files::{append, duplicate, read_at, regular_file_size, takes_a_line, temporary_file, write_all_at};
+pub use files::{append, duplicate, open_file, read_at, regular_file_size, takes_a_line, temporary_file, write_all_at};
 pub use inbox::{give, socket_number, take, Taken};
 pub use orphan::kill_when_closed;
 pub use signals::signal_handler;

@@ -1,10 +1,11 @@
 //! Stream sockets: accepting, and bytes in and out without ever blocking.
 
+use super::descriptor::own;
 use super::{check, check_size};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +87,7 @@ pub fn accept(listener: RawFd) -> Result<(OwnedFd, Peer), NoConnection> {
             libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
         )
     })?;
-    // SAFETY: accept4 made the descriptor; nobody else has it.
-    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, peer_from(&address)))
+    Ok((own(fd)?, peer_from(&address)))
 }
 
 /// The peer's address of a connected socket.

@@ -430,7 +430,7 @@ impl HttpExchange {
                 "the path of http.response.pathsend must be absolute, not {path:?}"
             )));
         }
-        let file = std::fs::File::open(path)?;
+        let file = sys::open_file(path)?;
         let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
         let length =
             sys::regular_file_size(fd).ok_or_else(|| PyOSError::new_err(format!("{path} is not a regular file")))?;
