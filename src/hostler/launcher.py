@@ -243,10 +243,12 @@ class _Service:
 
         def watch(channel: Channel) -> int:
             from hostler.proc.watching import watch
+            from hostler.worker.boot import become_user
 
             self.listeners.leave(())
             self._inboxes.let_go()
             channel.die_with_peer(True)
+            become_user(config)  # it reads the app's files alone
             watch([".", *config.pythonpath], config.reload_extra_files, channel.send, since)
             return 0
 

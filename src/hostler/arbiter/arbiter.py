@@ -41,7 +41,7 @@ from hostler.proc.dump import Dump
 from hostler.proc.fork import fork
 from hostler.proc.notify import Notifier
 from hostler.proc.poll import Poll
-from hostler.proc.reap import reap
+from hostler.proc.reap import REAPED_AT_ONCE, reap
 from hostler.proc.signals import HANDLED, SignalQueue, in_a_child, name_of
 from hostler.proc.sockets import Listener
 from hostler.stats.scoreboard import Scoreboard
@@ -94,6 +94,7 @@ class Arbiter:
         self._budget = Budget(plan.memory_budget, time.monotonic())
         self._elastic = Elastic(self, plan.bounds, time.monotonic())
         self._exit_code: int | None = None
+        self._has_to_reap = False  # whether children may have ended that were not collected
 
     def run(self) -> int:
         """Start the fleet and look after it until its end."""
@@ -144,6 +145,8 @@ class Arbiter:
         if self._signals.fileno() in ready:
             for number in self._signals.take():
                 self._on_signal(number)
+        if self._has_to_reap:
+            self._reap()
         for question in self.control.take(ready):
             self._questions.take(question)
         may_reload = self._proven is None and self._guest is None and self.fleet.state is not FleetState.NEW
@@ -179,6 +182,8 @@ class Arbiter:
 
     def _timeout(self) -> int | None:
         """Milliseconds until the next deadline, rounded up so that it has passed then."""
+        if self._has_to_reap:
+            return 0
         deadlines = (
             self.fleet.deadline(),
             self.processes.deadline(),
@@ -196,8 +201,7 @@ class Arbiter:
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGCHLD:
-            for pid, code in reap():
-                self._on_exit(pid, code)
+            self._has_to_reap = True
         elif number in (signal.SIGTERM, signal.SIGINT):
             self.feed(ev.Stop(name_of(number)))
         elif number == signal.SIGQUIT:
@@ -212,6 +216,14 @@ class Arbiter:
             self.upgrade.begin(name_of(number))
         elif self.upgrade.channel is not None:  # SIGWINCH, in recipes written for gunicorn; terminals send it too
             self.logs.info(f"{name_of(number)}: the workers go by themselves when the new server has taken over")
+
+    def _reap(self) -> None:
+        """Bury who has ended; when there are very many, the rest in the next turn."""
+        ended = 0
+        for pid, code in reap():
+            self._on_exit(pid, code)
+            ended += 1
+        self._has_to_reap = ended == REAPED_AT_ONCE
 
     def _listen(self, pid: int, message: str) -> None:
         """Pass on what a worker says: a word ("ready", "retire", "failed app", ...), then a text.

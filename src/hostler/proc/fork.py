@@ -36,6 +36,7 @@ def fork(
     Raises OSError when there is no process to be had.
     """
     flush()  # else both would write what is still in the buffers
+    signals.await_children()
     mask = signals.block({*handlers, *kept})
     try:
         pid = os.fork()

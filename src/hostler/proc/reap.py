@@ -8,19 +8,21 @@ from collections.abc import Iterator
 
 from hostler.proc.fork import reaped
 
-__all__ = ["adopt_orphans", "has_ended", "reap"]
+__all__ = ["REAPED_AT_ONCE", "adopt_orphans", "has_ended", "reap"]
 
+# Max children that are collected in one turn: as a subreaper we inherit all that an app leaves behind, at any rate.
+REAPED_AT_ONCE = 200
 # Seconds between two looks at a child that is awaited.
 _PAUSE = 0.005
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def reap() -> Iterator[tuple[int, int]]:
-    """Collect every child that has ended: (pid, exit code), a negative code is minus the signal.
+def reap(most: int = REAPED_AT_ONCE) -> Iterator[tuple[int, int]]:
+    """Collect at most so many children that have ended: (pid, exit code), a negative code is minus the signal.
 
     Its pid may mean another process as soon as it is yielded.
     """
-    while True:
+    for _ in range(most):
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:  # none is left

@@ -16,8 +16,8 @@ from types import FrameType
 from typing import Any
 
 __all__ = [
-    "EARLY", "HANDLED", "ORPHANED", "STACKS", "Handler", "SignalQueue", "block", "in_a_child", "name_of", "pass_over",
-    "remember_early", "restore", "unblock",
+    "EARLY", "HANDLED", "ORPHANED", "STACKS", "Handler", "SignalQueue", "await_children", "block", "in_a_child",
+    "name_of", "pass_over", "remember_early", "restore", "unblock",
 ]  # fmt: skip
 
 # Asks a worker for its stacks; a real-time signal that neither the C library nor an app is likely to use.
@@ -98,6 +98,12 @@ def restore(handlers: Mapping[int, Handler]) -> None:
     """Set handlers again, as `signal.signal` returned them (None: not set by Python)."""
     for number, handler in handlers.items():
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def await_children() -> None:
+    """Have the kernel keep children's exit codes: whoever started us may have SIGCHLD ignored, which is inherited."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def in_a_child(reopen: Callable[[], None]) -> dict[int, Handler]:

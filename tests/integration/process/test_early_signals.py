@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import textwrap
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.integration.helpers import HELLO, Serve, Server
+from tests.integration.helpers import HELLO, Serve, Server, processes
 from tests.integration.process.test_death import GET
 
 # Runs in each interpreter before hostler. Waits where the test wants it, until the file "go" is there.
@@ -36,6 +37,12 @@ HOLD = """
         if str(DEPTH) == os.environ.get("HOLD_FORK"):
             hold(f"fork-{os.getpid()}")
 
+    def setsid(real=os.setsid):
+        if os.environ.get("HOLD_SETSID"):
+            hold(f"fork-{os.getpid()}")
+        real()
+
+    os.setsid = setsid
     sys.meta_path.insert(0, Finder)
     os.register_at_fork(after_in_child=forked)
 """
@@ -134,3 +141,23 @@ def test_reload_that_is_asked_for_while_the_template_imports_comes_when_the_serv
     server.wait_ready()
     server.wait_log("reloaded")
     assert server.stop() == 0
+
+
+def test_ctrl_c_right_after_the_fork_of_a_daemon_does_not_end_it(serve: Serve, tmp_path: Path) -> None:
+    """The command has not had its own session yet: the terminal signals both, and the command says that it goes on."""
+    options = ("--daemon", "--pidfile", "pid", "--error-log", "error.log")
+    server = start(serve, tmp_path, options, HOLD_SETSID="1")
+    child = held(server, tmp_path)
+    for pid in (server.pid, child):
+        os.kill(pid, signal.SIGINT)
+    (tmp_path / "go").touch()
+    assert server.wait() == 0
+    log = serve.directory / "error.log"
+    deadline = time.monotonic() + 20
+    while "listening on" not in (log.read_text() if log.exists() else ""):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(child, signal.SIGTERM)
+    while child in [row.pid for row in processes.table() if not row.is_zombie]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

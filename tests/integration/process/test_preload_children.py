@@ -19,7 +19,7 @@ from tests.integration.process.test_death import GET, wait_gone
 from tests.integration.process.test_less_trusted import status
 from tests.integration.process.test_preload import template
 from tests.integration.process.test_reload import answer, reload
-from tests.integration.process.test_user import needs_root
+from tests.integration.process.test_user import PREPARED, needs_root
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="preload needs PR_SET_CHILD_SUBREAPER")
 
@@ -176,13 +176,6 @@ LIAR = """
 
     Template._fork = lie
 """ + APP  # fmt: skip
-# All that the processes need is imported by root: the interpreter may lie where nobody else can read it.
-PREPARED = (
-    "import encodings.ascii, encodings.idna, encodings.latin_1, encodings.unicode_escape, json, linecache, stringprep, "
-    "traceback, sys, hostler.config, hostler.launcher, hostler.native, hostler.worker.loading, "
-    "hostler.worker.template, hostler.worker.worker; "
-    "from hostler.cli import main; sys.exit(main(['serve', *sys.argv[1:]]))"
-)
 
 
 @pytest.fixture

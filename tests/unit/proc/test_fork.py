@@ -191,6 +191,26 @@ def test_reap_collects_every_child() -> None:
     assert list(reap()) == []
 
 
+def test_reap_collects_a_bounded_number_at_a_time() -> None:
+    expected = {fork(lambda: None, lambda: 0, {}) for _ in range(5)}
+    found: set[int] = set()
+    deadline = time.monotonic() + 10
+    while len(found) < 5 and time.monotonic() < deadline:
+        collected = [pid for pid, _ in reap(2)]
+        assert len(collected) <= 2
+        found.update(collected)
+    assert found == expected
+
+
+def test_exit_code_is_known_where_sigchld_was_ignored() -> None:
+    """Whoever started us may have it ignored, and an exec keeps that."""
+    old = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert run(lambda: 7) == 7
+    finally:
+        signal.signal(signal.SIGCHLD, old)
+
+
 def test_reap_leaves_the_living_alone() -> None:
     reader, writer = os.pipe()
     pid = fork(lambda: os.close(writer), lambda: len(os.read(reader, 1)), {})
