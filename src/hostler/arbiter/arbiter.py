@@ -33,6 +33,7 @@ from hostler.arbiter.templates import News, Templates, Told
 from hostler.arbiter.touched import Touched
 from hostler.arbiter.upgrade import Guest, Upgrade
 from hostler.arbiter.watcher import Watcher
+from hostler.arbiter.words import event_of, shown
 from hostler.control.server import Client, ControlServer
 from hostler.errors import HostlerError
 from hostler.logs import Logs, printable, printable_lines
@@ -49,9 +50,6 @@ from hostler.stats.scoreboard import Scoreboard
 __all__ = ["Arbiter"]
 
 _RESIZE = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}
-# Of what a worker says, so much is shown: of a word that is not known, of a reason.
-_WORD_SHOWN = 40
-_REASON_SHOWN = 500
 
 
 class _Coming:
@@ -226,19 +224,14 @@ class Arbiter:
         self._has_to_reap = ended == REAPED_AT_ONCE
 
     def _listen(self, pid: int, message: str) -> None:
-        """Pass on what a worker says: a word ("ready", "retire", "failed app", ...), then a text.
-
-        The worker runs the app, so neither needs to be what our own code would say.
-        """
+        """Pass on what a worker says: a word ("ready", "retire", "failed app", ...), then a text."""
         word, _, text = message.partition("\n")
         if word == "stacks":
             self._questions.inquiries.hear(pid, printable_lines(text))
             return
-        event = _heard(pid, word, text)
+        event = event_of(pid, word, text)
         if event is None or not self.fleet.fits(event):
-            said = printable(word[:_WORD_SHOWN])
-            text = f"process {pid} says {said!r} on hostler's channel, which does not fit: ignored"
-            self.processes.remarks.add(pid, text, time.monotonic())
+            self.processes.remarks.add(pid, shown(pid, word), time.monotonic())
             return
         self.feed(event)
         if isinstance(event, ev.Ready):
@@ -521,10 +514,9 @@ class Arbiter:
         try:
             if template is None or not self._templates.is_alive(template):
                 template = self._template = self._templates.start(self.plan)
-            self._templates.fork(template, slot, age, listeners, forked)
+            return list(self._templates.fork(template, slot, age, listeners, forked))
         except OSError as error:
             return [ev.SpawnFailed(slot, error.strerror or str(error))]
-        return []
 
     def _renew_template(self) -> None:
         """One that had the app has died: have another one import it before a worker is needed."""
@@ -543,18 +535,3 @@ class Arbiter:
                 channel.close()
         self._templates.abandon()
         self.processes.abandon()
-
-
-def _heard(pid: int, word: str, text: str) -> ev.Ready | ev.Closed | ev.Retire | ev.Renew | ev.BootFailed | None:
-    """What a worker's word means for the fleet; None: nothing."""
-    if word == "ready":
-        return ev.Ready(pid)
-    if word == "closed":
-        return ev.Closed(pid)
-    if word == "retire":
-        return ev.Retire(pid, printable(text[:_REASON_SHOWN]))
-    if word == "renew":
-        return ev.Renew(pid, printable(text[:_REASON_SHOWN]))
-    if word in ("failed app", "failed boot"):
-        return ev.BootFailed(pid, word == "failed app", printable_lines(text))
-    return None

@@ -81,18 +81,24 @@ class Template:
             raise OSError("the application is being imported for all workers (preload)")
         self._waiting.append(fork)
 
-    def ask(self, now: float, moment: int) -> None:
-        """Ask for as many forks as may be asked for at a time; OSError when the last one of them could not be."""
+    def ask(self, now: float, moment: int) -> list[tuple[Fork, OSError]]:
+        """Ask for as many forks as may be asked for at a time; returns those that cannot be, which are forgotten."""
+        failed = []
         while self._waiting and len(self._asked) < _AT_ONCE:
             fork = self._waiting.popleft()
             assert fork.theirs is not None
             self._serial += 1
-            self._asked[str(self._serial)] = fork
             fork.since, fork.due = moment, now + _FORKED_WITHIN
             fds = (fork.theirs.fileno(), fork.dump.fileno(), *fork.listeners)
-            self.channel.send_with(f"fork {self._serial} {fork.slot} {fork.age}", fds)
+            try:
+                self.channel.send_with(f"fork {self._serial} {fork.slot} {fork.age}", fds)
+            except OSError as error:  # it has died, or takes nothing
+                failed.append((fork, error))
+                continue
+            self._asked[str(self._serial)] = fork
             fork.theirs.close()
             fork.theirs = None
+        return failed
 
     def answered(self, serial: str) -> Fork | None:
         """The fork that an answer is to; None: there is none."""

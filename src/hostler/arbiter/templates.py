@@ -86,10 +86,10 @@ class Templates:
 
     def fork(
         self, template: Template, slot: int, age: int, listeners: Sequence[int], forked: Callable[[int], None]
-    ) -> None:
+    ) -> list[ev.SpawnFailed]:
         """Have it fork a worker with these listeners, and tell `forked` the pid; OSError when it cannot.
 
-        Later there is Started or SpawnFailed for the slot.
+        Later there is Started or SpawnFailed for the slot, or SpawnFailed now.
         """
         ours, theirs, dump = self._arbiter.processes.open()
         wanted = Fork(slot, age, ours, dump, forked)
@@ -99,7 +99,7 @@ class Templates:
         except OSError:
             wanted.close()
             raise
-        self._ask(template)
+        return self._ask(template)
 
     def hear(self, ready: set[int]) -> Iterator[Told]:
         """What they say on these descriptors, as much as their quotas allow."""
@@ -231,7 +231,7 @@ class Templates:
             else:
                 fork.close()
                 yield ev.SpawnFailed(fork.slot, printable(rest[1]))
-            self._ask(template)
+            yield from self._ask(template)
             self._close_if_idle(template)
         else:
             said = printable(head[:40])
@@ -262,11 +262,11 @@ class Templates:
         if code is not None:  # it has ended before it was named
             yield ev.Exited(pid, code)
 
-    def _ask(self, template: Template) -> None:
-        try:
-            template.ask(time.monotonic(), moment())
-        except OSError:  # it has died, or its queue is full: the answer is late then
-            pass
+    def _ask(self, template: Template) -> list[ev.SpawnFailed]:
+        failed = template.ask(time.monotonic(), moment())
+        for each, _ in failed:
+            each.close()
+        return [ev.SpawnFailed(each.slot, error.strerror or str(error)) for each, error in failed]
 
     def _fail_forks(self, template: Template, reason: str) -> Iterator[ev.SpawnFailed]:
         for each in template.drop_forks():

@@ -76,6 +76,18 @@ def test_forks_are_asked_for_eight_at_a_time(ends: tuple[Template, Channel]) -> 
     assert len(template.forks) == 9
 
 
+def test_fork_that_cannot_be_asked_for_is_returned_and_forgotten(ends: tuple[Template, Channel]) -> None:
+    template, theirs = ends
+    template.is_ready = True
+    template.want(fork(0))
+    theirs.close()
+    [(failed, error)] = template.ask(100.0, 0)
+    assert failed.slot == 0
+    assert isinstance(error, OSError)
+    assert template.forks == []
+    failed.close()
+
+
 def test_answer_that_is_owed_for_too_long_is_late(ends: tuple[Template, Channel]) -> None:
     template, _ = ends
     template.is_ready = True
