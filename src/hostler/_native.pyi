@@ -6,7 +6,17 @@ import mmap
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol, Self, TextIO, TypeAlias, final
 
-__all__ = ["VERSION", "Core", "FileWrapper", "Input", "Loop", "Upgrade", "scoreboard_layout"]
+__all__ = [
+    "VERSION",
+    "Core",
+    "FileWrapper",
+    "Input",
+    "Loop",
+    "Upgrade",
+    "kill_when_closed",
+    "scoreboard_layout",
+    "signal_handler",
+]
 
 VERSION: Final[str]
 
@@ -142,6 +152,15 @@ class FileWrapper:
     def __iter__(self) -> Self: ...
     def __next__(self) -> bytes: ...
     def close(self) -> None: ...
+
+def kill_when_closed(line: int, signal: int, delay: float) -> None:
+    """Kill this process `delay` seconds after the other end of a socket has closed, whatever its threads do.
+
+    The kernel must send `signal` when something happens there. Raises OSError when there is no timer to be had.
+    """
+
+def signal_handler(signal: int) -> int:
+    """The address of a signal's handler; 0: the default action, 1: it is ignored. Raises OSError for no signal."""
 
 def scoreboard_layout() -> dict[str, tuple[int, int]]:
     """Field of a scoreboard slot -> (offset, size)."""

@@ -10,7 +10,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from hostler import __version__
-from hostler.arbiter.arbiter import HANDLED, Arbiter
+from hostler.arbiter.arbiter import Arbiter
 from hostler.arbiter.fleet import Fleet
 from hostler.arbiter.host import Host
 from hostler.arbiter.listeners import Listeners
@@ -20,7 +20,7 @@ from hostler.arbiter.scaling import Bounds
 from hostler.arbiter.timing import Timing
 from hostler.errors import HostlerError
 from hostler.logs import Logs, counted, ensure_standard_streams
-from hostler.proc import identity
+from hostler.proc import identity, signals
 from hostler.proc.daemon import detach
 from hostler.proc.handover import inherit, start
 from hostler.proc.inboxes import Inboxes
@@ -69,6 +69,14 @@ def run(config: Config, app: Callable[..., Any] | None = None, reread: Callable[
     threading = sys.modules.get("threading")
     if threading is not None and threading.current_thread() is not threading.main_thread():
         raise HostlerError("a server can be started by the main thread only: signals come to no other")
+    handlers = signals.remember_early()  # again, where the command has done so
+    try:
+        return _run(config, app, reread)
+    finally:
+        signals.restore(handlers)
+
+
+def _run(config: Config, app: Callable[..., Any] | None, reread: Callable[[], Config] | None) -> int:
     ensure_standard_streams()
     before = inherit(os.environ)
     home = _logical_directory()
@@ -151,7 +159,7 @@ class _Service:
 
         def succeed(prepare: Callable[[], None]) -> tuple[int, Channel]:
             environ, sockets = {**os.environ, **notifier.variables}, self.listeners.passed_on()
-            return start(sys.orig_argv, self._home, environ, sockets, fleet.size, prepare, HANDLED)
+            return start(sys.orig_argv, self._home, environ, sockets, fleet.size, prepare)
 
         host = Host(
             replan=self._replan if self._reread else None,
@@ -213,31 +221,36 @@ class _Service:
                 inboxes=self._inboxes.descriptors,
             ).run()
 
-        def work_preloaded(slot: int, age: int, channel: Channel, dump: Dump, apps: list[Mounted]) -> int:
+        def work_preloaded(
+            slot: int, age: int, channel: Channel, dump: Dump, fds: Sequence[int], apps: list[Mounted]
+        ) -> int:
             from hostler.worker.worker import Worker
 
             _name(config, f"worker {slot}")
             board, logs = self._on_board(), self._logs
             inboxes = self._inboxes.descriptors
+            own = [listener.reopened(fd) for listener, fd in zip(opened, fds, strict=True)]
             return Worker(
-                config, opened, board, slot, channel, dump, logs, apps=apps, hooks=hooks, age=age, inboxes=inboxes
+                config, own, board, slot, channel, dump, logs, apps=apps, hooks=hooks, age=age, inboxes=inboxes
             ).run()
 
         def template(channel: Channel) -> int:
             from hostler.worker.template import Template
 
-            self._settle(config, opened)
+            self._settle(config, ())  # its workers get the listeners when they are forked
             _name(config, "template")
-            return Template(config, channel, self._logs, work_preloaded).run()
+            return Template(config, channel, self._logs, len(opened), work_preloaded).run()
 
         since = time.time_ns()
 
         def watch(channel: Channel) -> int:
             from hostler.proc.watching import watch
+            from hostler.worker.boot import become_user
 
             self.listeners.leave(())
             self._inboxes.let_go()
             channel.die_with_peer(True)
+            become_user(config)  # it reads the app's files alone
             watch([".", *config.pythonpath], config.reload_extra_files, channel.send, since)
             return 0
 

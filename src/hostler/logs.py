@@ -24,7 +24,18 @@ from hostler.proc.trusted import open_log
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
-__all__ = ["DEBUG", "ERROR", "INFO", "LEVELS", "WARNING", "Logs", "counted", "ensure_standard_streams", "printable"]
+__all__ = [
+    "DEBUG",
+    "ERROR",
+    "INFO",
+    "LEVELS",
+    "WARNING",
+    "Logs",
+    "counted",
+    "ensure_standard_streams",
+    "printable",
+    "printable_lines",
+]
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR}

@@ -1,5 +1,5 @@
 """The only door to the native module, so that whoever must not load it is easy to find: the arbiter."""
 
-from hostler._native import Core, Loop, Upgrade, scoreboard_layout
+from hostler._native import Core, Loop, Upgrade, kill_when_closed, scoreboard_layout, signal_handler
 
-__all__ = ["Core", "Loop", "Upgrade", "scoreboard_layout"]
+__all__ = ["Core", "Loop", "Upgrade", "kill_when_closed", "scoreboard_layout", "signal_handler"]

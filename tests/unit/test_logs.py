@@ -208,7 +208,7 @@ def test_closed_standard_streams_are_filled() -> None:
         ensure_standard_streams()
         return 0 if os.open("/dev/null", os.O_RDONLY) > 2 and os.get_inheritable(2) else 9
 
-    pid = fork(lambda: None, main, ())
+    pid = fork(lambda: None, main, {})
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 

@@ -13,9 +13,8 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
-from types import FrameType
 
 from hostler.arbiter import actions as do
 from hostler.arbiter import events as ev
@@ -23,45 +22,34 @@ from hostler.arbiter.actions import Action
 from hostler.arbiter.budget import Budget
 from hostler.arbiter.elastic import Elastic
 from hostler.arbiter.fleet import Fleet, FleetState, ImpossibleEvent
+from hostler.arbiter.forwarding import Forwarding
 from hostler.arbiter.host import Host
 from hostler.arbiter.life import APP_CODE, BOOT_CODE
 from hostler.arbiter.plan import Plan
 from hostler.arbiter.processes import Processes
 from hostler.arbiter.questions import Questions
 from hostler.arbiter.template import Template
-from hostler.arbiter.templates import News, Templates
+from hostler.arbiter.templates import News, Templates, Told
 from hostler.arbiter.touched import Touched
 from hostler.arbiter.upgrade import Guest, Upgrade
 from hostler.arbiter.watcher import Watcher
+from hostler.arbiter.words import event_of, shown
 from hostler.control.server import Client, ControlServer
 from hostler.errors import HostlerError
-from hostler.logs import Logs, counted, printable
+from hostler.logs import Logs, printable, printable_lines
 from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 from hostler.proc.fork import fork
 from hostler.proc.notify import Notifier
 from hostler.proc.poll import Poll
-from hostler.proc.reap import reap
-from hostler.proc.signals import SignalQueue, name_of
+from hostler.proc.reap import REAPED_AT_ONCE, reap
+from hostler.proc.signals import HANDLED, SignalQueue, in_a_child, name_of
 from hostler.proc.sockets import Listener
 from hostler.stats.scoreboard import Scoreboard
 
-__all__ = ["HANDLED", "Arbiter"]
+__all__ = ["Arbiter"]
 
 _RESIZE = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}
-HANDLED = frozenset(
-    (
-        signal.SIGTERM,
-        signal.SIGINT,
-        signal.SIGQUIT,
-        signal.SIGHUP,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-        signal.SIGWINCH,
-        signal.SIGCHLD,
-        *_RESIZE,
-    )
-)
 
 
 class _Coming:
@@ -77,19 +65,18 @@ class _Coming:
 class Arbiter:
     """The parent of the workers. `run()` returns when all of them are gone."""
 
-    handled = HANDLED
-
     def __init__(self, fleet: Fleet, plan: Plan, board: Scoreboard, logs: Logs, host: Host | None = None) -> None:
         self.fleet = fleet
         self.plan = plan
         self.board = board
         self.logs = logs
         self.host = host or Host()
+        self.handlers = in_a_child(logs.reopen)  # of a new child
         self.notifier = self.host.notifier or Notifier({})
         self.poll = Poll()
         self.control = ControlServer(self.host.control, logs)
         self.processes = Processes(board, logs, self.poll)
-        self.upgrade = Upgrade(self, HANDLED)
+        self.upgrade = Upgrade(self)
         self._templates = Templates(self)
         self._questions = Questions(self)
         self._guest: Guest | None = None  # while we take over from another server
@@ -100,10 +87,12 @@ class Arbiter:
         self._proven_template: Template | None = None
         self._coming: _Coming | None = None
         self._watcher = Watcher(self)
+        self._forwarding = Forwarding(self, self.host.inboxes)
         self._touched = Touched(plan.touch_reload, time.monotonic())
         self._budget = Budget(plan.memory_budget, time.monotonic())
         self._elastic = Elastic(self, plan.bounds, time.monotonic())
         self._exit_code: int | None = None
+        self._has_to_reap = False  # whether children may have ended that were not collected
 
     def run(self) -> int:
         """Start the fleet and look after it until its end."""
@@ -125,12 +114,11 @@ class Arbiter:
         finally:
             self.tell_hooks("on_exit")
             self._end_helpers()
-            self._templates.kill_all()
+            self._templates.finish()
+            self._forwarding.finish()
             self.upgrade.finish()
             self.control.close()
             self._signals.close()
-            if self.host.inboxes is not None and (left := self.host.inboxes.close()):
-                self.logs.warning(f"{counted(left, 'connection')} closed: no worker was left to take over")
 
     @property
     def is_changing(self) -> bool:
@@ -145,8 +133,8 @@ class Arbiter:
         ready = self.poll.wait(self._timeout())
         for pid, message in self.processes.hear(ready):
             self._listen(pid, message)
-        for news in self._templates.hear(ready):
-            self._on_news(news)
+        for told in self._templates.hear(ready):
+            self._on_told(told)
         self.upgrade.hear(ready)
         if self._guest is not None and self._guest.look(ready):
             self._guest = None
@@ -155,9 +143,12 @@ class Arbiter:
         if self._signals.fileno() in ready:
             for number in self._signals.take():
                 self._on_signal(number)
+        if self._has_to_reap:
+            self._reap()
         for question in self.control.take(ready):
             self._questions.take(question)
-        if self._next is not None and self._proven is None and self._guest is None:
+        may_reload = self._proven is None and self._guest is None and self.fleet.state is not FleetState.NEW
+        if self._next is not None and may_reload:
             (reason, clients), self._next = self._next, None
             self.reload(reason, clients)
         self._look_around(time.monotonic())
@@ -169,8 +160,8 @@ class Arbiter:
         dues = (self._budget.deadline(), self._elastic.deadline())
         if any(due is not None and due <= now for due in dues):
             self._look_at_workers(now)
-        for news in self._templates.expire(now):
-            self._on_news(news)
+        for told in self._templates.expire(now):
+            self._on_told(told)
         self.notifier.beat(now)
         if self.plan.metrics is not None:
             self.plan.metrics.send(now, self.board, self.fleet.size, self.plan.listeners)
@@ -189,8 +180,11 @@ class Arbiter:
 
     def _timeout(self) -> int | None:
         """Milliseconds until the next deadline, rounded up so that it has passed then."""
+        if self._has_to_reap:
+            return 0
         deadlines = (
             self.fleet.deadline(),
+            self.processes.deadline(),
             self.control.deadline(),
             self._questions.inquiries.deadline(),
             self.notifier.deadline(),
@@ -205,8 +199,7 @@ class Arbiter:
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGCHLD:
-            for pid, code in reap():
-                self._on_exit(pid, code)
+            self._has_to_reap = True
         elif number in (signal.SIGTERM, signal.SIGINT):
             self.feed(ev.Stop(name_of(number)))
         elif number == signal.SIGQUIT:
@@ -222,70 +215,64 @@ class Arbiter:
         elif self.upgrade.channel is not None:  # SIGWINCH, in recipes written for gunicorn; terminals send it too
             self.logs.info(f"{name_of(number)}: the workers go by themselves when the new server has taken over")
 
+    def _reap(self) -> None:
+        """Bury who has ended; when there are very many, the rest in the next turn."""
+        ended = 0
+        for pid, code in reap():
+            self._on_exit(pid, code)
+            ended += 1
+        self._has_to_reap = ended == REAPED_AT_ONCE
+
     def _listen(self, pid: int, message: str) -> None:
         """Pass on what a worker says: a word ("ready", "retire", "failed app", ...), then a text."""
         word, _, text = message.partition("\n")
-        if word == "ready":
-            self.feed(ev.Ready(pid))
-            self._forward()
-        elif word == "closed":
-            self.feed(ev.Closed(pid))
-        elif word == "stacks":
-            self._questions.inquiries.hear(pid, text)
-        elif word == "retire":
-            self.feed(ev.Retire(pid, printable(text)))
-        elif word == "renew":
-            self.feed(ev.Renew(pid, printable(text)))
-        elif word in ("failed app", "failed boot"):
-            self.feed(ev.BootFailed(pid, word == "failed app", text))
-        else:
-            self.logs.warning(f"process {pid} says {printable(word)!r}: not understood")
+        if word == "stacks":
+            self._questions.inquiries.hear(pid, printable_lines(text))
+            return
+        event = event_of(pid, word, text)
+        if event is None or not self.fleet.fits(event):
+            self.processes.remarks.add(pid, shown(pid, word), time.monotonic())
+            return
+        self.feed(event)
+        if isinstance(event, ev.Ready):
+            self._forwarding.begin()
 
     def _on_exit(self, pid: int, code: int) -> None:
-        if self.upgrade.on_exit(pid, code):
+        if self.upgrade.on_exit(pid, code) or self._forwarding.on_exit(pid):
             return
         if pid in self._templates.pids:
-            for news in self._templates.bury(pid, code):
-                self._on_news(news)
+            for told in self._templates.bury(pid, code):
+                self._on_told(told)
             return
+        self._templates.on_exit(pid, code)
         slot = self.processes.slots.get(pid)
         words = self.processes.bury(pid)
         if words is None or slot is None:
             return  # an orphan that we inherited
         for message in words:  # its last words come before its death
             self._listen(pid, message)
+        self.processes.remarks.forget(pid)
         if self.plan.hooks is not None:
             self.plan.hooks.ended(pid)
         self._questions.inquiries.hear(pid, "it has ended")
-        self._forward()
+        self._forwarding.begin()
         self.feed(ev.Exited(pid, code))
-
-    def _forward(self) -> None:
-        """What dead workers have left in their inboxes goes to those that live."""
-        if self.host.inboxes is None:
-            return
-        living = set(self.processes.slots.values())
-        heirs = [slot for slot in living if self.board.takes(slot)]
-        moved = sum(self.host.inboxes.forward(slot, heirs) for slot in range(self.board.slots) if slot not in living)
-        if moved:
-            self.logs.info(f"others take over {counted(moved, 'connection')} that a dead worker had not taken yet")
 
     # --- Reloads ---
 
     def reload(self, reason: str, clients: Sequence[Client] = (), is_urgent: bool = False) -> None:
         """Read the configuration again and have it take over; one that is wrong changes nothing.
 
-        `clients` are told how it went. While nobody knows yet whether the last reload can serve, this one waits, unless
-        nobody serves at all.
+        `clients` are told how it went. It waits for the start. It also waits while it is not known yet whether the last
+        reload can serve, unless no worker serves at all.
         """
-        if (self._proven is not None and self.fleet.is_serving()) or self._guest is not None:
+        is_unproven = self._proven is not None and self.fleet.is_serving()
+        if is_unproven or self._guest is not None or self.fleet.state is FleetState.NEW:
             self._next = (reason, [*(self._next[1] if self._next else ()), *clients])
             return
         self._restore()
         clients = [*clients, *self._drop_coming()]  # a newer version may mend what hangs in the last one
         try:
-            if self.fleet.state is FleetState.NEW:
-                raise HostlerError("the server is starting")
             if not self.fleet.may_reload():
                 raise HostlerError("the server is stopping")
             if self.host.replan is None:
@@ -357,6 +344,15 @@ class Arbiter:
                 self._templates.end(self._template)
             self._template, self._proven_template = self._proven_template, None
 
+    def _on_told(self, told: Told) -> None:
+        """What templates bring about."""
+        if isinstance(told, News):
+            self._on_news(told)
+        elif isinstance(told, ev.Exited):
+            self._on_exit(told.pid, told.code)
+        else:
+            self.feed(told)
+
     def _on_news(self, news: News) -> None:
         """A template has the app, or cannot have it."""
         template, coming = news.template, self._coming
@@ -405,7 +401,7 @@ class Arbiter:
         """Perform one action; returns what the fleet must hear about it."""
         match action:
             case do.Spawn(slot):
-                return [self._spawn(slot)]
+                return self._spawn(slot)
             case do.Signal(pid, number):
                 os.kill(pid, number)  # it exists, if only as a zombie, until we have reaped it
             case do.Log(level, text):
@@ -492,26 +488,35 @@ class Arbiter:
 
     # --- Workers' processes ---
 
-    def _spawn(self, slot: int) -> ev.Event:
+    def _spawn(self, slot: int) -> list[ev.Event]:
+        """Have a worker for a slot. What the fleet must hear may come later: with preload the template answers."""
         hooks = self.plan.hooks
         hooked = hooks.forking() if hooks is not None else None
 
+        def forked(pid: int) -> None:
+            if hooks is not None and hooked is not None:
+                hooks.forked(hooked, pid)
+
         def make(ours: Channel, theirs: Channel, dump: Dump) -> int:
-            if self.plan.template is not None:
-                return self._fork_from_template(slot, hooked.age if hooked else 0, theirs, dump)
-            return fork(lambda: self.leave(ours), lambda: self.plan.work(slot, theirs, dump), HANDLED)
+            return fork(lambda: self.leave(ours), lambda: self.plan.work(slot, theirs, dump), self.handlers)
 
+        if self.plan.template is not None:
+            return self._fork_from_template(slot, hooked.age if hooked else 0, forked)
         made = self.processes.make(slot, make)
-        if isinstance(made, ev.Started) and hooks is not None and hooked is not None:
-            hooks.forked(hooked, made.pid)
-        return made
+        if isinstance(made, ev.Started):
+            forked(made.pid)
+        return [made]
 
-    def _fork_from_template(self, slot: int, age: int, theirs: Channel, dump: Dump) -> int:
-        """The pid of a new worker. A template that has died is made anew; until it is there this raises OSError."""
+    def _fork_from_template(self, slot: int, age: int, forked: Callable[[int], None]) -> list[ev.Event]:
+        """Ask the template. One that has died is made anew, and no worker can be forked until it is there."""
         template = self._template
-        if template is None or not self._templates.is_alive(template):
-            template = self._template = self._templates.start(self.plan)
-        return self._templates.fork(template, slot, age, theirs, dump)
+        listeners = [listener.socket.fileno() for listener in self.plan.listeners]
+        try:
+            if template is None or not self._templates.is_alive(template):
+                template = self._template = self._templates.start(self.plan)
+            return list(self._templates.fork(template, slot, age, listeners, forked))
+        except OSError as error:
+            return [ev.SpawnFailed(slot, error.strerror or str(error))]
 
     def _renew_template(self) -> None:
         """One that had the app has died: have another one import it before a worker is needed."""
@@ -520,18 +525,13 @@ class Arbiter:
         except OSError as error:  # the next worker's fork tries again
             self.logs.error(f"no process for the application: {error.strerror}")
 
-    def leave(self, ours: Channel) -> None:
-        """In a child: close what is the arbiter's, so that its end is seen by all, and take its handlers off."""
+    def leave(self, ours: Channel | None = None) -> None:
+        """In a child: close what is the arbiter's, so that all see its end."""
         self._signals.abandon()
         self.control.abandon()
-        for number in HANDLED:  # USR1 may come before the child has its own handler, and means no end
-            signal.signal(number, _pass_over if number == signal.SIGUSR1 else signal.SIG_DFL)
         lines = (self.upgrade.channel, self._guest.channel if self._guest is not None else None, self._watcher.channel)
-        for channel in (ours, *self._templates.channels, *lines):
+        for channel in (ours, *lines):
             if channel is not None:
                 channel.close()
+        self._templates.abandon()
         self.processes.abandon()
-
-
-def _pass_over(number: int, frame: FrameType | None) -> None:
-    """A signal that a new process has no use for yet."""

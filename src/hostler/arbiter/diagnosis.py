@@ -68,7 +68,7 @@ def _describe(thread: Thread, request: Request | None, now_ns: int) -> str:
     text = f"{_name(thread)}, which {thread.doing}"
     if request is None:
         return f"{text}, without a request"
-    age = (now_ns - request.start_ns) / 1e9
+    age = max(0.0, (now_ns - request.start_ns) / 1e9)
     return f"{text}, in {printable(request.method)} {printable(request.path)} since {age:.1f}s"
 
 

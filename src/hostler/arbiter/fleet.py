@@ -70,7 +70,7 @@ _LEAVING = (WorkerState.RETIRING, WorkerState.SILENT)  # until they are relieved
 _LEFT = (WorkerState.DRAINING, WorkerState.KILLED, WorkerState.GONE)
 # Who goes first when there are too many.
 _DISPENSABLE = (WorkerState.BACKOFF, WorkerState.BOOTING, WorkerState.READY)
-_UNDECIDED = (WorkerState.VACANT, WorkerState.FAILED)  # for a moment: then they are among those
+_UNDECIDED = (WorkerState.VACANT, WorkerState.FAILED)  # until they are among those
 
 
 class ImpossibleEvent(Exception):
@@ -143,6 +143,14 @@ class Fleet:
     def is_closed(self) -> bool:
         """Whether no worker accepts connections any more."""
         return all(worker.is_closed or not worker.pid for worker in self.workers)
+
+    def fits(self, event: ev.Event) -> bool:
+        """Whether an event about a worker is possible in its state; what a worker says need not be."""
+        try:
+            worker = self._addressee(event)
+        except ImpossibleEvent:
+            return False
+        return worker is not None and (worker.state, type(event)) in WORKER
 
     def is_starting(self) -> bool:
         """Whether no worker has been ready yet."""

@@ -30,7 +30,7 @@ The theory. A worker's slot goes round a circle, one process after another, unti
   killed, whoever is ready by then, after as long again as it was given to speak. When one of them ends by
   itself, the other worker is there or coming: GONE, no BACKOFF.
 * A word (Ready, BootFailed, Retire, Renew) may cross with our signal, so the states after it hear and ignore it.
-* VACANT is passed within one step: the loop answers Spawn before it brings another event.
+* VACANT lasts until the loop has answered Spawn: at once, or with preload when the template has.
 * In CLOSING the arbiter's door is shut already; the worker takes those who were in it. Whoever signals the
   whole process group or control group reaches workers too: one that ends in CLOSING is not replaced.
 """
@@ -201,6 +201,8 @@ def _retire(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: float) ->
 
 
 def _wear_out(fleet: Fleet, worker: WorkerHandle, event: ev.Renew, now: float) -> list[Action]:
+    if worker.is_worn:
+        return []
     _note_haste(fleet, worker, now)
     worker.reason = worker.reason or "limit"
     worker.is_worn = True

@@ -20,6 +20,9 @@ from hostler.stats.scoreboard import LATENCY_BUCKETS, Scoreboard, Snapshot
 __all__ = ["Statsd"]
 
 _EVERY = 1.0
+# Max that a worker may have counted since the last time. The scoreboard is the workers' to write: what is below 0 or
+# above this is no count.
+_PLAUSIBLE = 10_000_000
 _PACKET = 1400  # bytes: what passes every network in one piece
 _CLASSES = ("status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_5xx")
 _TCP_INFO_UNACKED = 24  # offset in Linux' struct tcp_info: of a listening socket, how many wait (ss.c)
@@ -90,15 +93,17 @@ class Statsd:
         found = _read(board)
         changes = [(each, self._sent[0].get(key)) for key, each in found.items()]
         self._sent[0] = found
-        requests = sum(each.requests - (before.requests if before else 0) for each, before in changes)
+        requests = sum(_grown(each.requests, before.requests if before else 0) for each, before in changes)
         if requests > 0:
             yield f"requests:{requests}|c"
         for name in _CLASSES:
-            count = sum(getattr(each, name) - (getattr(before, name) if before else 0) for each, before in changes)
+            count = sum(_grown(getattr(each, name), getattr(before, name) if before else 0) for each, before in changes)
             if count > 0:
                 yield f"request.status.{name.removeprefix('status_')}:{count}|c"
         for bucket in range(LATENCY_BUCKETS):
-            count = sum(each.latency[bucket] - (before.latency[bucket] if before else 0) for each, before in changes)
+            count = sum(
+                _grown(each.latency[bucket], before.latency[bucket] if before else 0) for each, before in changes
+            )
             if count > 0:
                 rate = f"|@{1 / count:.6g}" if count > 1 else ""
                 yield f"request.duration:{_milliseconds(bucket):.3f}|ms{rate}"
@@ -120,6 +125,11 @@ class Statsd:
 
 def _read(board: Scoreboard) -> dict[tuple[int, int], Snapshot]:
     return {(slot, each.pid): each for slot in range(board.slots) if (each := board.read(slot)).pid}
+
+
+def _grown(now: int, before: int) -> int:
+    """By how much a counter has grown; 0 for what cannot be."""
+    return now - before if 0 <= now - before <= _PLAUSIBLE else 0
 
 
 def _milliseconds(bucket: int) -> float:

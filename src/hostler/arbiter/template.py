@@ -1,67 +1,121 @@
 """The arbiter's view of a template: the process that has imported the app, and that workers are forked from (preload).
 
-The arbiter itself never imports the app, and a reload must import it anew: so each version has a template of its own,
-which ends with it. A worker is the template's grandchild, whose parent ends at once: so it becomes the arbiter's own
-child, which sees its end and its exit code as it sees those of any other worker.
+The arbiter itself never imports the app, and a reload must import it anew: so each version has a template of its own.
+A worker is the template's grandchild, whose parent ends at once: so it becomes the arbiter's own child, which sees its
+end and its exit code as it sees those of any other worker.
+
+    importing ─ "ready" ─▶ ready ─ retired ─▶ its workers end ─▶ closed ─▶ ended
+        └── failed, retired, too late ─▶ killed
+
+A retired template lives as long as its workers: the app may have started processes that they use, such as a
+multiprocessing manager, and these end with it.
 """
 
 from __future__ import annotations
 
-import select
-import time
-from collections.abc import Callable
-from math import ceil
+from collections import deque
+from collections.abc import Callable, Sequence
 
+from hostler.arbiter.quota import Quota
 from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 
-__all__ = ["Template"]
+__all__ = ["Fork", "Template"]
 
-# A fork takes milliseconds, of a very large process a second.
+# A fork takes milliseconds, of a very large process a second. The arbiter does not wait for it.
 _FORKED_WITHIN = 10.0
+# Max forks that are asked for before the first is answered: what the kernel queues is bounded.
+_AT_ONCE = 8
+
+
+class Fork:
+    """A worker that a template is to fork: what the arbiter keeps of it, and what the worker gets."""
+
+    def __init__(self, slot: int, age: int, ours: Channel, dump: Dump, forked: Callable[[int], None]) -> None:
+        self.slot = slot
+        self.age = age  # its number among all workers
+        self.ours = ours  # our end of its channel
+        self.dump = dump
+        self.forked = forked  # is told the pid
+        self.theirs: Channel | None = None  # its end, until it is asked for
+        self.listeners: Sequence[int] = ()  # descriptors
+        self.since = 0  # the `moment` when it was asked for
+        self.due = 0.0  # when the answer must be there, on the monotonic clock
+
+    def close(self) -> None:
+        """It will not be."""
+        self.ours.close()
+        self.dump.close()
+        if self.theirs is not None:
+            self.theirs.close()
 
 
 class Template:
-    """One template process. `is_ready`: it has the app."""
+    """One template process. `is_ready`: it has the app, and workers may be forked from it."""
 
-    def __init__(self, pid: int, channel: Channel, due: float | None = None) -> None:
+    def __init__(self, pid: int, channel: Channel, now: float, due: float | None = None) -> None:
         self.pid = pid
         self.channel = channel
+        self.quota = Quota(now)  # of what it may say
         self.is_ready = False
         self.was_ready = False  # whether it ever was
-        self.due = due  # when it must have the app, on the monotonic clock; None: never
-        self._serial = 0  # of the latest fork: an answer that comes too late is none to the next
         self.has_failed = False  # it has said why it cannot have the app
+        self.is_retired = False  # no more workers are wanted from it
+        self.is_closed = False  # it was told to end
+        self.problem = ""  # why it was killed, if it was
+        # When it must have the app, or must have ended, on the monotonic clock; None: never.
+        self.due = due
+        self.workers: set[int] = set()  # that live
+        self._asked: dict[str, Fork] = {}  # by serial number
+        self._waiting: deque[Fork] = deque()  # to be asked for
+        self._serial = 0
 
-    def fork(self, slot: int, age: int, channel: Channel, dump: Dump, keep: Callable[[str], None]) -> int:
-        """Have it fork the worker of a slot, which is the `age`th of all; returns the pid. OSError when it does not.
+    @property
+    def forks(self) -> list[Fork]:
+        """Those that were not answered yet."""
+        return [*self._asked.values(), *self._waiting]
 
-        `keep` takes other words that come meanwhile.
-        """
+    def want(self, fork: Fork) -> None:
+        """Have it fork a worker, in its turn; OSError when it cannot now."""
         if not self.is_ready or not self.channel.is_open:
             raise OSError("the application is being imported for all workers (preload)")
-        self._serial += 1
-        self.channel.send_with(f"fork {self._serial} {slot} {age}", (channel.fileno(), dump.fileno()))
-        poll = select.poll()
-        poll.register(self.channel, select.POLLIN)
-        deadline = time.monotonic() + _FORKED_WITHIN
-        while (left := deadline - time.monotonic()) > 0 and self._is_there():
-            poll.poll(ceil(left * 1000))
-            for message in self.channel.receive():
-                word, _, rest = message.partition(" ")
-                serial, _, text = rest.partition(" ")
-                if word not in ("forked", "unforked"):
-                    keep(message)
-                elif serial == str(self._serial):
-                    if word == "forked":
-                        return int(text)
-                    raise OSError(text)
-        raise OSError("the process that has the application (preload) does not answer")
+        self._waiting.append(fork)
 
-    def close(self) -> None:
-        """Have it end: it does when nobody is at the other end."""
-        self.is_ready = False
-        self.channel.close()
+    def ask(self, now: float, moment: int) -> list[tuple[Fork, OSError]]:
+        """Ask for as many forks as may be asked for at a time; returns those that cannot be, which are forgotten."""
+        failed = []
+        while self._waiting and len(self._asked) < _AT_ONCE:
+            fork = self._waiting.popleft()
+            assert fork.theirs is not None
+            self._serial += 1
+            fork.since, fork.due = moment, now + _FORKED_WITHIN
+            fds = (fork.theirs.fileno(), fork.dump.fileno(), *fork.listeners)
+            try:
+                self.channel.send_with(f"fork {self._serial} {fork.slot} {fork.age}", fds)
+            except OSError as error:  # it has died, or takes nothing
+                failed.append((fork, error))
+                continue
+            self._asked[str(self._serial)] = fork
+            fork.theirs.close()
+            fork.theirs = None
+        return failed
 
-    def _is_there(self) -> bool:
-        return self.channel.is_open
+    def answered(self, serial: str) -> Fork | None:
+        """The fork that an answer is to; None: there is none."""
+        return self._asked.pop(serial, None)
+
+    def drop_forks(self) -> list[Fork]:
+        """Forget those that were not answered; returns them."""
+        dropped = self.forks
+        self._asked.clear()
+        self._waiting.clear()
+        return dropped
+
+    def deadline(self) -> float | None:
+        """When something must have happened; None: never."""
+        dues = [fork.due for fork in self._asked.values()]
+        return min(dues if self.due is None else [self.due, *dues], default=None)
+
+    def is_late(self, now: float) -> bool:
+        """Whether it owes the answer to a fork for too long."""
+        return any(fork.due <= now for fork in self._asked.values())

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hostler.arbiter import events as ev
@@ -56,9 +56,8 @@ class Heir:
 class Upgrade:
     """The old server's end."""
 
-    def __init__(self, arbiter: Arbiter, handled: Iterable[int]) -> None:
+    def __init__(self, arbiter: Arbiter) -> None:
         self._arbiter = arbiter
-        self._handled = handled  # signals that the arbiter has handlers for
         self._heir: Heir | None = None
         self._leaving: tuple[list[Client], str] | None = None  # who hears that it is done, once we accept no more
 
@@ -73,7 +72,7 @@ class Upgrade:
         problem = self._obstacle()
         if not problem and arbiter.host.succeed is not None:
             try:
-                pid, channel = arbiter.host.succeed(self._before_exec)
+                pid, channel = arbiter.host.succeed(lambda: arbiter.tell_hooks("pre_exec"))
             except OSError as error:
                 problem = error.strerror or str(error)
         if problem:
@@ -138,12 +137,6 @@ class Upgrade:
         if arbiter.is_changing:
             return "a new version is about to take over: try again when it has"
         return ""
-
-    def _before_exec(self) -> None:
-        """In the child."""
-        self._arbiter.tell_hooks("pre_exec")
-        for number in self._handled:
-            signal.signal(number, signal.SIG_DFL)
 
     def _hear(self, heir: Heir) -> None:
         heir.hear()

@@ -28,7 +28,7 @@ class Watcher:
             return
         try:
             ours, theirs = Channel.pair()
-            fork(lambda: arbiter.leave(ours), lambda: watch(theirs), arbiter.handled)
+            fork(lambda: arbiter.leave(ours), lambda: watch(theirs), arbiter.handlers)
         except OSError as error:
             arbiter.logs.error(f"files cannot be watched: {error.strerror}")
             return

@@ -42,7 +42,7 @@ def check_app(config: Config) -> int:
 
     for text in config.warnings:
         print(f"hostler: warning: {printable(text)}", file=sys.stderr)
-    pid = fork(lambda: None, lambda: _load_app(config), ())
+    pid = fork(lambda: None, lambda: _load_app(config), {})
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code < 0:
         raise AppLoadError(f"importing the application ended its process by {signal.Signals(-code).name}")

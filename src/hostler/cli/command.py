@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hostler.errors import ConfigError, HostlerError
 from hostler.proc.printable import printable_lines
+from hostler.proc.signals import remember_early, restore
 
 __all__ = ["COMMANDS", "main", "report"]
 
@@ -25,14 +26,20 @@ COMMANDS: Mapping[str, str] = {
     "version": "show the version",
 }
 
+# Commands that become a server.
+_SERVERS = ("serve", "daphne", "gunicorn")
 _INTERRUPTED = 130  # what a shell says of a process that SIGINT ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 2 for a wrong one, else see `hostler.errors`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Before anything that takes long: HUP must not end a server that starts.
+    handlers = remember_early() if words and words[0] in _SERVERS else {}
     try:
-        code = _run(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
+        code = _run(words)
+        if sys.stdout is not None:  # None: it was closed when we started
+            sys.stdout.flush()
     except HostlerError as error:
         return report(error)
     except KeyboardInterrupt:
@@ -41,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # `hostler help | head`: the reader has all it wanted. Python must not find the pipe again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        restore(handlers)
     return code
 
 

@@ -52,7 +52,7 @@ class Worker(Base):  # type: ignore[misc]  # gunicorn has no annotations
         board = _Board(self)
         ours, theirs = Channel.pair()
         app = _Line(theirs, self)
-        native = Native(config, listeners, board, 0, app, Dump(), logs, self._hooked(logs), finish=_leave)
+        native = Native(config, listeners, board, 0, app, Dump(), logs, self._hooked(logs), end=_leave)
         try:
             code = native.run()
         finally:

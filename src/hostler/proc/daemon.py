@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 
+from hostler.proc import signals
 from hostler.proc.fork import leave
 
 __all__ = ["detach", "let_go"]
@@ -20,12 +22,19 @@ def detach() -> Callable[[], None]:
     child has its terminal, for the words that say why.
     """
     reader, writer = os.pipe()
+    signals.await_children()
+    mask = signals.block([signal.SIGINT])
     pid = os.fork()
     if pid:
+        signals.unblock(mask)
         os.close(writer)
         _await(pid, reader)
     os.close(reader)
     os.setsid()
+    # Ctrl-C from before that was for the command alone, as it is from now on: what is ignored is not held back.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, handler)
+    signals.unblock(mask)
 
     def serves() -> None:
         let_go()

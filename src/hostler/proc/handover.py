@@ -7,12 +7,14 @@ says "ready" when it serves; what the other end then does is its own business. T
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+import signal
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from hostler.errors import HostlerError
 from hostler.proc.channel import Channel
 from hostler.proc.fork import fork
+from hostler.proc.signals import EARLY, HANDLED
 
 __all__ = ["Inheritance", "inherit", "start"]
 
@@ -35,12 +37,11 @@ def start(
     sockets: Sequence[Mapping[str, Any]],
     size: int,
     prepare: Callable[[], None],
-    held: Collection[int],
 ) -> tuple[int, Channel]:
     """Run `command` as our successor; returns its pid and our end of the line. OSError when it cannot be forked.
 
     `sockets`: what is known of each, its descriptor as "fd"; `size`: how many workers there are. `prepare` runs in the
-    child, before the exec; `held`: see `fork`.
+    child, before the exec. What the successor would end by before it has handlers stays held back: it finds it then.
     """
     ours, theirs = Channel.pair()
 
@@ -59,7 +60,7 @@ def start(
         return 1
 
     try:
-        return fork(prepare, become, held), ours
+        return fork(prepare, become, dict.fromkeys(HANDLED, signal.SIG_DFL), EARLY), ours
     except OSError:
         ours.close()
         raise

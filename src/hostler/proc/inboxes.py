@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import socket
 import struct
 import sys
@@ -17,6 +18,8 @@ __all__ = ["Inboxes"]
 
 # More than the longest packet.
 _PACKET = 128 * 1024
+# Max packets that are moved from one inbox at a time: more than the kernel keeps in one (net.core.wmem_default).
+_AT_ONCE = 1024
 # Of the descriptors that a process may have, the pairs take at most two in so many.
 _SHARE = 16
 _ONE = struct.Struct("i")  # a descriptor
@@ -45,18 +48,33 @@ class Inboxes:
         """By slot: where its worker takes connections, and where others put them in."""
         return [(take.fileno(), give.fileno()) for take, give in self._pairs]
 
+    def waiting(self) -> set[int]:
+        """The slots for which there is a packet."""
+        poll = select.poll()
+        slots = {take.fileno(): slot for slot, (take, _) in enumerate(self._pairs)}
+        for fd in slots:
+            poll.register(fd, select.POLLIN)
+        return {slots[fd] for fd, _ in poll.poll(0)}
+
     def forward(self, slot: int, heirs: Sequence[int]) -> int:
-        """Move what the worker of a slot has left to those of others, in turn; returns how many packets were moved."""
+        """Move what the worker of a slot has left to those of others, in turn; returns how many packets were moved.
+
+        Siblings may send on meanwhile, so the number is bounded.
+        """
         if slot >= len(self._pairs):
             return 0
         able = [heir for heir in heirs if heir < len(self._pairs)]
         moved = 0
-        while able and (packet := self._take(slot)) is not None:
+        for _ in range(_AT_ONCE):
+            packet = self._take(slot) if able else None
+            if packet is None:
+                break
             data, sockets = packet
             heir = able[moved % len(able)]
             try:
-                _send(self._pairs[heir][1], data, sockets)
-                moved += 1
+                if data and sockets:  # else it is no connection
+                    _send(self._pairs[heir][1], data, sockets)
+                    moved += 1
             except OSError:  # it has no room: a worker that takes nothing
                 able.remove(heir)
                 self._put_back(slot, data, sockets)
@@ -69,7 +87,10 @@ class Inboxes:
         """Close all of them; returns how many packets were left, whose connections end with them."""
         left = 0
         for slot in range(len(self._pairs)):
-            while (packet := self._take(slot)) is not None:
+            for _ in range(_AT_ONCE):
+                packet = self._take(slot)
+                if packet is None:
+                    break
                 left += 1
                 for fd in packet[1]:
                     os.close(fd)
@@ -83,8 +104,15 @@ class Inboxes:
                 end.close()
         self._pairs.clear()
 
+    def leave_to_the_end(self) -> None:
+        """Have the end of this process close the descriptors: only then does the kernel wait for no socket."""
+        for pair in self._pairs:
+            for end in pair:
+                end.detach()
+        self._pairs.clear()
+
     def _take(self, slot: int) -> tuple[bytes, list[int]] | None:
-        room = socket.CMSG_SPACE(_MOST * _ONE.size)
+        room = socket.CMSG_LEN(_MOST * _ONE.size)  # exactly so many: further ones would stay open here
         flags = socket.MSG_DONTWAIT | getattr(socket, "MSG_CMSG_CLOEXEC", 0)
         try:  # socket.recv_fds() forgets its flags
             data, control, _, _ = self._pairs[slot][0].recvmsg(_PACKET, room, flags)
@@ -92,7 +120,7 @@ class Inboxes:
             return None
         rights = [piece for _, kind, piece in control if kind == socket.SCM_RIGHTS]
         sockets = [fd for piece in rights for (fd,) in _ONE.iter_unpack(piece[: len(piece) // _ONE.size * _ONE.size])]
-        return (data, sockets) if data else None
+        return data, sockets
 
     def _put_back(self, slot: int, data: bytes, sockets: list[int]) -> None:
         try:

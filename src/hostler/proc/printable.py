@@ -38,7 +38,7 @@ def printable(text: str) -> str:
 
 def printable_lines(text: str) -> str:
     """The same for a text of several lines, whose line ends stay."""
-    return "\n".join(map(printable, text.split("\n")))
+    return "\n".join(map(printable, text.expandtabs().split("\n")))
 
 
 def _is_plain(code: int) -> bool:

@@ -1,27 +1,48 @@
-"""Signals as a queue: the handler only enqueues, whoever polls `fileno()` takes them out and decides.
+"""Signals as a queue: the handler only enqueues, and the loop that polls `fileno()` takes them out and decides.
 
 The queue is the interpreter's wake-up descriptor: the C handler writes the signal's number to a pipe, so a
 signal ends a poll() at once and two of them keep their order.
+
+A process has no moment without handlers. From the command's first line until the arbiter's queue stands, `EARLY`
+signals are remembered for it. A child holds back all of `HANDLED` from the fork until it has those of `in_a_child`.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
 from typing import Any
 
-__all__ = ["STACKS", "SignalQueue", "block", "name_of", "unblock"]
+__all__ = [
+    "EARLY", "HANDLED", "ORPHANED", "STACKS", "Handler", "SignalQueue", "await_children", "block", "in_a_child",
+    "name_of", "pass_over", "remember_early", "restore", "unblock",
+]  # fmt: skip
 
 # Asks a worker for its stacks; a real-time signal that neither the C library nor an app is likely to use.
 STACKS: int = signal.SIGRTMIN + 6 if hasattr(signal, "SIGRTMIN") else signal.SIGXFSZ
 
-_Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
+# What the kernel sends when the line to the arbiter closes (`Channel.die_with_peer`). Its default action is the end.
+ORPHANED: int = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else signal.SIGIO
+
+# Signals that ask a server for something. Their default action ends or stops a process that has no handler yet.
+EARLY: frozenset[int] = frozenset((signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU))
+# All that an arbiter has handlers for.
+HANDLED: frozenset[int] = EARLY | frozenset(
+    (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH, signal.SIGCHLD)
+)
+
+Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
+
+_early: list[int] = []  # signals that have come before there was a queue, each once
 
 
 class SignalQueue:
-    """Takes over `numbers` from their handlers until `close()`. Only the main thread may make one."""
+    """Takes over `numbers` from their handlers until `close()`. Only the main thread may make one.
+
+    Those of them that were remembered before are the first in the queue, and those that were held back follow.
+    """
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self.numbers = frozenset(numbers)
@@ -30,7 +51,10 @@ class SignalQueue:
         os.set_blocking(self._writer, False)
         # Full means that the reader has a lot to do already: no need for a warning on stderr.
         self._old_fd = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._old_handlers: dict[int, _Handler] = {number: signal.signal(number, _enqueue) for number in self.numbers}
+        self._old_handlers: dict[int, Handler] = {number: signal.signal(number, _enqueue) for number in self.numbers}
+        os.write(self._writer, bytes(_early))
+        _early.clear()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.numbers)
 
     def fileno(self) -> int:
         """Readable while there are signals to take."""
@@ -44,9 +68,8 @@ class SignalQueue:
         return [number for number in taken if number in self.numbers]
 
     def close(self) -> None:
-        """Give the signals back to those who had them."""
-        for number, handler in self._old_handlers.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        """Give the signals back to the handlers before."""
+        restore(self._old_handlers)
         signal.set_wakeup_fd(self._old_fd)
         self._close_pipe()
 
@@ -58,6 +81,46 @@ class SignalQueue:
     def _close_pipe(self) -> None:
         os.close(self._reader)
         os.close(self._writer)
+
+
+def remember_early() -> dict[int, Handler]:
+    """Keep `EARLY` signals for the queue that will be there, instead of ending by them; returns the handlers before.
+
+    A handler and not the mask: programs that a configuration file starts meanwhile would inherit a mask. But a server
+    passes one on to its successor by exec, which has no handlers: it ends here.
+    """
+    before = {number: signal.signal(number, _remember) for number in EARLY}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, EARLY)
+    return before
+
+
+def restore(handlers: Mapping[int, Handler]) -> None:
+    """Set handlers again, as `signal.signal` returned them (None: not set by Python)."""
+    for number, handler in handlers.items():
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def await_children() -> None:
+    """Have the kernel keep children's exit codes: whoever started us may have SIGCHLD ignored, which is inherited."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def in_a_child(reopen: Callable[[], None]) -> dict[int, Handler]:
+    """What a new child of the arbiter does with the signals in `HANDLED`, until it knows better.
+
+    Terminals and process managers signal whole groups, but only the arbiter decides: the child ignores what does not
+    mean its end. That is a function and not SIG_IGN, which programs that the child starts would inherit. USR1 calls
+    `reopen`, for the log files.
+    """
+    handlers: dict[int, Handler] = dict.fromkeys(EARLY | {signal.SIGINT}, pass_over)
+    handlers |= dict.fromkeys(HANDLED - handlers.keys(), signal.SIG_DFL)
+    handlers[signal.SIGUSR1] = lambda number, frame: reopen()
+    return handlers
+
+
+def pass_over(number: int, frame: FrameType | None) -> None:
+    """A handler that does nothing."""
 
 
 def block(numbers: Iterable[int]) -> set[int]:
@@ -76,6 +139,11 @@ def name_of(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal
         return f"signal {number}"
+
+
+def _remember(number: int, frame: FrameType | None) -> None:
+    if number not in _early:
+        _early.append(number)
 
 
 def _enqueue(number: int, frame: FrameType | None) -> None:

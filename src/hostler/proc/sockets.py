@@ -16,6 +16,8 @@ from hostler.proc.places import Ids
 
 __all__ = ["AddressTaken", "Listener", "adopt", "open_tcp", "open_unix", "passed_by_systemd"]
 
+# As it is before gevent has its own in its place.
+_Socket = socket.socket
 _FIRST_PASSED = 3  # SD_LISTEN_FDS_START
 _UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
@@ -79,6 +81,10 @@ class Listener(NamedTuple):
         if self.is_unix:
             return self._unlink()
         return gate.refuse_newcomers(self.socket)
+
+    def reopened(self, fd: int) -> Listener:
+        """The same listener by a descriptor that another process has sent."""
+        return self._replace(socket=_Socket(fileno=fd))
 
     def close(self) -> None:
         """Close this process' descriptor; the file of a unix socket goes too, if we made it."""

@@ -11,6 +11,8 @@ __all__ = ["Thread", "threads_of"]
 # Who waits for the interpreter's lock comes up every 5 ms to ask for it, and may look as if it were running.
 _LOOKS = 4
 _PAUSE = 0.003
+# Max threads that are read, three files each: more than a worker has, however many an app starts.
+_MOST = 512
 
 # The calls in which a thread of a server is found at all, by number. A thread that uses another one keeps its number.
 _CALLS: dict[str, dict[int, str]] = {
@@ -62,7 +64,9 @@ class Thread(NamedTuple):
 def threads_of(pid: int) -> list[Thread]:
     """The threads of a process, the main thread first; none when that is not known. Takes a hundredth of a second."""
     try:
-        tids = sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
+        tids = sorted((int(name) for name in os.listdir(f"/proc/{pid}/task")), key=lambda tid: (tid != pid, tid))[
+            :_MOST
+        ]
     except OSError:  # no /proc here, or it has ended
         return []
     found = {tid: thread for tid in tids if (thread := _read(pid, tid))}

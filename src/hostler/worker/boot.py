@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hostler.errors import AppLoadError, BootError
+from hostler.logs import ensure_standard_streams
 from hostler.proc import identity
 from hostler.proc.channel import Channel
 from hostler.proc.daemon import let_go
-from hostler.proc.fork import leave
+from hostler.proc.signals import ORPHANED
 from hostler.worker import greenlets, loading
 from hostler.worker.failed_app import explain
 
@@ -19,15 +20,21 @@ if TYPE_CHECKING:
     from hostler.logs import Logs
     from hostler.worker.interfaces import Mounted
 
-__all__ = ["become_user", "end_with_arbiter", "leave_terminal", "load", "report"]
+__all__ = ["become_user", "leave_terminal", "load", "report", "watch_arbiter"]
 
 
-def end_with_arbiter(channel: Channel) -> None:
-    """While nobody polls, the app is imported for example: have the kernel end us when the arbiter dies."""
-    channel.die_with_peer(True)
-    channel.receive()
-    if not channel.is_open:  # it died before we asked
-        leave(0)
+def watch_arbiter(channel: Channel, seconds: float, logs: Logs) -> None:
+    """Have the kernel end us so many seconds after the arbiter's end, also when no thread can run Python any more.
+
+    From `Channel.die_with_peer` until here it was at once.
+    """
+    from hostler.native import kill_when_closed
+
+    try:
+        kill_when_closed(channel.fileno(), ORPHANED, seconds)
+    except OSError as error:  # EAGAIN: the user has used up its timers and signals (RLIMIT_SIGPENDING)
+        channel.die_with_peer(False)
+        logs.warning(f"no timer to end with the arbiter: {error.strerror}; only Python code notices its end")
 
 
 def report(channel: Channel, error: AppLoadError | BootError) -> int:
@@ -65,6 +72,7 @@ def load(config: Config, logs: Logs, app: Callable[..., Any] | None = None) -> l
         greenlets.patch()
     try:
         apps = _load(config, app)
+        ensure_standard_streams()  # it may have closed them: what is opened next would get their numbers
     except AppLoadError as error:
         if config.reload == "off":
             raise

@@ -1,4 +1,8 @@
-"""A template's life: the app is imported once, and workers are forked from it when the arbiter asks."""
+"""A template's life: the app is imported once, and workers are forked from it when the arbiter asks.
+
+It has no listeners: they come with the request for a worker. So nothing that the app starts while it is imported can
+keep a port; and it ends with the template.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hostler.errors import AppLoadError, BootError
+from hostler.logs import ensure_standard_streams
+from hostler.proc import signals
 from hostler.proc.channel import Channel
+from hostler.proc.children import end_descendants, end_multiprocessing, forget_multiprocessing
 from hostler.proc.dump import Dump
 from hostler.proc.fork import flush, leave
 from hostler.worker import greenlets, relay
-from hostler.worker.boot import become_user, end_with_arbiter, leave_terminal, load, report
+from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter
+from hostler.worker.handlers import after_import, before_import
 
 if TYPE_CHECKING:
     from hostler.config import Config
@@ -29,52 +37,50 @@ __all__ = ["Template"]
 _ = relay
 
 # They reach whole process groups; but this process ends when the arbiter lets go of it.
-_IGNORED = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGHUP,
-    signal.SIGUSR2,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-)
+_IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
-# Runs in the worker: (slot, its number among all, its end of the channel, where its stacks go, the apps), returns the
-# exit code.
-Main = Callable[[int, int, Channel, Dump, "list[Mounted]"], int]
+# From the arbiter's death to ours, in seconds: there may be children of the app to end.
+_ORPHAN_END = 3.0
+# What multiprocessing's own clean-up has of it.
+_CHILDREN_WITHIN = 1.5
+
+# Runs in the worker: (slot, its number among all, its end of the channel, where its stacks go, the descriptors of its
+# listeners, the apps), returns the exit code.
+Main = Callable[[int, int, Channel, Dump, Sequence[int], "list[Mounted]"], int]
 
 
 class Template:
-    """One template process."""
+    """One template process; it forks workers with so many `listeners`."""
 
-    def __init__(self, config: Config, channel: Channel, logs: Logs, main: Main) -> None:
+    def __init__(self, config: Config, channel: Channel, logs: Logs, listeners: int, main: Main) -> None:
         self._config = config
         self._channel = channel
         self._logs = logs
+        self._listeners = listeners
         self._main = main
 
     def run(self) -> int:
-        """Import the app, say so, and fork until nobody asks any more. Returns an exit code when there is no app."""
-        signal.signal(signal.SIGUSR1, self._on_signal)
-        for number in _IGNORED:
-            signal.signal(number, lambda number, frame: None)
-        end_with_arbiter(self._channel)
+        """Import the app, say so, and fork until the arbiter lets go. Returns an exit code when there is no app."""
+        before = before_import(self._logs.reopen)
+        self._channel.die_with_peer(True)
         try:
             become_user(self._config)
             self._apps = load(self._config, self._logs)
         except (AppLoadError, BootError) as error:
             return report(self._channel, error)
+        after_import(before, self._logs)
         self._settle()
-        self._channel.die_with_peer(False)
         leave_terminal(self._config)
         self._channel.send("ready")
         self._serve()
-        return leave(0)  # what the app has started or registered is the workers' to end
+        end_multiprocessing(_CHILDREN_WITHIN)
+        end_descendants()
+        return leave(0)  # what the app has registered (atexit) is the workers' to run
 
     def _settle(self) -> None:
         """Leave nothing behind that a worker must not share, or would change by only looking at it."""
-        for number in (*_IGNORED, signal.SIGUSR1):  # the app may have set its own
-            signal.signal(number, self._on_signal)
+        for number in _IGNORED:
+            signal.signal(number, signals.pass_over)
         if threading.active_count() > 1:
             names = ", ".join(each.name for each in threading.enumerate() if each is not threading.main_thread())
             self._logs.warning(
@@ -83,21 +89,17 @@ class Template:
         database = sys.modules.get("django.db")
         if database is not None:
             database.connections.close_all()  # a socket that two processes read is of no use to either
-        import hostler.native  # noqa: F401 - its memory is shared then
-
+        watch_arbiter(self._channel, _ORPHAN_END, self._logs)
         self._logs.reopen()  # they may have been moved meanwhile
 
         gc.collect()
         gc.freeze()  # the collector writes into every object that it looks at, which would unshare it
 
-    def _on_signal(self, number: int, frame: object) -> None:
-        if number == signal.SIGUSR1:
-            self._logs.reopen()
-
     def _serve(self) -> None:
         while True:
             try:
-                message, fds = self._channel.wait_with(2)
+                ensure_standard_streams()  # threads of the app may close them at any time
+                message, fds = self._channel.wait_with()
             except OSError:
                 return
             if not message:
@@ -109,23 +111,38 @@ class Template:
     def _fork(self, slot: int, age: int, fds: Sequence[int]) -> str:
         """Fork twice: the worker's parent ends, so that the arbiter becomes its parent. The pid, or what went wrong."""
         flush()  # else each of them would write what is still in the buffers
+        mask = signals.block(signals.HANDLED)  # until the worker has handlers of its own: see proc/signals.py
+        try:
+            if len(fds) != 2 + self._listeners:  # the kernel closes those that it finds no number for
+                return "Too many open files"
+            return self._fork_twice(slot, age, fds, mask)
+        except OSError as error:
+            return error.strerror or "fork failed"
+        finally:
+            signals.unblock(mask)
+            for fd in fds:
+                os.close(fd)
+
+    def _fork_twice(self, slot: int, age: int, fds: Sequence[int], mask: set[int]) -> str:
         reader, writer = os.pipe()
         try:
             parent = _fork()
             if parent == 0:
-                self._fork_worker(slot, age, fds, writer)
+                self._fork_worker(slot, age, fds, writer, mask)
             os.close(writer)
+            writer = -1
             said = os.read(reader, 32)
-            _waitpid(parent, 0)
-        except OSError as error:
-            return error.strerror or "fork failed"
+            try:
+                _waitpid(parent, 0)
+            except ChildProcessError:  # the app ignores SIGCHLD, or waits for every child: it is gone as well
+                pass
+            return said.decode() or "fork failed"
         finally:
             os.close(reader)
-            for fd in fds:
-                os.close(fd)
-        return said.decode()
+            if writer >= 0:
+                os.close(writer)
 
-    def _fork_worker(self, slot: int, age: int, fds: Sequence[int], writer: int) -> None:
+    def _fork_worker(self, slot: int, age: int, fds: Sequence[int], writer: int, mask: set[int]) -> None:
         code = 1
         try:
             try:
@@ -138,12 +155,14 @@ class Template:
                 os._exit(0)
             os.close(writer)
             self._channel.close()
-            for number in _IGNORED:
+            forget_multiprocessing()
+            for number in (signal.SIGTERM, signal.SIGQUIT):  # the others are as a worker's are
                 signal.signal(number, signal.SIG_DFL)
+            signals.unblock(mask)
             if self._config.driver == "gevent":
                 greenlets.after_fork()
             channel = Channel.of(fds[0])
-            code = self._main(slot, age, channel, Dump(fds[1]), self._apps)
+            code = self._main(slot, age, channel, Dump(fds[1]), fds[2:], self._apps)
         except BaseException:  # a fault of ours: show it, and never run the template's code
             sys.excepthook(*sys.exc_info())
         finally:

@@ -16,13 +16,14 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hostler.errors import AppLoadError, BootError
-from hostler.logs import printable
+from hostler.logs import LEVELS, printable
 from hostler.proc.channel import Channel
 from hostler.proc.fork import finish, leave
 from hostler.proc.signals import STACKS, SignalQueue
 from hostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from hostler.worker import greenlets
-from hostler.worker.boot import become_user, end_with_arbiter, leave_terminal, load, report
+from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter
+from hostler.worker.handlers import after_import, before_import
 from hostler.worker.interfaces import Mounted
 from hostler.worker.raw_socket import RawSocket
 from hostler.worker.relay import Relay, error_sink
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Worker"]
 
-# SIGINT reaches a terminal's whole process group, but only the arbiter decides; the others are gunicorn's verbs.
-_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 # So often the main thread comes by within worker_timeout: somewhat more often than the arbiter looks.
 _BEATS = 5
 # From the arbiter's death to ours: the drain, then everything.
@@ -54,6 +53,9 @@ _ORPHAN_DRAIN = 0.7
 _ORPHAN_END = 0.9
 # What threads that are through get to end, when others will not.
 _LAST_MOMENT = 0.2
+# Seconds between two looks whether a thread that has left has ended, at first and at most.
+_BURY_FIRST = 0.01
+_BURY_MOST = 1.0
 
 
 class Worker:
@@ -72,7 +74,7 @@ class Worker:
         apps: list[Mounted] | None = None,
         hooks: Hooks | None = None,
         age: int = 0,
-        finish: Callable[[int], NoReturn] = finish,
+        end: Callable[[int], NoReturn] | None = None,
         inboxes: Sequence[tuple[int, int]] = (),
     ) -> None:
         self._config = config
@@ -86,7 +88,7 @@ class Worker:
         self._apps = apps  # of the template that we were forked from; None: to be loaded
         self._relays: list[Relay] = []  # of the core's lines, where logging or syslog wants them
         self._hooks = hooks
-        self._finish = finish  # what ends the process when all is done
+        self._end_process = end  # what ends the process when all is done; None: we do
         self._inboxes = inboxes
         self._age = age  # its number among all workers, where hooks want to know
         self._hooked: HookedWorker | None = None  # what hooks get of us
@@ -95,6 +97,7 @@ class Worker:
         self._event_loop: EventLoop | None = None
         self._lag: LoopLag | None = None
         self._leaving: list[threading.Thread] = []  # of these, those that have done their work
+        self._bury_wait = _BURY_FIRST  # until the next look at them
         self._deadline: float | None = None  # of the drain; None: serving
         self._wear = Wear(config, time.monotonic())
         self._vitals = Vitals(board, slot, config.threads or config.max_threads)
@@ -126,14 +129,9 @@ class Worker:
     # --- Boot ---
 
     def _prepare_boot(self) -> None:
-        """Nobody polls while the app is imported: let the kernel end us, on TERM and when the arbiter dies.
-
-        The ignored signals get a function and not SIG_IGN, which programs that the app starts would inherit.
-        """
-        for number in _IGNORED:
-            signal.signal(number, lambda number, frame: None)
-        signal.signal(signal.SIGUSR1, lambda number, frame: self._logs.reopen())
-        end_with_arbiter(self._channel)
+        """Nothing polls while the app is imported: let the kernel end us, on TERM and when the arbiter dies."""
+        self._handlers = before_import(self._logs.reopen)
+        self._channel.die_with_peer(True)
 
     def _with_hooks(self, apps: list[Mounted]) -> list[Mounted]:
         """The applications as they are called: with the request hooks around them, where there are any."""
@@ -150,8 +148,12 @@ class Worker:
             self._hooks.call(name, *before, self._hooked)
 
     def _take_signals(self) -> None:
-        """Before anything is accepted: from here on TERM drains. What the app's import set is overruled."""
-        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, STACKS, *_IGNORED))
+        """Before anything is accepted: from here on TERM drains."""
+        try:
+            after_import(self._handlers, self._logs)
+        except ImportError as error:
+            raise BootError(f"the native core does not start: {error!r}") from error
+        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, STACKS))
 
     def _open_core(self, apps: list[Mounted]) -> Core:
         try:
@@ -250,7 +252,7 @@ class Worker:
 
     def _announce(self) -> None:
         self._dump.register()
-        self._channel.die_with_peer(False)
+        watch_arbiter(self._channel, _ORPHAN_END, self._logs)  # from here on there is time for the drain
         self._board.set_state(self._slot, READY)
         leave_terminal(self._config)
         self._channel.send("ready")
@@ -282,6 +284,8 @@ class Worker:
                 self._on_signal(number)
             if self._core.attention_fd() in ready:
                 self._attend()
+            if self._leaving:
+                self._bury()
             if self._channel.fileno() in ready:
                 self._channel.receive()
                 if not self._channel.is_open:
@@ -301,7 +305,6 @@ class Worker:
             except RuntimeError as error:  # no more threads: go on with those that are there
                 self._core.not_started(index)
                 self._logs.warning(f"no more threads than {len(self._threads)} can be started: {error}")
-        self._bury()
         for kind, request in notices:
             if kind == "worn":
                 self._renew(f"it has run its share of requests (max_requests {self._config.max_requests})")
@@ -309,12 +312,16 @@ class Worker:
                 self._watchdog.hear(kind, request)
 
     def _bury(self) -> None:
-        """Forget threads that left, and give their memory back when all but one have."""
+        """Forget threads that have ended, and give their memory back when all but one have.
+
+        One that has left may still run destructors of its thread-locals, for as long as the app likes: nothing waits.
+        """
         leaving, self._leaving = self._leaving, []
-        for thread in leaving:
-            thread.join()  # it is past everything but the end of its thread-locals
-            self._threads.discard(thread)
-        if leaving and len(self._threads) == 1:
+        ended = [thread for thread in leaving if not thread.is_alive()]
+        self._threads.difference_update(ended)
+        self._leaving += [thread for thread in leaving if thread not in ended]  # others may have come meanwhile
+        self._bury_wait = _BURY_FIRST if ended or not leaving else min(2 * self._bury_wait, _BURY_MOST)
+        if ended and len(self._threads) == 1:
             self._core.trim()
 
     def _retire(self, reason: str) -> None:
@@ -337,6 +344,8 @@ class Worker:
             waits.append(self._lag.interval)
         if self._wear.interval is not None and not self._wear.is_due:
             waits.append(self._wear.interval)
+        if self._leaving:
+            waits.append(self._bury_wait)
         if self._deadline is not None:
             waits.append(max(0.0, self._deadline - now))
         return ceil(min(waits) * 1000)
@@ -349,7 +358,7 @@ class Worker:
             self._cut()
         elif number == signal.SIGUSR1:
             self._logs.reopen()
-            if level := self._board.log_level:
+            if (level := self._board.log_level) in LEVELS.values():  # every worker can write there
                 self._logs.level = level
                 self._core.set_log_level(level)
         elif number == STACKS:
@@ -357,10 +366,8 @@ class Worker:
             self._channel.send(f"stacks\n{render(self._core.in_flight(), frames, self._stack_of)}")
 
     def _on_orphaned(self) -> None:
-        """The arbiter is gone. A timer of the kernel ends us in time, whatever the app's clean-up does."""
+        """The arbiter is gone. A timer of the kernel ends us in time, whatever the app does (`watch_arbiter`)."""
         self._logs.error("the arbiter is gone: this worker ends")
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, _ORPHAN_END)
         self._drain(_ORPHAN_DRAIN)
 
     def _drain(self, seconds: float) -> None:
@@ -396,7 +403,13 @@ class Worker:
         for relay in self._relays:
             relay.close(deadline - time.monotonic())
         self._say_goodbye()
-        self._finish(0)
+        if self._end_process is not None:
+            self._end_process(0)
+        finish(0, max(_LAST_MOMENT, deadline - time.monotonic()), self._log_late_end)
+
+    def _log_late_end(self) -> None:
+        text = "the application's clean-up (its threads, atexit, its child processes) takes too long: cut"
+        self._logs.warning(f"{text}; it has what is left of graceful_timeout")
 
     def _cut(self) -> None:
         """End at once, and say what that ends."""

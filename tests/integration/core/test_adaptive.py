@@ -28,6 +28,16 @@ APP = """
             with open("ended", "a") as file:
                 print(self.thread == threading.get_ident(), file=file)
 
+    class Slow:
+        # the end of a thread's locals that takes long, as that of a connection over a network
+        def __init__(self, seconds):
+            self.seconds = seconds
+
+        def __del__(self):
+            with open("ending", "a") as file:
+                print(file=file)
+            time.sleep(self.seconds)
+
     def call(port, depth):
         if depth == 0:
             return "bottom"
@@ -56,6 +66,9 @@ APP = """
         elif path == "/witness":
             local.witness = Witness()
             time.sleep(float(query))
+        elif path == "/slow-end":
+            local.slow = Slow(float(query))
+            time.sleep(0.2)
         elif path == "/threads":
             names = (thread.name for thread in threading.enumerate())
             body = " ".join(sorted(name for name in names if name.startswith("hostler-app-")))
@@ -147,6 +160,19 @@ def test_idle_threads_leave_and_their_locals_go_with_them(start: Callable[..., S
     assert len(ended) >= 19
     assert set(ended) == {"True"}, "each witness went in its own thread"
     assert together(server, 20, "/sleep?0.2") < 2, "they come again"
+
+
+def test_thread_local_whose_end_takes_long_keeps_neither_new_threads_nor_the_heartbeat(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start("--thread-idle", "1", "--worker-timeout", "2", "--graceful-timeout", "2")
+    [worker] = server.children()
+    together(server, 4, "/slow-end?10")
+    server.wait_for((tmp_path / "ending").exists, "the end of a thread")
+    assert together(server, 20, "/sleep?0.2") < 2, "new threads are started meanwhile"
+    time.sleep(2.5)  # longer than worker_timeout: nothing may happen then
+    assert server.children() == [worker]
+    assert "runs no Python any more" not in server.log
 
 
 def test_a_fixed_number_of_threads_stays(start: Callable[..., Server]) -> None:

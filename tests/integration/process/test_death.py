@@ -28,6 +28,17 @@ def wait_gone(pids: list[int], within: float) -> None:
         time.sleep(0.005)
 
 
+def wait_refused(server: Server, within: float) -> None:
+    """Wait until nothing listens on the port any more."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            server.connect().close()
+        except ConnectionRefusedError:
+            return
+        assert time.monotonic() < deadline, f"the port is open after {within} s"
+
+
 def serve_all(serve: Serve, app: str, workers: int) -> Server:
     """A server whose workers are all ready; it announces itself when the first one is."""
     server = serve(app, "--workers", str(workers), "--log-level", "debug")
@@ -159,6 +170,59 @@ def test_worker_whose_cleanup_hangs_follows_a_killed_arbiter(serve: Serve) -> No
     workers = server.children()
     server.kill(signal.SIGKILL)
     wait_gone(workers, within=1.0)
+
+
+# /keep keeps the GIL in native code for a minute; with HOLD_GIL a thread does so some time after the import.
+KEEPS_GIL = """
+    import ctypes, os, threading, time
+
+    def keep():
+        open("kept", "w").close()
+        ctypes.PyDLL(None).sleep(60)
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/keep":
+            keep()
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    def later():
+        while not os.path.exists("keep"):
+            time.sleep(0.005)
+        if os.getpid() == template:
+            keep()
+
+    if os.environ.get("HOLD_GIL"):
+        template = os.getpid()
+        threading.Thread(target=later, daemon=True).start()
+"""
+
+
+def test_worker_whose_gil_is_kept_by_native_code_follows_a_killed_arbiter_within_a_second(serve: Serve) -> None:
+    server = serve(serve.source(KEEPS_GIL))
+    workers = server.children()
+    with server.connect() as connection:
+        connection.send(b"GET /keep HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.wait_for((serve.directory / "kept").exists, "the call")
+        server.kill(signal.SIGKILL)
+        wait_gone(workers, within=1.0)
+        wait_refused(server, within=0.5)  # its last thread may need a moment more than its first
+
+
+def test_template_whose_gil_is_kept_by_native_code_follows_a_killed_arbiter(serve: Serve) -> None:
+    server = serve(serve.source(KEEPS_GIL), "--preload", env={"HOLD_GIL": "1"})
+    children = server.wait_children(2)
+    (serve.directory / "keep").touch()
+    server.wait_for((serve.directory / "kept").exists, "the call")
+    server.kill(signal.SIGKILL)
+    wait_gone(children, within=4.0)
+
+
+def test_watcher_follows_a_killed_arbiter(serve: Serve) -> None:
+    server = serve(serve.source(HELLO), "--reload")
+    children = server.wait_children(2)
+    server.kill(signal.SIGKILL)
+    wait_gone(children, within=1.0)
 
 
 def test_next_start_takes_the_place_of_a_killed_one(serve: Serve, tmp_path: Path) -> None:

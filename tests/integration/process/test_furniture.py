@@ -69,6 +69,16 @@ def test_daemon_that_does_not_start_says_so(
     assert not (serve.directory / "pid").exists()
 
 
+def test_daemon_that_does_not_start_says_so_where_sigchld_was_ignored(serve: Serve) -> None:
+    serve.source("import nowhere")
+    launch = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'hostler', 'serve', 'app', '--daemon', '--bind', 'unix:a'])"
+    )
+    done = subprocess.run([sys.executable, "-c", launch], cwd=serve.directory, capture_output=True, timeout=30)
+    assert done.returncode == 4
+
+
 def test_environment_of_the_workers(serve: Serve) -> None:
     config = serve.directory / "hostler.toml"
     config.write_text('[env]\nGREETING = "one, two"\nTZ = "Asia/Tokyo"\n')

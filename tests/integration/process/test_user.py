@@ -6,10 +6,11 @@ import grp
 import os
 import pwd
 import signal
+from pathlib import Path
 
 import pytest
 
-from tests.integration.helpers import Serve
+from tests.integration.helpers import HELLO, Serve
 from tests.integration.process.test_death import GET
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -27,6 +28,15 @@ def application(environ, start_response):
 
 hostler.serve(application, bind="unix:{directory}/app.sock", error_log="error.log", access_log="access.log", {options})
 """
+
+
+# All that the processes need is imported by root: the interpreter may lie where nobody else can read it.
+PREPARED = (
+    "import encodings.ascii, encodings.idna, encodings.latin_1, encodings.unicode_escape, json, linecache, stringprep, "
+    "traceback, sys, hostler.config, hostler.launcher, hostler.native, hostler.worker.loading, "
+    "hostler.worker.template, hostler.worker.worker; "
+    "from hostler.cli import main; sys.exit(main(['serve', *sys.argv[1:]]))"
+)
 
 
 @needs_root
@@ -126,3 +136,18 @@ def test_unknown_names_are_one_line(serve: Serve, option: str, said: str) -> Non
     server = serve("app", option, "nosuch", ready=False)
     assert server.wait() == 2
     assert server.log == f"hostler: {option}: {said}\n"
+
+
+@needs_root
+def test_watcher_of_a_developers_server_runs_as_the_user_too(public: Serve) -> None:
+    bind = f"unix:{public.directory}/app.sock"
+    server = public(public.source(HELLO), "--user", "nobody", "--reload", python=("-c", PREPARED), bind=bind)
+    nobody = pwd.getpwnam("nobody").pw_uid
+    children = server.wait_children(2)
+    server.wait_for(lambda: [uids(child) for child in children] == [{nobody}] * 2, "another user for both")
+
+
+def uids(pid: int) -> set[int]:
+    """Real, effective, saved and file system user of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {int(word) for line in lines if line.startswith("Uid:") for word in line.split()[1:]}

@@ -45,7 +45,7 @@ class World:
             assert len(os.listdir("/proc/self/fd")) == before
             return code
 
-        self.pid = fork(lambda: None, main, ())
+        self.pid = fork(lambda: None, main, {})
         logs.close()
 
     def ready(self, slot: int, channel: Channel, dump: Dump) -> None:

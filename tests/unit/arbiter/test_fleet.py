@@ -120,6 +120,17 @@ def test_unknown_pair_of_fleet_raises_and_changes_nothing(state: FleetState, eve
 
 
 @pytest.mark.parametrize(
+    ("event", "fits"),
+    [(ev.Retire(101, ""), True), (ev.Ready(101), False), (ev.BootFailed(101, True, ""), False), (ev.Ready(5), False)],
+)
+def test_event_fits_when_its_pair_is_known_and_asking_changes_nothing(event: ev.Event, fits: bool) -> None:
+    story = Story().serving()
+    before = snapshot(story.fleet)
+    assert story.fleet.fits(event) is fits
+    assert snapshot(story.fleet) == before
+
+
+@pytest.mark.parametrize(
     "event",
     [ev.Ready(5), ev.BootFailed(5, True, ""), ev.Retire(5, ""), ev.Exited(5, 0), ev.Started(3, 5)],
 )

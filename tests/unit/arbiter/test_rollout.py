@@ -227,6 +227,12 @@ def test_a_worn_worker_that_dies_is_not_worn_any_more() -> None:
     assert slots(story) == {0: "draining", 1: "ready", 2: "ready"}
 
 
+def test_limit_that_a_worker_reports_again_and_again_is_logged_once() -> None:
+    story = Story(2).serving()
+    assert logged(story.on(ev.Renew(101, "old"), 60.0)) == "worker 0 (pid 101) is replaced: old"
+    assert logged(story.on(ev.Renew(101, "old"), 60.1)) == ""
+
+
 def test_worn_again_right_after_the_boot_is_slower_and_slower() -> None:
     story = Story(1).serving()
     now, pid, waits = 10.0, 101, []

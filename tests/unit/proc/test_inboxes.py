@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from hostler.proc import inboxes as module
 from hostler.proc.inboxes import Inboxes
 
 
@@ -73,6 +74,51 @@ def test_a_full_inbox_gets_no_more(inboxes: Inboxes) -> None:
     assert data == b"one"
     server.close()
     client.close()
+
+
+def test_slots_with_packets_are_found_without_taking_them(inboxes: Inboxes) -> None:
+    assert inboxes.waiting() == set()
+    clients = [put(inboxes, slot, b"one") for slot in (0, 2)]
+    assert inboxes.waiting() == {0, 2}
+    assert inboxes.forward(0, [1]) == 1
+    assert inboxes.waiting() == {1, 2}
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"two descriptors"])
+def test_packet_that_no_worker_would_send_leaves_no_descriptor(inboxes: Inboxes, data: bytes) -> None:
+    """The workers are not trusted: one descriptor too many for each packet would use them up."""
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        ours, theirs = socket.socketpair()
+        give = socket.socket(fileno=os.dup(inboxes.descriptors[0][1]))
+        socket.send_fds(give, [data], [theirs.fileno(), ours.fileno()])
+        for each in (ours, theirs, give):
+            each.close()
+    assert inboxes.forward(0, [1]) == (3 if data else 0)
+    assert inboxes.waiting() == ({1} if data else set())
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_packet_without_a_descriptor_is_dropped(inboxes: Inboxes) -> None:
+    give = socket.socket(fileno=os.dup(inboxes.descriptors[0][1]))
+    give.send(b"bytes alone")
+    give.close()
+    assert inboxes.forward(0, [1]) == 0
+    assert inboxes.waiting() == set()
+
+
+def test_inbox_that_is_filled_while_it_is_emptied_is_left_after_a_bounded_number(
+    inboxes: Inboxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, server = socket.socketpair()
+    with monkeypatch.context() as patch:
+        patch.setattr(inboxes, "_take", lambda slot: (b"again", [os.dup(server.fileno())]))
+        patch.setattr(module, "_send", lambda *packet: None)
+        assert inboxes.forward(0, [1]) == 1024
+    client.close()
+    server.close()
 
 
 def test_without_inboxes() -> None:

@@ -19,7 +19,7 @@ def in_child(soft: int, hard: int) -> int:
         said = limits.raise_open_files()
         return said // 8 if said == resource.getrlimit(resource.RLIMIT_NOFILE)[0] else 0
 
-    return 8 * os.waitstatus_to_exitcode(os.waitpid(fork(lambda: None, main, ()), 0)[1])
+    return 8 * os.waitstatus_to_exitcode(os.waitpid(fork(lambda: None, main, {}), 0)[1])
 
 
 def test_soft_limit_is_raised_to_the_hard_one() -> None:

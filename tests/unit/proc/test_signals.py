@@ -9,7 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from hostler.proc.signals import SignalQueue, block, name_of, unblock
+from hostler.proc.signals import (
+    EARLY,
+    HANDLED,
+    SignalQueue,
+    block,
+    in_a_child,
+    name_of,
+    remember_early,
+    restore,
+    unblock,
+)
 
 
 @pytest.fixture
@@ -67,6 +77,45 @@ def test_blocked_signals_come_later(queue: SignalQueue) -> None:
     assert queue.take() == []
     unblock(mask)
     assert queue.take() == [signal.SIGUSR1]
+
+
+def test_early_signals_are_the_first_in_the_queue_each_once() -> None:
+    before = remember_early()
+    for number in (signal.SIGUSR2, signal.SIGHUP, signal.SIGUSR2):
+        os.kill(os.getpid(), number)
+    queue = SignalQueue(HANDLED)
+    try:
+        poll = select.poll()
+        poll.register(queue, select.POLLIN)
+        assert poll.poll(0)
+        assert queue.take() == [signal.SIGUSR2, signal.SIGHUP]
+    finally:
+        queue.close()
+        restore(before)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+def test_early_signals_that_an_exec_has_passed_on_held_back_are_delivered() -> None:
+    block(EARLY)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    before = remember_early()
+    queue = SignalQueue(HANDLED)
+    assert queue.take() == [signal.SIGUSR1]
+    queue.close()
+    restore(before)
+
+
+def test_new_child_ends_by_what_means_its_end_and_by_nothing_else() -> None:
+    reopened: list[int] = []
+    handlers = in_a_child(lambda: reopened.append(1))
+    assert handlers.keys() == HANDLED
+    defaults = {number for number, handler in handlers.items() if handler is signal.SIG_DFL}
+    assert defaults == {signal.SIGTERM, signal.SIGQUIT, signal.SIGWINCH, signal.SIGCHLD}
+    assert signal.SIG_IGN not in handlers.values()
+    reopen = handlers[signal.SIGUSR1]
+    assert callable(reopen)
+    reopen(signal.SIGUSR1, None)
+    assert reopened == [1]
 
 
 def test_names() -> None:

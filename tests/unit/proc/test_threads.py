@@ -32,7 +32,7 @@ class Child:
             while True:
                 time.sleep(0.001)
 
-        self.pid = fork(lambda: None, main, ())
+        self.pid = fork(lambda: None, main, {})
         os.read(ours, 1)
         os.close(ours)
         os.close(theirs)
@@ -95,7 +95,7 @@ def test_process_that_is_stopped(child: Child) -> None:
 
 
 def test_process_that_is_not_there() -> None:
-    pid = fork(lambda: None, lambda: 0, ())
+    pid = fork(lambda: None, lambda: 0, {})
     os.waitpid(pid, 0)
     assert threads_of(pid) == []
 

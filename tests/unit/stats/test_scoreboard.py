@@ -95,7 +95,7 @@ def test_children_write_and_the_parent_reads() -> None:
         board.set_state(0, READY)
         return 0
 
-    os.waitpid(fork(lambda: None, main, ()), 0)
+    os.waitpid(fork(lambda: None, main, {}), 0)
     assert board.read(0).state == READY
 
 

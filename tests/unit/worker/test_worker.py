@@ -18,6 +18,7 @@ import pytest
 from hostler.config import Config
 from hostler.config.settings import Assignment
 from hostler.logs import Logs
+from hostler.native import kill_when_closed, signal_handler
 from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 from hostler.proc.fork import fork
@@ -127,13 +128,15 @@ class Life:
             os.dup2(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
             module = ModuleType("hostler.native")
             module.Core = FakeCore  # type: ignore[attr-defined]
+            module.kill_when_closed = kill_when_closed  # type: ignore[attr-defined]
+            module.signal_handler = signal_handler  # type: ignore[attr-defined]
             sys.modules["hostler.native"] = module
 
         def main() -> int:
             app = None if config.app else _app
             return Worker(config, listeners, self.board, 0, theirs, Dump(), Logs("error.log"), app).run()
 
-        self.pid = fork(prepare, main, ())
+        self.pid = fork(prepare, main, {})
         theirs.close()
         for listener in listeners:
             listener.close()

@@ -1,8 +1,9 @@
 //! Readiness: one epoll set, and descriptors that wake whoever waits on it.
 
+use super::descriptor::own;
 use super::{check, check_size, Private};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// There is something to read, or the peer has closed its side.
 pub const READABLE: u32 = libc::EPOLLIN as u32;
@@ -23,10 +24,10 @@ pub struct Epoll(Private);
 
 impl Epoll {
     pub fn new() -> io::Result<Self> {
-        // SAFETY: no pointers; the descriptor that comes back is owned by nobody else.
-        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: as above.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }.into()))
+        // SAFETY: no pointers.
+        Ok(Self(
+            own(check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?)?.into(),
+        ))
     }
 
     fn control(&self, operation: libc::c_int, fd: RawFd, events: u32, key: u64) -> io::Result<()> {
@@ -78,10 +79,9 @@ pub struct Wake(OwnedFd);
 
 impl Wake {
     pub fn new() -> io::Result<Self> {
-        // SAFETY: no pointers; the new descriptor is ours.
+        // SAFETY: no pointers.
         let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-        // SAFETY: as above.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(Self(own(fd)?))
     }
 
     pub fn signal(&self) {

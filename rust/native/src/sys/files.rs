@@ -1,10 +1,11 @@
 //! Files: request bodies too large for memory, log lines.
 
 use super::check_size;
+use super::descriptor::own;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 
 /// A file without a name in `directory`: it is gone when the last descriptor closes, whatever happens to us.
@@ -16,8 +17,7 @@ pub fn temporary_file(directory: &str) -> io::Result<File> {
         // SAFETY: `path` is a C string that outlives the call.
         let fd = unsafe { libc::open(path.as_ptr(), flags, 0o600) };
         if fd >= 0 {
-            // SAFETY: open made the descriptor; nobody else has it.
-            return Ok(unsafe { File::from_raw_fd(fd) });
+            return Ok(own(fd)?.into());
         }
     }
     named_then_unlinked(directory)
@@ -31,21 +31,29 @@ fn named_then_unlinked(directory: &str) -> io::Result<File> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: mkstemp made the descriptor and filled in the name.
+    let fd = own(fd)?;
+    // SAFETY: mkstemp has filled in the name, and the descriptor is ours.
     unsafe {
         libc::unlink(template.as_ptr().cast());
-        libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
-        Ok(File::from_raw_fd(fd))
+        libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC);
     }
+    Ok(fd.into())
+}
+
+/// Opens a file to read it.
+pub fn open_file(path: &str) -> io::Result<File> {
+    let path = CString::new(path)?;
+    // SAFETY: `path` is a C string that outlives the call.
+    let fd = super::check(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })?;
+    Ok(own(fd)?.into())
 }
 
 /// A file that lies in memory and has no name.
 #[cfg(target_os = "linux")]
 pub fn memory_file() -> io::Result<File> {
-    // SAFETY: the name is a C string; the new descriptor is ours.
+    // SAFETY: the name is a C string.
     let fd = super::check(unsafe { libc::memfd_create(c"hostler-body".as_ptr(), libc::MFD_CLOEXEC) })?;
-    // SAFETY: as above.
-    Ok(unsafe { File::from_raw_fd(fd) })
+    Ok(own(fd)?.into())
 }
 
 /// A file that has no name.
@@ -140,10 +148,9 @@ fn stat(fd: RawFd) -> Option<(u64, bool)> {
 
 /// A second descriptor of the same open file.
 pub fn duplicate(fd: RawFd) -> Option<std::os::fd::OwnedFd> {
-    // SAFETY: no pointers; the new descriptor is ours.
+    // SAFETY: no pointers.
     let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
-    // SAFETY: as above.
-    (copy >= 0).then(|| unsafe { std::os::fd::OwnedFd::from_raw_fd(copy) })
+    own(super::check(copy).ok()?).ok()
 }
 
 /// Writes all of `bytes` to a log's descriptor, waiting where it blocks.

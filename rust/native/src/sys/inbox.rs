@@ -2,9 +2,10 @@
 //! perhaps with a file that holds more of them.
 
 use super::check_size;
+use super::descriptor::own;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Descriptors in one packet at most: a socket, and two files.
 const MOST: usize = 3;
@@ -77,7 +78,8 @@ pub fn take(inbox: RawFd, buffer: &mut Vec<u8>) -> Taken {
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
         message.msg_control = control.0.as_mut_ptr().cast();
-        message.msg_controllen = size_of::<Control>() as _;
+        // Exactly so many descriptors: further ones would stay open in this process.
+        message.msg_controllen = libc::CMSG_LEN((MOST * FD_SIZE) as u32) as _;
         let count = libc::recvmsg(inbox, &mut message, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC);
         let header = libc::CMSG_FIRSTHDR(&message);
         let has_fds = count >= 0
@@ -89,7 +91,7 @@ pub fn take(inbox: RawFd, buffer: &mut Vec<u8>) -> Taken {
             let size = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
             let first = libc::CMSG_DATA(header).cast::<RawFd>();
             for (place, fd) in fds.iter_mut().enumerate().take(size / FD_SIZE) {
-                *fd = Some(OwnedFd::from_raw_fd(first.add(place).read_unaligned()));
+                *fd = own(first.add(place).read_unaligned()).ok();
             }
         }
         // The last ones may have found no room: half a packet is none.
@@ -165,5 +167,37 @@ mod tests {
         let mut rest = [0; 5];
         stream.read_exact(&mut rest).expect("the rest");
         assert_eq!(&rest, b"later");
+    }
+
+    #[test]
+    fn more_descriptors_than_there_is_room_for_do_not_stay_open() {
+        let (sender, receiver) = UnixDatagram::pair().expect("a pair");
+        let (one, other) = UnixStream::pair().expect("a pair");
+        let fds = [one.as_raw_fd(), other.as_raw_fd(), one.as_raw_fd(), other.as_raw_fd()];
+        assert!(fds.len() > MOST);
+        let size = (fds.len() * FD_SIZE) as u32;
+        let mut control = Control([MaybeUninit::new(0); 32]);
+        let part = IoSlice::new(b"four");
+        // SAFETY: as in `give`, with room for four descriptors.
+        unsafe {
+            let mut message: libc::msghdr = std::mem::zeroed();
+            message.msg_iov = std::ptr::from_ref(&part).cast_mut().cast();
+            message.msg_iovlen = 1;
+            message.msg_control = control.0.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(size) as _;
+            assert!(libc::CMSG_SPACE(size) as usize <= size_of::<Control>());
+            let header = libc::CMSG_FIRSTHDR(&message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(size) as _;
+            libc::CMSG_DATA(header).cast::<[RawFd; 4]>().write_unaligned(fds);
+            assert!(libc::sendmsg(sender.as_raw_fd(), &message, 0) > 0);
+        }
+        let taken = take(receiver.as_raw_fd(), &mut Vec::with_capacity(64));
+        assert!(matches!(taken, Taken::Lost));
+        drop(other);
+        let mut one = one;
+        one.set_nonblocking(true).expect("a socket");
+        assert_eq!(one.read(&mut [0; 1]).expect("the end"), 0, "`other` is open nowhere");
     }
 }

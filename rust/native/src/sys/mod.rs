@@ -4,10 +4,13 @@
 //! behind names that a kqueue build can offer too: `Epoll`, `Wake`, `accept`, `send_file`.
 
 mod clock;
+mod descriptor;
 mod epoll;
 mod files;
 mod fork;
 mod inbox;
+mod orphan;
+mod signals;
 mod sockets;
 
 pub use clock::{
@@ -16,10 +19,12 @@ pub use clock::{
 };
 pub use epoll::{is_readable, wait_either, Epoll, Event, Wake, ERROR, HANGUP, PEER_CLOSED, READABLE, WRITABLE};
 pub use files::{
-    append, duplicate, file_size, is_in_memory, memory_file, read_at, temporary_file, write_all_at, FileSize,
+    append, duplicate, file_size, is_in_memory, memory_file, open_file, read_at, temporary_file, write_all_at, FileSize,
 };
 pub use fork::{exit_now, forget, is_forked_child, keep_from_children, watch_forks, Private};
 pub use inbox::{give, socket_number, take, Files, Taken};
+pub use orphan::kill_when_closed;
+pub use signals::signal_handler;
 pub use sockets::{
     accept, discard, has_more, peer_of, recv, reset, send, send_before_more, send_file, send_parts, set_blocking,
     shutdown_both, shutdown_write, NoConnection, Peer,

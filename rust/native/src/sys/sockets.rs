@@ -1,10 +1,11 @@
 //! Stream sockets: accepting, and bytes in and out without ever blocking.
 
+use super::descriptor::own;
 use super::{check, check_size};
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 /// Bytes of a file that are read and sent at once where the kernel does not copy them.
 const COPY: usize = 64 * 1024;
@@ -89,8 +90,7 @@ pub fn accept(listener: RawFd) -> Result<(OwnedFd, Peer), NoConnection> {
             libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
         )
     })?;
-    // SAFETY: accept4 made the descriptor; nobody else has it.
-    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, peer_from(&address)))
+    Ok((own(fd)?, peer_from(&address)))
 }
 
 /// The peer's address of a connected socket.

@@ -131,7 +131,7 @@ def _age(request: Running) -> Text:
 
 REQUESTS = (
     RequestColumn("age", 6, _age),
-    RequestColumn("method", 7, lambda request: Text(request.method, style=BLUE), is_left=True),
+    RequestColumn("method", 7, lambda request: Text(printable(request.method), style=BLUE), is_left=True),
     RequestColumn("path", 0, lambda request: Text(printable(request.path)), is_left=True),
     RequestColumn("worker", 6, lambda request: Text(str(request.worker), style="bold")),
     RequestColumn("thread", 8, lambda request: _plain(str(request.thread), False)),

@@ -480,7 +480,7 @@ impl HttpExchange {
                 "the path of http.response.pathsend must be absolute, not {path:?}"
             )));
         }
-        let file = std::fs::File::open(path)?;
+        let file = sys::open_file(path)?;
         let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
         let room = match sys::file_size(fd) {
             FileSize::Known(length) => self.send_file(FilePart { fd, offset: 0, length }, false),

@@ -1,0 +1,83 @@
+"""Signal handlers in a process that imports the app: which are the app's, which are ours.
+
+A handler that the app sets while it is imported stays, unless hostler needs the signal; then one line says so. The
+app's handlers run in the main thread, which is ours, so what they raise is logged and goes no further.
+"""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from hostler.proc.signals import STACKS, Handler, name_of, pass_over
+
+if TYPE_CHECKING:
+    from hostler.logs import Logs
+
+__all__ = ["after_import", "before_import"]
+
+# What hostler needs in a worker, and for what.
+_USES: dict[int, str] = {
+    signal.SIGTERM: "to end a worker when its requests have ended",
+    signal.SIGQUIT: "to end a worker at once",
+    signal.SIGINT: "to end the server, by the arbiter alone (Ctrl-C reaches the workers too)",
+    signal.SIGUSR1: "to open the log files again",
+}
+# Signals that mean something to the arbiter alone, and may reach the whole process group. Their default action would
+# end or stop the process.
+_PASSED_OVER = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+
+
+def before_import(reopen: Callable[[], None]) -> Mapping[int, Handler]:
+    """Set what we need while the app is imported; returns all handlers, for `after_import`.
+
+    The signals that mean the end keep their default action: an import that hangs is ended by them. `reopen` opens the
+    log files again. A handler that is there already (gunicorn's, a template's) stays where we need none.
+    """
+    for number in _PASSED_OVER:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, pass_over)
+    signal.signal(signal.SIGINT, pass_over)
+    signal.signal(signal.SIGUSR1, lambda number, frame: reopen())
+    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+
+
+def after_import(before: Mapping[int, Handler], logs: Logs) -> None:
+    """Take back the signals that we need, say which handlers of the app that costs, and guard its others.
+
+    TERM and QUIT have their default action then, until the caller has a queue for them.
+    """
+    from hostler.native import signal_handler
+
+    signal.signal(STACKS, pass_over)
+    python = signal_handler(STACKS)  # the interpreter's own handler; a native one has another address
+    for number, handler in before.items():
+        now = signal.getsignal(number)
+        if number in _USES:
+            # faulthandler.register() and native modules set theirs behind the interpreter's back.
+            native = signal_handler(number)
+            is_native = native not in (python, signal.SIG_DFL, signal.SIG_IGN)
+            if now is not handler or is_native:
+                text = f"the application has set a handler for {name_of(number)}: it is replaced, since hostler uses"
+                logs.warning(f"{text} the signal {_USES[number]}; another signal would be free")
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        elif callable(now) and now is not handler:
+            signal.signal(number, _Guarded(now, logs))
+
+
+class _Guarded:
+    """A handler of the app, whose exceptions do not reach what it interrupts."""
+
+    def __init__(self, handler: Callable[[int, FrameType | None], Any], logs: Logs) -> None:
+        self._handler = handler
+        self._logs = logs
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        try:
+            self._handler(number, frame)
+        except BaseException as error:  # SystemExit too: the arbiter decides when a worker ends
+            trace = "".join(traceback.format_exception(error)).rstrip("\n")
+            self._logs.error(f"the application's handler for {name_of(number)} raised {error!r}\n{trace}")
