@@ -16,6 +16,7 @@ __all__ = [
     "kill_when_closed",
     "scoreboard_layout",
     "signal_handler",
+    "widen_signal_stack",
 ]
 
 VERSION: Final[str]
@@ -158,6 +159,9 @@ def kill_when_closed(line: int, signal: int, delay: float) -> None:
 
     The kernel must send `signal` when something happens there. Raises OSError when there is no timer to be had.
     """
+
+def widen_signal_stack() -> None:
+    """Give this thread's signal handlers a stack that a burst of signals does not overflow. Raises OSError."""
 
 def signal_handler(signal: int) -> int:
     """The address of a signal's handler; 0: the default action, 1: it is ignored. Raises OSError for no signal."""

@@ -1,5 +1,13 @@
 """The only door to the native module, so that whoever must not load it is easy to find: the arbiter."""
 
-from hostler._native import Core, Loop, Upgrade, kill_when_closed, scoreboard_layout, signal_handler
+from hostler._native import (
+    Core,
+    Loop,
+    Upgrade,
+    kill_when_closed,
+    scoreboard_layout,
+    signal_handler,
+    widen_signal_stack,
+)
 
-__all__ = ["Core", "Loop", "Upgrade", "kill_when_closed", "scoreboard_layout", "signal_handler"]
+__all__ = ["Core", "Loop", "Upgrade", "kill_when_closed", "scoreboard_layout", "signal_handler", "widen_signal_stack"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hostler.logs import Logs
     from hostler.worker.interfaces import Mounted
 
-__all__ = ["become_user", "leave_terminal", "load", "report", "watch_arbiter"]
+__all__ = ["become_user", "leave_terminal", "load", "report", "watch_arbiter", "withstand_signals"]
 
 
 def watch_arbiter(channel: Channel, seconds: float, logs: Logs) -> None:
@@ -35,6 +35,16 @@ def watch_arbiter(channel: Channel, seconds: float, logs: Logs) -> None:
     except OSError as error:  # EAGAIN: the user has used up its timers and signals (RLIMIT_SIGPENDING)
         channel.die_with_peer(False)
         logs.warning(f"no timer to end with the arbiter: {error.strerror}; only Python code notices its end")
+
+
+def withstand_signals(logs: Logs) -> None:
+    """Make room for the handlers of many signals at once, as those get that are sent to a whole process group."""
+    from hostler.native import widen_signal_stack
+
+    try:
+        widen_signal_stack()
+    except OSError as error:  # ENOMEM
+        logs.warning(f"no stack for signal handlers: {error.strerror}; many signals at once may end this process")
 
 
 def report(channel: Channel, error: AppLoadError | BootError) -> int:

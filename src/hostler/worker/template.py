@@ -23,7 +23,7 @@ from hostler.proc.children import end_descendants, end_multiprocessing, forget_m
 from hostler.proc.dump import Dump
 from hostler.proc.fork import flush, leave
 from hostler.worker import greenlets, relay
-from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter
+from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter, withstand_signals
 from hostler.worker.handlers import after_import, before_import
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Template:
         database = sys.modules.get("django.db")
         if database is not None:
             database.connections.close_all()  # a socket that two processes read is of no use to either
+        withstand_signals(self._logs)
         watch_arbiter(self._channel, _ORPHAN_END, self._logs)
         self._logs.reopen()  # they may have been moved meanwhile
 

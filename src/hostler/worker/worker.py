@@ -22,7 +22,7 @@ from hostler.proc.fork import finish, leave
 from hostler.proc.signals import STACKS, SignalQueue
 from hostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from hostler.worker import greenlets
-from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter
+from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter, withstand_signals
 from hostler.worker.handlers import after_import, before_import
 from hostler.worker.interfaces import Mounted
 from hostler.worker.raw_socket import RawSocket
@@ -252,6 +252,7 @@ class Worker:
 
     def _announce(self) -> None:
         self._dump.register()
+        withstand_signals(self._logs)
         watch_arbiter(self._channel, _ORPHAN_END, self._logs)  # from here on there is time for the drain
         self._board.set_state(self._slot, READY)
         leave_terminal(self._config)

@@ -130,6 +130,25 @@ def test_handlers_of_the_app_stay_unless_hostler_needs_the_signal_and_then_it_sa
 
 
 @PRELOAD
+@pytest.mark.parametrize("text", ["", HANDLERS], ids=["plain", "handlers"])
+def test_signals_that_come_all_at_once_end_no_process(serve: Serve, options: Sequence[str], text: str) -> None:
+    """Their handlers interrupt each other, on a stack that is not the thread's own."""
+    server = start(serve, text, options)
+    before = server.children()
+    ignored = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+    for pid in before:
+        os.kill(pid, signal.SIGSTOP)  # so that all of them are there when it goes on
+        for number in (*ignored, signal.SIGWINCH):
+            os.kill(pid, number)
+        os.kill(pid, signal.SIGCONT)
+    for _ in range(5):
+        hello(server)
+    assert server.children() == before
+    assert "SIGSEGV" not in server.log
+    assert server.stop() == 0
+
+
+@PRELOAD
 def test_native_handler_for_a_signal_that_hostler_needs_is_replaced_and_named(
     serve: Serve, options: Sequence[str]
 ) -> None:

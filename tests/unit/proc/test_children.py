@@ -69,20 +69,20 @@ def test_process_that_has_another_parent_by_now_is_none_of_them(monkeypatch: pyt
     tree.close()
     monkeypatch.undo()
     assert is_alive(inner)
-    tree = Tree(os.getpid())
-    tree.signal(signal.SIGKILL)
-    tree.close()
+    for each in (pid, inner):
+        os.kill(each, signal.SIGKILL)
     assert has_ended(pid, 10.0)
 
 
 def test_signal_after_the_end_of_a_process_reaches_nothing_else() -> None:
-    pid = fork(lambda: None, sleep, {})
-    tree = Tree(os.getpid())
+    pid, inner = family(sleep)
+    tree = Tree(pid)
+    os.kill(inner, signal.SIGKILL)
+    tree.wait(10.0)
+    tree.signal(signal.SIGKILL)  # the number may mean another process by now; the descriptor does not
+    tree.close()
     os.kill(pid, signal.SIGKILL)
     assert has_ended(pid, 10.0)
-    tree.signal(signal.SIGKILL)  # the number may mean another process by now; the descriptor does not
-    tree.wait(0.0)
-    tree.close()
 
 
 def test_descendants_that_ignore_term_are_killed() -> None:

@@ -92,7 +92,7 @@ def test_early_signals_are_the_first_in_the_queue_each_once() -> None:
     finally:
         queue.close()
         restore(before)
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGHUP) is before[signal.SIGHUP]
 
 
 def test_early_signals_that_an_exec_has_passed_on_held_back_are_delivered() -> None:

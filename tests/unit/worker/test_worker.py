@@ -18,7 +18,7 @@ import pytest
 from hostler.config import Config
 from hostler.config.settings import Assignment
 from hostler.logs import Logs
-from hostler.native import kill_when_closed, signal_handler
+from hostler.native import kill_when_closed, signal_handler, widen_signal_stack
 from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 from hostler.proc.fork import fork
@@ -130,6 +130,7 @@ class Life:
             module.Core = FakeCore  # type: ignore[attr-defined]
             module.kill_when_closed = kill_when_closed  # type: ignore[attr-defined]
             module.signal_handler = signal_handler  # type: ignore[attr-defined]
+            module.widen_signal_stack = widen_signal_stack  # type: ignore[attr-defined]
             sys.modules["hostler.native"] = module
 
         def main() -> int:

@@ -38,6 +38,12 @@ fn signal_handler(signal: i32) -> PyResult<usize> {
     Ok(crate::sys::signal_handler(signal)?)
 }
 
+/// See `sys::widen_signal_stack`.
+#[pyfunction]
+fn widen_signal_stack() -> PyResult<()> {
+    Ok(crate::sys::widen_signal_stack()?)
+}
+
 /// The native core of hostler.
 ///
 /// It needs the GIL, and has a free-threaded interpreter switch it on (PEP 703, `Py_mod_gil`): whether an environ or a
@@ -52,5 +58,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<upgrade::Upgrade>()?;
     module.add_function(wrap_pyfunction!(kill_when_closed, module)?)?;
     module.add_function(wrap_pyfunction!(signal_handler, module)?)?;
+    module.add_function(wrap_pyfunction!(widen_signal_stack, module)?)?;
     module.add_function(wrap_pyfunction!(scoreboard_layout, module)?)
 }

@@ -24,7 +24,7 @@ pub use files::{
 pub use fork::{exit_now, forget, is_forked_child, keep_from_children, watch_forks, Private};
 pub use inbox::{give, socket_number, take, Files, Taken};
 pub use orphan::kill_when_closed;
-pub use signals::signal_handler;
+pub use signals::{signal_handler, widen_signal_stack};
 pub use sockets::{
     accept, discard, has_more, peer_of, recv, reset, send, send_before_more, send_file, send_parts, set_blocking,
     shutdown_both, shutdown_write, NoConnection, Peer,
