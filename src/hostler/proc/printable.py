@@ -37,8 +37,13 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """The same for a text of several lines, whose line ends stay."""
-    return "\n".join(map(printable, text.expandtabs().split("\n")))
+    """The same for a text of several lines: their ends stay, and tabs before them become spaces."""
+    return "\n".join(map(_line, text.split("\n")))
+
+
+def _line(line: str) -> str:
+    rest = line.lstrip("\t ")
+    return line[: len(line) - len(rest)].expandtabs() + printable(rest)
 
 
 def _is_plain(code: int) -> bool:

@@ -202,10 +202,11 @@ def test_clients_that_wait_for_the_end_of_a_reload_keep_none_out(serve: Serve, t
     app = serve.source(HELLO)
     server = serve(app, "--control", path)
     (serve.directory / "app.py").write_text("import time\ntime.sleep(60)\n")
-    clients = silent(path, 80)
+    clients: list[socket.socket] = []
     try:
-        for client in clients:
-            client.sendall(b'{"ask": ["reload"]}\n')
+        for _ in range(80):
+            clients += silent(path, 1)
+            clients[-1].sendall(b'{"ask": ["reload"]}\n')
         server.wait_log("reloading 1 worker")
         done = stacks("--control", path)
         assert (done.returncode, done.stderr) == (0, "")

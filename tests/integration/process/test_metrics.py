@@ -68,6 +68,7 @@ def ask(server: Server, path: str = "/") -> int:
 
 def test_requests_are_counted_by_class(serve: Serve) -> None:
     server = start(serve, "--workers", "2")
+    server.wait_for(lambda: page(server).sum("workers", state="ready") == 2, "both workers")
     for path in ("/", "/", "/none", "/fail"):
         ask(server, path)
     server.wait_for(lambda: page(server).sum("requests_total") >= 4, "the counts")

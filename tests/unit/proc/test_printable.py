@@ -53,6 +53,10 @@ def test_line_ends_of_a_text_stay_and_nothing_else_does() -> None:
     assert printable_lines("a\r\nb\x1b\n\u2028c\n") == "a\\r\nb\\x1b\n\\u2028c\n"
 
 
+def test_lines_keep_their_indentation() -> None:
+    assert printable_lines("one\n\ttwo\n \tthree\tfour\n\t") == "one\n        two\n        three\\tfour\n        "
+
+
 def test_one_place_has_the_rule(root: Path) -> None:
     """Others would differ in what they escape."""
     sources = [*(root / "src").rglob("*.py"), *(root / "rust" / "native" / "src").rglob("*.rs")]

@@ -79,7 +79,7 @@ def play(script: Script, workers: int = 3, size: tuple[int, int] = (100, 30), fa
 
 async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
     """Wait for it, with an end."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
         await pilot.pause(0.01)
@@ -242,7 +242,7 @@ def test_a_server_that_says_nothing() -> None:
     class Silent(Fake):
         def look(self) -> dict[str, Any]:
             if self.looks >= 3:
-                self.reloaded.wait(10)
+                self.reloaded.wait(60)
             return super().look()
 
     now = [100.0]
