@@ -64,14 +64,14 @@ def test_error_is_shown_and_the_next_save_recovers(serve: Serve) -> None:
     server = serve(version(serve, "one"), "--reload")
     serve.source("def (\n")
     server.wait_log("has changed: starting anew")
-    status, text = ask(server)
-    assert status == 500
+    server.wait_for(lambda: ask(server)[0] == 500, "the error")
+    _, text = ask(server)
     assert "SyntaxError" in text
     assert "app.py" in text
     assert "SyntaxError" in server.log
     version(serve, "two")
     server.wait_log("has changed: starting anew", count=2)
-    assert ask(server) == (200, "two")
+    server.wait_for(lambda: ask(server) == (200, "two"), "the new app")
 
 
 def test_error_at_the_start_too(serve: Serve) -> None:
@@ -79,7 +79,7 @@ def test_error_at_the_start_too(serve: Serve) -> None:
     assert "No module named 'nowhere'" in ask(server)[1]
     version(serve, "one")
     server.wait_log("has changed: starting anew")
-    assert ask(server) == (200, "one")
+    server.wait_for(lambda: ask(server) == (200, "one"), "the new app")
 
 
 def test_other_files(serve: Serve, env: dict[str, str]) -> None:

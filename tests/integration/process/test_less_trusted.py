@@ -79,6 +79,10 @@ def replace(server: Server, name: str, way: str, target: Path) -> None:
     give(path)
 
 
+def is_of(path: Path, user: pwd.struct_passwd) -> bool:
+    return path.exists() and path.stat().st_uid == user.pw_uid
+
+
 def assert_untouched(secret: Path) -> None:
     found = secret.lstat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 0, 0o600)
@@ -103,9 +107,8 @@ def test_log_that_was_replaced_is_not_opened_by_root_at_usr1(
     assert_untouched(secret)
     (logs / name).unlink()
     server.kill(signal.SIGUSR1)
-    server.wait_for((logs / name).exists, "a new log")
     assert NOBODY is not None
-    assert (logs / name).stat().st_uid == NOBODY.pw_uid
+    server.wait_for(lambda: is_of(logs / name, NOBODY), "a new log of the workers' user")
     assert server.stop() == 0
 
 
