@@ -60,6 +60,24 @@ def test_a_body_that_nobody_reads(server: Server) -> None:
         assert connection.request(ask("/hello")).body == b"ok"
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: %d", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("size", [10, 40_000, 400_000])
+@pytest.mark.parametrize("share", [0, 1, 2])
+def test_response_before_the_body_has_come_says_whether_another_request_may_follow(
+    server: Server, framing: str, size: int, share: int
+) -> None:
+    """RFC 9112 9.6: a client that was not told of the end sends its next request, which would get no response."""
+    framing = framing.replace("%d", str(size))
+    body = b"x" * size if "Length" in framing else b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"x" * size)
+    sent = len(body) * share // 2
+    with server.connect() as connection:
+        response = connection.request(ask("/before-body", framing, method="POST") + body[:sent])
+        assert response.body == b"early"
+        if response.header("Connection") != "close":
+            connection.send(body[sent:])
+            assert connection.request(ask("/hello")).body == b"ok"
+
+
 def test_receive_pauses_reading(server: Server) -> None:
     """An app that does not read stops its client: memory stays where it is."""
     with server.connect() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from pathlib import Path
@@ -23,6 +24,21 @@ APP = """
         length = environ.get("CONTENT_LENGTH", "none")
         start_response("200 OK", [("Content-Type", "text/plain"), ("X-Length", length)])
         return [environ["REQUEST_METHOD"].encode() + b" " + body[:100] + b" %d" % len(body)]
+"""
+# /hold-N holds its thread until there is a file "go".
+HOLDING = """
+    import os
+    import time
+
+    def application(environ, start_response):
+        path = environ["PATH_INFO"][1:]
+        if path.startswith("hold"):
+            open(path, "w").close()
+            while not os.path.exists("go"):
+                time.sleep(0.005)
+        body = environ["wsgi.input"].read()
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [environ["REQUEST_METHOD"].encode() + b" " + body + b" %d" % len(body)]
 """
 CHUNKED = b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -127,6 +143,29 @@ def test_body_on_demand_is_read_by_the_worker_that_runs_the_request(serve: Serve
             for connection in connections:
                 assert connection.response().body == b"PUT body 4"
     assert "WARNING" not in server.log
+
+
+def test_wait_in_the_queue_of_a_replaced_worker_is_not_taken_for_a_slow_body(serve: Serve, tmp_path: Path) -> None:
+    config = tmp_path / "hostler.toml"
+    words = 'workers = 1\nbody_timeout = "500ms"\nthreads = %d\n'
+    config.write_text(words % 4)
+    server = serve(serve.source(HOLDING), "-c", str(config))
+    with crowd(server, 4) as holding, server.connect() as asking:
+        try:
+            for number, connection in enumerate(holding):
+                connection.send(b"GET /hold-%d HTTP/1.1\r\nHost: x\r\n\r\n" % number)
+            server.wait_for(lambda: len(list(tmp_path.glob("hold-*"))) == 4, "requests that hold every thread")
+            asking.send(WAITING)
+            time.sleep(0.7)  # longer than body_timeout
+            config.write_text(words % 1)  # one thread waits for no client: the body is read before the app is called
+            server.kill(signal.SIGHUP)
+            assert asking.response().status == 100
+            time.sleep(0.2)  # the client's right
+            asking.send(b"body")
+            response = asking.response()
+            assert (response.status, response.body) == (200, b"PUT body 4")
+        finally:
+            (tmp_path / "go").touch()
 
 
 def test_long_body_moves_as_a_file_that_is_closed_afterwards(serve: Serve, tmp_path: Path) -> None:

@@ -264,7 +264,7 @@ impl Core {
         }
         if !conn.leftover.is_empty() {
             conn.waits_since = envelope.waits_since;
-            return self.next_in_pipeline(&mut state, index, envelope.since);
+            return self.next_in_pipeline(&mut state, index, now); // its body's time begins here
         }
         let wait = if envelope.served == 0 {
             self.settings.header_timeout

@@ -19,7 +19,6 @@ use super::output::Piece;
 use super::pace::{Pace, Rules};
 use super::receive::{read_scratch, Got};
 use super::request::{Body, Gather, Token};
-use super::stream::Stream;
 use super::upload::{feed, Fed, DISK_STALLS};
 use super::{After, Core, State};
 use crate::score;
@@ -236,7 +235,9 @@ impl Core {
             late.invitation.settle();
             return false;
         }
-        conn.stream.as_deref_mut().is_none_or(Stream::head_goes_out)
+        let socket = conn.socket.as_raw_fd();
+        let stream = conn.stream.as_deref_mut();
+        stream.is_none_or(|stream| stream.head_goes_out(socket))
     }
 
     /// Waits until the body is there, after "100 Continue" where that is due. Called by the app's thread, without the GIL.

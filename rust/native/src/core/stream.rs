@@ -9,7 +9,7 @@ use super::{Core, State};
 use crate::score;
 use crate::sys;
 use hostler_wire::http1::BodyDecoder;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 /// Bytes that are read ahead of the app.
 const AHEAD: usize = 64 * 1024;
@@ -78,11 +78,16 @@ impl Stream {
         self.wanted.then(|| self.pace.due(rules)).flatten()
     }
 
-    /// The head of the response goes out. False: the client may still send the body, or not.
-    pub(super) fn head_goes_out(&mut self) -> bool {
-        let was_owed = self.invitation.is_owed();
+    /// The head of the response goes out. False: it must say that the connection ends, since the app may leave a body
+    /// that has not come, or is too long to be forgotten; a client that asks the next would get no response.
+    pub(super) fn head_goes_out(&mut self, socket: RawFd) -> bool {
+        let is_here = match self.decoder.remaining() {
+            _ if self.is_done() => true,
+            Some(left) => self.is_worth_forgetting() && sys::waiting(socket) >= left,
+            None => false,
+        };
         self.invitation.settle();
-        !was_owed
+        is_here
     }
 
     fn came(&self) -> Came {

@@ -27,7 +27,7 @@ pub use orphan::kill_when_closed;
 pub use signals::{signal_handler, widen_signal_stack};
 pub use sockets::{
     accept, discard, has_more, peer_of, recv, reset, send, send_before_more, send_file, send_parts, set_blocking,
-    shutdown_both, shutdown_write, NoConnection, Peer,
+    shutdown_both, shutdown_write, waiting, NoConnection, Peer,
 };
 
 use std::io;

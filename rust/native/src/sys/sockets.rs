@@ -122,6 +122,17 @@ pub fn has_more(fd: RawFd) -> io::Result<bool> {
     Ok(count > 0)
 }
 
+/// Bytes that have come and were not read (FIONREAD, ioctl_tcp(2)); 0 where the system does not tell.
+pub fn waiting(fd: RawFd) -> u64 {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the kernel writes one int, into `count`.
+    let result = unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut count) };
+    match result {
+        0 => count.max(0) as u64,
+        _ => 0,
+    }
+}
+
 /// Reads and forgets up to 64 KB. `Ok(0)`: the peer sends no more.
 #[inline(never)] // its array must not widen the stacks of those who call it: each thread would touch it
 pub fn discard(fd: RawFd) -> io::Result<usize> {
