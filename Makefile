@@ -12,6 +12,8 @@ VENV ?= .venv
 SUPPORTED := 3.11 3.12 3.13 3.14
 # How long `fuzz` and `soak` run, each.
 SECONDS_EACH ?= 600
+# Tests that run at the same time; 0 runs them one after the other, which --pdb needs.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # Passed on to pytest: make test-python ARGS="-k upload -x"
 ARGS ?=
 
@@ -78,7 +80,7 @@ test-rust: ## Only the Rust tests
 .PHONY: test-python
 test-python: setup ## Only the Python tests; ARGS="-k upload" picks some
 	@echo "== $$($(BIN)/python --version)"
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist worksteal $(ARGS)
 
 .PHONY: test-others
 test-others:
