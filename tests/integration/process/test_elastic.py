@@ -28,6 +28,7 @@ def start(serve: Serve, app: str, *options: str) -> Server:
     return serve(serve.source(app), "--workers", "auto", *options)
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(processors() < 2, reason="one processor is kept busy by one worker")
 def test_grows_while_it_computes(serve: Serve) -> None:
     server = start(serve, COMPUTES)
@@ -60,6 +61,7 @@ def test_shrinks_when_it_is_idle(serve: Serve) -> None:
     assert answer(server).startswith("v ")
 
 
+@pytest.mark.alone
 def test_memory_that_does_not_suffice_is_told_once(serve: Serve) -> None:
     server = start(serve, COMPUTES, "--max-workers", "4", "--memory-budget", "10M")
     load = Load(server, 8)
