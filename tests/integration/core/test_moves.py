@@ -193,7 +193,8 @@ def move(serve: Serve, app: str, runs: Path, *options: str, seconds: float, kill
     for thread in [*clients, *([killer] if killer else [])]:
         thread.join(seconds + 60)
         assert not thread.is_alive()
-    assert [client.failure for client in clients if client.failure] == []
+    failures = [client.failure for client in clients if client.failure]
+    assert not failures, f"{failures}\n{server.log}"
     answers = Counter(number for client in clients for number in client.answers)
     assert max(answers.values()) == 1
     run = Counter(runs.read_text().split())
