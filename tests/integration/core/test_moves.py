@@ -88,8 +88,8 @@ class Killer(threading.Thread):
             time.sleep(self.every)
             ready = [pid for pid in self.server.children() if len(os.listdir(f"/proc/{pid}/task")) > 1]
             if len(ready) > 1:
+                self.killed.append(time.monotonic())  # before: a client may see its end before this thread goes on
                 os.kill(chance.choice(ready), signal.SIGKILL)
-                self.killed.append(time.monotonic())
 
 
 class Mover(Client):
@@ -110,8 +110,10 @@ class Mover(Client):
                     self.visit()
                 except (OSError, EOFError, ServerError) as error:
                     now = time.monotonic()
-                    if self.killer is None or not any(now - AT_ONCE < each <= now for each in self.killer.killed):
-                        raise AssertionError(f"client {self.number}: {error!r}") from error
+                    kills = self.killer.killed if self.killer else []
+                    if not any(now - AT_ONCE < each <= now for each in kills):
+                        late = f"{now - kills[-1]:.2f} s after the last kill" if kills else "without any kill"
+                        raise AssertionError(f"client {self.number}, {late}: {error!r}") from error
                     self.broken += 1
         except BaseException as error:
             self.failure = error
