@@ -1,8 +1,10 @@
-"""Signals become entries of a queue, and nothing else."""
+"""Signals become entries of a queue, and nothing else.
+
+They are raised in the main thread: a signal to the process may reach another thread, which a runner of tests may have.
+"""
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 from collections.abc import Iterator
@@ -31,7 +33,7 @@ def queue() -> Iterator[SignalQueue]:
 
 def test_signals_come_out_in_their_order(queue: SignalQueue) -> None:
     for number in (signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2):
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
     assert queue.take() == [signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2]
     assert queue.take() == []
 
@@ -40,21 +42,21 @@ def test_a_signal_ends_a_poll(queue: SignalQueue) -> None:
     poll = select.poll()
     poll.register(queue, select.POLLIN)
     assert poll.poll(0) == []
-    os.kill(os.getpid(), signal.SIGUSR1)
+    signal.raise_signal(signal.SIGUSR1)
     assert [fd for fd, _ in poll.poll(5000)] == [queue.fileno()]
 
 
 def test_signals_of_others_are_left_out(queue: SignalQueue) -> None:
     """A script that calls serve() may have handlers; they write to the same pipe."""
     old = signal.signal(signal.SIGWINCH, lambda number, frame: None)
-    os.kill(os.getpid(), signal.SIGWINCH)
+    signal.raise_signal(signal.SIGWINCH)
     signal.signal(signal.SIGWINCH, old)
     assert queue.take() == []
 
 
 def test_a_flood_of_signals_does_not_block(queue: SignalQueue) -> None:
     for _ in range(100_000):
-        os.kill(os.getpid(), signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
     assert signal.SIGUSR1 in queue.take()
 
 
@@ -73,7 +75,7 @@ def test_close_gives_the_handlers_back() -> None:
 
 def test_blocked_signals_come_later(queue: SignalQueue) -> None:
     mask = block([signal.SIGUSR1])
-    os.kill(os.getpid(), signal.SIGUSR1)
+    signal.raise_signal(signal.SIGUSR1)
     assert queue.take() == []
     unblock(mask)
     assert queue.take() == [signal.SIGUSR1]
@@ -82,7 +84,7 @@ def test_blocked_signals_come_later(queue: SignalQueue) -> None:
 def test_early_signals_are_the_first_in_the_queue_each_once() -> None:
     before = remember_early()
     for number in (signal.SIGUSR2, signal.SIGHUP, signal.SIGUSR2):
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
     queue = SignalQueue(HANDLED)
     try:
         poll = select.poll()
@@ -97,7 +99,7 @@ def test_early_signals_are_the_first_in_the_queue_each_once() -> None:
 
 def test_early_signals_that_an_exec_has_passed_on_held_back_are_delivered() -> None:
     block(EARLY)
-    os.kill(os.getpid(), signal.SIGUSR1)
+    signal.raise_signal(signal.SIGUSR1)
     before = remember_early()
     queue = SignalQueue(HANDLED)
     assert queue.take() == [signal.SIGUSR1]
