@@ -71,6 +71,8 @@ class Core:
         """With greenlets: the hub will wait; requests that are queued, milliseconds to the next deadline or -1."""
     def after_wait(self) -> None:
         """With greenlets: the hub has waited."""
+    def keep_from_children(self, fds: list[int], signals: list[int]) -> None:
+        """Have none of these descriptors in forked children, and these signals' (1 to 64) default actions."""
     def is_forked(self) -> bool:
         """Whether the app has forked this process off the worker: it never polls, serves or writes to connections."""
     def expire(self) -> None:

@@ -60,6 +60,11 @@ class SignalQueue:
         """Readable while there are signals to take."""
         return self._reader
 
+    @property
+    def descriptors(self) -> list[int]:
+        """Of the pipe. The kernel's copies in a forked child are the same pipe: what it writes there is taken here."""
+        return [self._reader, self._writer]
+
     def take(self) -> list[int]:
         """The signals since the last call, in order."""
         taken = bytearray()

@@ -6,6 +6,7 @@ computes, the hub stands still; the core's monitor then reads, refuses and answe
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -64,6 +65,7 @@ class Greenlets:
         self._free = list(range(most))
         self._running: dict[int, Any] = {}  # place -> greenlet
         self._due = math.inf  # when the timer rings
+        self._forker: object = None  # in a forked child: the greenlet that has forked it
 
     def start(self) -> None:
         """Take part in the hub's loop."""
@@ -89,8 +91,21 @@ class Greenlets:
         """The Python stack of the greenlet at a place, innermost call last."""
         return text_of(self.frames().get(place)) or "  (the request has ended meanwhile)"
 
+    def rest(self) -> None:
+        """In a forked child, for the worker's main greenlet: wait as long as the child has anything else to do.
+
+        Returns at once if the child comes back to what is the worker's own.
+        """
+        hub = self._gevent.get_hub()
+        if self._forker in (self._gevent.getcurrent(), hub):
+            return
+        with contextlib.suppress(self._gevent.exceptions.LoopExit):
+            while True:
+                hub.switch()
+
     def _leave(self) -> None:
         """In a forked child: its hub has no part in the worker's connections."""
+        self._forker = self._gevent.getcurrent()
         for watcher in (self._events, self._wakes, self._waits):
             watcher.stop()
 

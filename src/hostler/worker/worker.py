@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Worker"]
 
+# What they mean here is no affair of the app's forked children: there they mean the end, as everywhere.
+_ENDING: list[int] = [signal.SIGTERM, signal.SIGQUIT]
 # So often the main thread comes by within worker_timeout: somewhat more often than the arbiter looks.
 _BEATS = 5
 # From the arbiter's death to ours: the drain, then everything.
@@ -115,6 +117,7 @@ class Worker:
             apps = self._with_hooks(self._apps)
             self._take_signals()
             self._core = self._open_core(apps)
+            self._core.keep_from_children([*self._signals.descriptors, self._channel.fileno()], _ENDING)
             self._start_loop(apps)
             self._start()
         except (AppLoadError, BootError) as error:
@@ -271,8 +274,6 @@ class Worker:
         ):
             poll.register(fd, select.POLLIN)
         while True:
-            if self._core.is_forked():
-                leave(0)  # an app's child has come back to here: see rust/native/src/python/forked.rs
             self._board.beat(self._slot)
             if self._lag is not None:
                 self._lag.look(time.monotonic())
@@ -281,6 +282,8 @@ class Worker:
             if (reason := self._wear.look(time.monotonic())) is not None:
                 self._renew(reason)
             ready = {fd for fd, _ in poll.poll(self._timeout())}
+            if self._core.is_forked():
+                self._end_child()
             for number in self._signals.take():
                 self._on_signal(number)
             if self._core.attention_fd() in ready:
@@ -296,6 +299,12 @@ class Worker:
                 return True
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 return False
+
+    def _end_child(self) -> NoReturn:
+        """An app's child has come back to here: see forked.rs. Or its hub runs this greenlet beside its own."""
+        if self._greenlets is not None:
+            self._greenlets.rest()
+        leave(0)
 
     def _attend(self) -> None:
         """Do what the core wants of Python: start threads, bury those that left, say what takes long."""

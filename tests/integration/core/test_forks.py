@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -196,6 +197,21 @@ def test_child_that_comes_back_from_the_app_ends(serve: Serve, driver: str, word
     assert server.stop() == 0
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_child_lives_as_long_as_it_works(serve: Serve, driver: str) -> None:
+    """With greenlets, its hub runs the worker's main greenlet too, which must not end it."""
+    app, options = DRIVERS[driver]
+    server = serve(serve.source(app), *options, "--worker-timeout", "1s", env={"PYTHONWARNINGS": "default"})
+    with server.connect() as connection:
+        assert connection.request(GET % (b"/?sleep", b"keep-alive")).status == 200
+        child = child_of(serve, server)
+        for _ in range(20):
+            time.sleep(0.1)  # the subject: longer than all that the main thread does now and then
+            assert is_running(child)
+            assert connection.request(GET % (b"/", b"keep-alive")).status == 200
+        os.kill(child, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("word", ["write", "iterable", "close"])
 @pytest.mark.parametrize("driver", ["threads", "gevent"])
 def test_child_never_writes_to_a_connection(serve: Serve, driver: str, word: str) -> None:
@@ -290,3 +306,105 @@ def test_worker_of_a_forked_server_serves(serve: Serve) -> None:
         with server.connect(1) as inner:
             assert inner.request(GET % (b"/", b"keep-alive")).body == b"inner"
         assert connection.request(GET % (b"/end", b"keep-alive")).body == b"outer"
+
+
+TERMINATES = {
+    "threads": """
+        import multiprocessing
+        import os
+        import time
+
+        context = multiprocessing.get_context("fork")
+
+        def wait(name):
+            open(name, "w").close()
+            time.sleep(60)
+
+        def application(environ, start_response):
+            process = context.Process(target=wait, args=("child",))
+            process.start()
+            while not os.path.exists("child"):
+                time.sleep(0.005)
+            process.terminate()
+            process.join(10)
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"%d %s" % (os.getpid(), str(process.exitcode).encode())]
+    """,
+    "asyncio": """
+        import asyncio
+        import multiprocessing
+        import os
+        import time
+
+        context = multiprocessing.get_context("fork")
+
+        def wait(name):
+            open(name, "w").close()
+            time.sleep(60)
+
+        async def application(scope, receive, send):
+            if scope["type"] != "http":
+                return
+            process = context.Process(target=wait, args=("child",))
+            process.start()
+            while not os.path.exists("child"):
+                await asyncio.sleep(0.005)
+            process.terminate()
+            await asyncio.to_thread(process.join, 10)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            answer = b"%d %s" % (os.getpid(), str(process.exitcode).encode())
+            await send({"type": "http.response.body", "body": answer})
+    """,
+}
+
+
+@pytest.mark.parametrize("driver", TERMINATES)
+def test_terminate_ends_a_forked_child_and_does_not_reach_the_worker(serve: Serve, driver: str) -> None:
+    server = serve(serve.source(TERMINATES[driver]), env={"PYTHONWARNINGS": "default"})
+    [worker] = server.children()
+    with server.connect() as connection:
+        for _ in range(3):
+            (serve.directory / "child").unlink(missing_ok=True)
+            assert connection.request(GET % (b"/", b"keep-alive")).body == b"%d -15" % worker
+    assert server.children() == [worker]
+    assert server.stop() == 0
+
+
+HANDLES = """
+    import os
+    import signal
+    import threading
+    import time
+
+    def handle(number, frame):
+        if os.fork() == 0:  # and comes back: into whatever the main thread did
+            with open("draft", "w") as file:
+                file.write(str(os.getpid()))
+            os.rename("draft", f"child{len(os.listdir('.'))}")
+
+    signal.signal(signal.SIGUSR2, handle)
+
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"%d" % os.getpid()]
+"""
+
+
+def test_child_that_comes_back_from_a_signal_handler_ends_and_the_worker_serves_on(serve: Serve) -> None:
+    server = serve(serve.source(HANDLES), "--slow-request", "0", env={"PYTHONWARNINGS": "default"})
+    [worker] = server.children()
+
+    def children() -> list[int]:
+        return [int(path.read_text()) for path in serve.directory.glob("child*")]
+
+    def are_forked(count: int) -> bool:
+        return len(children()) == count
+
+    with server.connect() as connection:
+        for count in range(1, 6):
+            os.kill(worker, signal.SIGUSR2)
+            server.wait_for(functools.partial(are_forked, count), "a forked child")
+            server.wait_for(lambda: not any(is_running(pid) for pid in children()), "its end")
+            assert connection.request(GET % (b"/", b"keep-alive")).body == b"%d" % worker
+    assert server.children() == [worker]
+    assert server.stop() == 0

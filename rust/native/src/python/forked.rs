@@ -10,6 +10,7 @@
 //! | calls `write()`, `send()` or `receive()` | RuntimeError: the connection is its parent's |
 //! | comes back to the event loop before its coroutine has ended | it says so, and ends with code 1 |
 //! | comes back to the worker's main thread | it ends with code 0 |
+//! | waits, and its gevent hub runs other greenlets meanwhile | the worker's main greenlet rests: `worker/greenlets.py` |
 //!
 //! So a child never polls, serves or writes to a connection. It has no connections either: see sys/fork.rs.
 

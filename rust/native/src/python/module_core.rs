@@ -189,6 +189,15 @@ impl Core {
     pub fn inner(&self) -> &Arc<core::Core> {
         &self.core
     }
+
+    /// The core for the worker's main thread, which handlers of the app's signals may have forked anywhere. There a child
+    /// ends: another thread of its parent may have held the core's lock, which no thread of the child would ever give back.
+    fn for_main(&self, py: Python<'_>) -> &core::Core {
+        if forked::is_child() {
+            forked::end(py, Ok(()));
+        }
+        &self.core
+    }
 }
 
 #[pymethods]
@@ -268,7 +277,8 @@ impl Core {
 
     /// Takes connections that nobody has come for.
     fn look_at_listeners(&self, py: Python<'_>) {
-        py.detach(|| self.core.look_at_listeners());
+        let core = self.for_main(py);
+        py.detach(|| core.look_at_listeners());
     }
 
     /// Starts the monitor and accepts connections from here on.
@@ -327,6 +337,14 @@ impl Core {
         }
     }
 
+    /// The app's forked children have none of these descriptors, and these signals do in them what they do in any process.
+    fn keep_from_children(&self, fds: Vec<RawFd>, signals: Vec<i32>) {
+        for fd in fds {
+            sys::keep_from_children(fd);
+        }
+        sys::default_in_children(&signals);
+    }
+
     /// Whether this process was forked off the worker, and must not do its work.
     fn is_forked(&self) -> bool {
         forked::is_child()
@@ -360,7 +378,8 @@ impl Core {
 
     /// Accepts what the kernel has queued, then nothing more; idle connections close.
     fn drain(&self, py: Python<'_>) {
-        py.detach(|| self.core.drain());
+        let core = self.for_main(py);
+        py.detach(|| core.drain());
     }
 
     /// A descriptor that becomes readable when the drain is complete.
@@ -369,18 +388,18 @@ impl Core {
     }
 
     /// Whether the drain is complete.
-    fn is_drained(&self) -> bool {
-        self.core.is_drained()
+    fn is_drained(&self, py: Python<'_>) -> bool {
+        self.for_main(py).is_drained()
     }
 
     /// The running requests.
-    fn in_flight(&self) -> Vec<Described> {
-        self.core.runners().into_iter().map(described).collect()
+    fn in_flight(&self, py: Python<'_>) -> Vec<Described> {
+        self.for_main(py).runners().into_iter().map(described).collect()
     }
 
     /// The first requests of those that wait for a thread: (method, target, address, port, age in seconds).
-    fn queued(&self) -> Vec<(String, String, String, u16, f64)> {
-        let waiters = self.core.waiters(QUEUED_SHOWN).into_iter();
+    fn queued(&self, py: Python<'_>) -> Vec<(String, String, String, u16, f64)> {
+        let waiters = self.for_main(py).waiters(QUEUED_SHOWN).into_iter();
         waiters
             .map(|waiter| {
                 let (address, port) = match waiter.peer {
@@ -399,9 +418,10 @@ impl Core {
     }
 
     /// Numbers of the threads to start, and what there is to say.
-    fn attend(&self) -> (Vec<usize>, Vec<(&'static str, Option<Described>)>) {
-        let wanted = self.core.take_wanted();
-        let notices = self.core.take_notices().into_iter().map(|notice| match notice {
+    fn attend(&self, py: Python<'_>) -> (Vec<usize>, Vec<(&'static str, Option<Described>)>) {
+        let core = self.for_main(py);
+        let wanted = core.take_wanted();
+        let notices = core.take_notices().into_iter().map(|notice| match notice {
             core::Notice::Slow(runner) => ("slow", Some(described(runner))),
             core::Notice::TimedOut(runner) => ("timeout", Some(described(runner))),
             core::Notice::Standstill => ("standstill", None),
@@ -416,18 +436,18 @@ impl Core {
     }
 
     /// The thread with this number could not be started.
-    fn not_started(&self, index: usize) {
-        self.core.not_started(index);
+    fn not_started(&self, py: Python<'_>, index: usize) {
+        self.for_main(py).not_started(index);
     }
 
     /// Requests that timed out and whose threads are still in the app.
-    fn abandoned(&self) -> usize {
-        self.core.abandoned()
+    fn abandoned(&self, py: Python<'_>) -> usize {
+        self.for_main(py).abandoned()
     }
 
     /// Answers request `number` of the event loop, which timed out, in its app's place.
-    fn give_up(&self, number: usize) {
-        self.core.give_up(number);
+    fn give_up(&self, py: Python<'_>, number: usize) {
+        self.for_main(py).give_up(number);
     }
 
     /// Writes error lines from this level on, from now on.
@@ -442,36 +462,40 @@ impl Core {
 
     /// Answers 503 to each request that has not begun, or not come whole.
     fn turn_away(&self, py: Python<'_>, reason: &str) {
-        py.detach(|| self.core.turn_away(reason));
+        let core = self.for_main(py);
+        py.detach(|| core.turn_away(reason));
     }
 
     /// Ends the app threads, each after its request.
     fn stop(&self, py: Python<'_>) {
-        py.detach(|| self.core.stop());
+        let core = self.for_main(py);
+        py.detach(|| core.stop());
     }
 
     /// Writes access log lines that still wait in memory.
     fn flush_logs(&self, py: Python<'_>) {
+        let core = self.for_main(py);
         py.detach(|| {
-            if let Some((_, writer)) = &self.core.access {
+            if let Some((_, writer)) = &core.access {
                 writer.flush(); // what it cannot write, it says itself
             }
-            self.core.errors.flush();
+            core.errors.flush();
         });
     }
 
     /// Ends the native threads and flushes the log; call after the app threads have ended.
     fn close(&self, py: Python<'_>) {
+        let core = self.for_main(py);
         py.detach(|| {
-            self.core.stop();
+            core.stop();
             let monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(monitor) = monitor {
                 let _ = monitor.join();
             }
-            if let Some((_, writer)) = &self.core.access {
+            if let Some((_, writer)) = &core.access {
                 writer.close();
             }
-            self.core.errors.flush();
+            core.errors.flush();
         });
     }
 }

@@ -7,8 +7,12 @@
 //!
 //! The child also knows that it is one: `is_forked_child`. It never polls, serves or writes to a connection.
 //!
+//! Signals that mean the end of the server's process mean the end of the child: their handlers, which only tell the main
+//! thread, are gone in it before any of them can be delivered. `Process.terminate()` of multiprocessing is such a signal.
+//!
 //! Programs that are executed (`subprocess`, posix_spawn) need none of this: all descriptors are closed on exec.
 
+use std::cell::Cell;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::Once;
@@ -28,6 +32,14 @@ static TABLE: [AtomicU64; MOST / WORD] = [const { AtomicU64::new(0) }; MOST / WO
 /// Words of `TABLE` that were ever used.
 static USED: AtomicUsize = AtomicUsize::new(0);
 static FORKED: AtomicBool = AtomicBool::new(false);
+/// One bit for each signal, from 1 on, whose action is the default one in children.
+static SIGNALS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The signal mask of a thread that forks, as it was before.
+    // SAFETY: all zeros is a valid set of signals.
+    static MASK: Cell<libc::sigset_t> = const { Cell::new(unsafe { std::mem::zeroed() }) };
+}
 
 /// Whether this process was forked off a process that serves, and must not.
 pub fn is_forked_child() -> bool {
@@ -40,8 +52,44 @@ pub fn watch_forks() {
     FORKED.store(false, Relaxed); // a child of a worker may start a server of its own
                                   // SAFETY: the handler does only what is async-signal-safe. Failing (no memory) leaves children as they would be.
     DONE.call_once(|| unsafe {
-        libc::pthread_atfork(None, None, Some(in_child));
+        libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child));
     });
+}
+
+/// Has these signals, of the numbers 1 to 64, do in children what they do in any process.
+pub fn default_in_children(signals: &[i32]) {
+    let bits = signals.iter().filter(|&&signal| (1..=64).contains(&signal));
+    SIGNALS.store(bits.fold(0, |all, &signal| all | 1 << (signal - 1)), Relaxed);
+}
+
+/// The numbers in a word of bits, of which the lowest is `first`.
+fn numbers(mut bits: u64, first: i32) -> impl Iterator<Item = i32> {
+    std::iter::from_fn(move || {
+        let bit = (bits != 0).then(|| bits.trailing_zeros() as i32)?;
+        bits &= bits - 1;
+        Some(first + bit)
+    })
+}
+
+/// Runs before each fork, in the thread that forks: holds the signals back until `in_parent` and `in_child`.
+extern "C" fn before() {
+    let signals = SIGNALS.load(Relaxed);
+    // SAFETY: all zeros is a valid set of signals; both sets outlive the calls.
+    unsafe {
+        let mut held: libc::sigset_t = std::mem::zeroed();
+        let mut mask: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut held);
+        for signal in numbers(signals, 1) {
+            libc::sigaddset(&mut held, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &held, &mut mask);
+        MASK.set(mask);
+    }
+}
+
+extern "C" fn in_parent() {
+    // SAFETY: the set that `before` has left in this thread.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &MASK.get(), std::ptr::null_mut()) };
 }
 
 /// Puts a descriptor that stays open as long as the process into the table.
@@ -71,10 +119,7 @@ extern "C" fn in_child() {
     unsafe {
         let nothing = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
         for (index, word) in TABLE.iter().enumerate().take(USED.load(Relaxed)) {
-            let mut left = word.swap(0, Relaxed);
-            while left != 0 {
-                let fd = (index * WORD) as RawFd + left.trailing_zeros() as RawFd;
-                left &= left - 1;
+            for fd in numbers(word.swap(0, Relaxed), (index * WORD) as RawFd) {
                 if nothing < 0 || dup_over(nothing, fd) < 0 {
                     libc::close(fd);
                 }
@@ -83,6 +128,10 @@ extern "C" fn in_child() {
         if nothing >= 0 {
             libc::close(nothing);
         }
+        for signal in numbers(SIGNALS.swap(0, Relaxed), 1) {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &MASK.get(), std::ptr::null_mut());
     }
 }
 

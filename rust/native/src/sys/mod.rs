@@ -21,7 +21,7 @@ pub use epoll::{is_readable, wait_either, Epoll, Event, Wake, ERROR, HANGUP, PEE
 pub use files::{
     append, duplicate, file_size, is_in_memory, memory_file, open_file, read_at, temporary_file, write_all_at, FileSize,
 };
-pub use fork::{exit_now, forget, is_forked_child, keep_from_children, watch_forks, Private};
+pub use fork::{default_in_children, exit_now, forget, is_forked_child, keep_from_children, watch_forks, Private};
 pub use inbox::{give, socket_number, take, Files, Taken};
 pub use orphan::kill_when_closed;
 pub use signals::{signal_handler, widen_signal_stack};
