@@ -47,6 +47,10 @@ $(VENV)/.native: $(VENV)/.deps $(RUST_SOURCES)
 	VIRTUAL_ENV=$(abspath $(VENV)) CARGO_TARGET_DIR=$(TARGET) $(BIN)/maturin develop --quiet >/dev/null
 	@touch $@
 
+.PHONY: quick
+quick: setup test-rust ## In a minute or so: the Rust tests, the unit tests, the conformance tests
+	$(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses 4 --dist worksteal tests/unit tests/conformance
+
 .PHONY: test-packages
 test-packages:
 	@scripts/install-test-packages
@@ -80,7 +84,7 @@ test-rust: ## Only the Rust tests
 .PHONY: test-python
 test-python: setup ## Only the Python tests; ARGS="-k upload" picks some
 	@echo "== $$($(BIN)/python --version)"
-	@$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist worksteal -m "not alone" $(ARGS) || [ $$? = 5 ]
+	@CARGO_TARGET_DIR=$(abspath $(TARGET)) $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist worksteal -m "not alone" $(ARGS) || [ $$? = 5 ]
 	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]  # 5: ARGS picks none of these
 
 .PHONY: test-others
@@ -126,6 +130,13 @@ format: $(VENV)/.deps ## Format everything, and apply the safe fixes
 docs: setup ## Write the generated pages again
 	$(BIN)/python -m hostler.config.reference docs/settings.md
 	$(BIN)/python -m hostler.cli.gunicorn.page docs/migrate/gunicorn.md
+
+# --- Wheels -----------------------------------------------------------------------------------------------------
+
+.PHONY: wheels
+wheels: setup ## Release wheels for each Python found here, into dist/; one is installed and serves a Django project
+	scripts/build-wheels $(PYTHON) $(SUPPORTED)
+	WHEELS=dist $(BIN)/python -m pytest tests/integration/test_wheel.py
 
 # --- Measuring --------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +35,52 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
 def test_links_lead_to_files(page: Path) -> None:
     targets = LINK.findall(page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+ANCHOR = re.compile(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """What its headings can be linked by: in small letters, with "-" for spaces, without punctuation."""
+    headings = HEADING.findall(page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_into_pages_lead_to_headings(page: Path) -> None:
+    found = ANCHOR.findall(page.read_text(encoding="utf-8"))
+    missing = [
+        f"{target}#{anchor}"
+        for target, anchor in found
+        if anchor not in anchors(page.parent / target if target else page)
+    ]
+    assert missing == []
+
+
+# | 503 | `clause` | … of docs/faq.md
+CLAUSE = re.compile(r"^\| (?:[45]\d\d|it says) \| `([^`]+)`", re.MULTILINE)
+
+
+def test_log_lines_that_the_questions_quote_are_ones_that_we_write() -> None:
+    sources = [*ROOT.glob("rust/*/src/**/*.rs"), *ROOT.glob("src/**/*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    quoted = CLAUSE.findall((ROOT / "docs" / "faq.md").read_text(encoding="utf-8"))
+    assert len(quoted) >= 13
+    assert [clause for clause in quoted if clause not in text] == []
+
+
+def test_links_of_the_package_index_page_lead_to_files_too() -> None:
+    """The README is shown there as well, where a link below this directory leads nowhere."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8") + "".join(f"]({url})" for url in project["urls"].values())
+    assert LINK.findall(text) == []
+    home = project["urls"]["Homepage"]
+    raw = home.replace("github.com", "raw.githubusercontent.com")
+    prefixes = "|".join(map(re.escape, (f"{home}/blob/main/", f"{home}/tree/main/", f"{raw}/main/")))
+    targets = re.findall(rf"\]\((?:{prefixes})([^)#]+)", text)
+    assert len(targets) > 15
+    assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
 @pytest.mark.parametrize(("page", "code"), list(blocks("toml")))
