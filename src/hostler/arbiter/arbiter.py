@@ -281,6 +281,12 @@ class Arbiter:
         except HostlerError as error:
             self._fail_reload(reason, error.message, clients)
             return
+        except Exception as error:  # whatever a reload meets, the workers that serve go on
+            import traceback  # only here: the arbiter keeps what it loads
+
+            self.logs.error(traceback.format_exc())
+            self._fail_reload(reason, f"{error!r} (please report it)", clients)
+            return
         self.notifier.reloading()
         if plan.template is None:
             self._roll_out(reason, plan, None, clients, is_urgent)

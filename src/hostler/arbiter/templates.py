@@ -233,7 +233,7 @@ class Templates:
                 yield ev.SpawnFailed(fork.slot, printable(rest[1]))
             yield from self._ask(template)
             self._close_if_idle(template)
-        else:
+        elif not (template.is_retired and (word == "ready" or head in ("failed app", "failed boot"))):
             said = printable(head[:40])
             text = f"the template {template.pid} says {said!r}, which does not fit: ignored"
             self._arbiter.processes.remarks.add(template.pid, text, time.monotonic())

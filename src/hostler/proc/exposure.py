@@ -16,11 +16,23 @@ def changeable(path: str, user: Ids, is_read: bool = False) -> str | None:
 
     `is_read`: the file itself counts too. Without it the user may have the file, as a log.
     """
-    for form in dict.fromkeys((os.path.abspath(path), os.path.realpath(path))):
+    for form in _forms(path):
         for place, below in _way(form):
             if (below or is_read) and _can_change(place, below, user):
                 return place
     return None
+
+
+def _forms(path: str) -> Iterator[str]:
+    """As it is named, and where its links lead; the first alone if these are exchanged while they are followed."""
+    whole = os.path.abspath(path)
+    yield whole
+    try:
+        found = os.path.realpath(path)
+    except OSError:
+        return
+    if found != whole:
+        yield found
 
 
 def _way(path: str) -> Iterator[tuple[str, str]]:

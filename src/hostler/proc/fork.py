@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -38,6 +39,8 @@ def fork(
     flush()  # else both would write what is still in the buffers
     signals.await_children()
     mask = signals.block({*handlers, *kept})
+    was_frozen = gc.get_freeze_count() > 0
+    gc.freeze()  # the child's collector would write into all that it has of us, and so unshare it
     try:
         pid = os.fork()
         if pid == 0:
@@ -45,6 +48,8 @@ def fork(
             _child(prepare, main, handlers, mask | set(kept))
         _own.add(pid)
     finally:  # in the parent only: the child does not come back
+        if not was_frozen:
+            gc.unfreeze()
         signals.unblock(mask)
     return pid
 

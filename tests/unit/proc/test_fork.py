@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -218,3 +219,17 @@ def test_reap_leaves_the_living_alone() -> None:
     os.close(writer)
     os.close(reader)
     assert wait(pid) == 0
+
+
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_collector_of_a_child_leaves_the_parents_objects_alone(is_frozen: bool) -> None:
+    """It writes into each object that it looks at, so that its page would no longer be shared."""
+    if is_frozen:
+        gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        assert wait(fork(lambda: None, lambda: int(gc.get_freeze_count() > 1000), {})) == 1
+        assert (gc.get_freeze_count() > 0) is is_frozen
+        assert gc.get_freeze_count() >= before
+    finally:
+        gc.unfreeze()

@@ -69,6 +69,10 @@ class FakeCore:
     def is_forked(self) -> bool:
         return False
 
+    def keep_from_children(self, fds: list[int], signals: list[int]) -> None:
+        assert fds
+        assert signals
+
     def turn_away(self, reason: str) -> None:
         os.write(2, b"turned away\n")
 
