@@ -50,7 +50,8 @@ def check_app(config: Config) -> int:
 
 
 def _load_app(config: Config) -> int:
-    from hostler.worker import discovery, loading
+    from hostler.worker import loading
+    from hostler.worker.about import describe
     from hostler.worker.boot import become_user
 
     if config.chdir is not None:
@@ -59,9 +60,13 @@ def _load_app(config: Config) -> int:
     try:
         become_user(config)  # as a worker: root must not run the application's code
         apps = loading.load_all(config.app, config.interface)
-        names = sorted(map(str, config.app), key=len) or [f"the Django project of {discovery.find_settings()}"]
     except HostlerError as error:
         return report(error)
+    facts, *warnings = describe(config, apps).splitlines()
+    settings = facts.partition(" settings=")[2]
+    names = ", ".join(sorted((each.name for each in apps), key=len))
     kinds = ", ".join(f"{type(each.app).__name__}, {'ASGI' if each.is_asgi else 'WSGI'}" for each in apps)
-    print(f"\nThe application loads: {', '.join(names)} ({kinds})")
+    print(f"\nThe application loads: {names} ({kinds}{f', settings {settings}' if settings else ''})")
+    for text in warnings:
+        print(f"hostler: warning: {printable(text)}", file=sys.stderr)
     return 0

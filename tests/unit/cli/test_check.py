@@ -79,7 +79,7 @@ def test_django_project_is_discovered(capfd: pytest.CaptureFixture[str]) -> None
     Path("manage.py").write_text(MANAGE)
     Path("checked_site.py").write_text(SETTINGS)
     assert main(["check"]) == 0
-    verdict = "\nThe application loads: the Django project of checked_site (function, WSGI)\n"
+    verdict = "\nThe application loads: checked_site:wsgi (function, WSGI)\n"
     assert capfd.readouterr().out.endswith(verdict)
 
 
