@@ -275,6 +275,7 @@ class _Service:
             list(config.lines()),
             int(config.memory_budget),
             bounds,
+            0 if is_development else ceil(processors()),
             watched,
         )
 

@@ -92,7 +92,7 @@ class Arbiter:
         self._served = Served(logs)
         self._touched = Touched(plan.touch_reload, time.monotonic())
         self._budget = Budget(plan.memory_budget, time.monotonic())
-        self._elastic = Elastic(self, plan.bounds, time.monotonic())
+        self._elastic = Elastic(self, plan, time.monotonic())
         self._exit_code: int | None = None
         self._has_to_reap = False  # whether children may have ended that were not collected
 
@@ -330,7 +330,7 @@ class Arbiter:
         """What of a plan is the arbiter's own."""
         self._touched = Touched(plan.touch_reload, time.monotonic())
         self._budget = Budget(plan.memory_budget, time.monotonic())
-        self._elastic = Elastic(self, plan.bounds, time.monotonic())
+        self._elastic = Elastic(self, plan, time.monotonic())
         self.board.log_level = 0  # what was asked for while the last plan was in force
 
     def _fail_reload(self, reason: str, problem: str, clients: Sequence[Client]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from hostler.config.checks import check_directories, check_values
+from hostler.config.checks import check_directories, check_values, warn_of_idle_options
 from hostler.config.exposure import warn_of_exposed
 from hostler.config.settings import Assignment, Config
 from hostler.config.sources.environment import from_environment, from_platform, warn_of_variables
@@ -34,7 +34,7 @@ def load(
     config = Config(assignments)
     check_values(config)
     check_directories(config)
-    warnings = (*warn_of_variables(environ), *warn_of_exposed(config))
+    warnings = (*warn_of_variables(environ), *warn_of_idle_options(config), *warn_of_exposed(config))
     return Config(assignments, warnings) if warnings else config
 
 

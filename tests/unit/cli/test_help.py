@@ -43,7 +43,7 @@ def test_every_option_is_explained() -> None:
         "Usage: hostler serve [APP] [options]",
         "APP, --app APP",
         "-w, --workers N",
-        "[default: auto, also $WEB_CONCURRENCY]",
+        "[default: 1, also $WEB_CONCURRENCY]",
         "[default: 256, in bytes per second]",
         "[default: 127.0.0.1:8000, repeatable, also $PORT]",
     ],

@@ -26,7 +26,7 @@ def loaded(line: str = "", environ: dict[str, str] | None = None, toml: str | No
 @pytest.mark.parametrize(
     ("line", "environ", "toml", "workers", "source"),
     [
-        ("", {}, None, None, "default"),
+        ("", {}, None, 1, "default"),
         ("", {}, "workers = 2", 2, "hostler.toml:1"),
         ("", {"WEB_CONCURRENCY": "3"}, "workers = 2", 3, "WEB_CONCURRENCY"),
         ("", {"HOSTLER_WORKERS": "4", "WEB_CONCURRENCY": "3"}, "workers = 2", 4, "HOSTLER_WORKERS"),

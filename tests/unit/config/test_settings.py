@@ -45,7 +45,7 @@ def test_defaults() -> None:
         "bind": (TcpAddress("127.0.0.1", 8000),),
         "backlog": 2048,
         "unix_mode": 0o660,
-        "workers": None,
+        "workers": 1,
         "balance": "even",
         "preload": "off",
         "min_workers": 1,
