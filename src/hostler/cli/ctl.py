@@ -24,15 +24,22 @@ Usage: hostler ctl VERB [--pid PID | --control PATH]
 Ask a running server, or tell it what to do.
 
   status [--json] [--watch]
-                   the server, and for each worker: state, age, requests, what runs and waits, memory; --watch shows it
-                   again each second (hostler status)
-  reload           read the configuration again and replace the workers; waits for the end (hostler reload)
-  upgrade          start the same command anew on the same sockets, and end when it serves; waits for it
-  scale N          have N workers, until the next reload or restart; with workers = auto, where it goes on from
-  recycle WORKER   replace this worker, the replacement first; its requests end in peace
-  stop             end when the running requests have ended, at most after graceful_timeout; waits for the end
+                   the server, and for each worker: state, age, requests, what
+                   runs and waits, memory; --watch shows it again each second
+                   (hostler status)
+  reload           read the configuration again and replace the workers; waits
+                   for the end (hostler reload)
+  upgrade          start the same command anew on the same sockets, and end when
+                   it serves; waits for it
+  scale N          have N workers, until the next reload or restart; with
+                   workers = auto, where it goes on from
+  recycle WORKER   replace this worker, the replacement first; its requests end
+                   in peace
+  stop             end when the running requests have ended, at most after
+                   graceful_timeout; waits for the end
   config           every option with its value, and where it came from
-  log-level LEVEL  write lines from this level on (debug, info, warning, error), until the next reload
+  log-level LEVEL  write lines from this level on (debug, info, warning, error),
+                   until the next reload
   stacks [WORKER]  where the threads of its workers are (hostler stacks)
 
 {OPTIONS}"""

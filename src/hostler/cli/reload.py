@@ -9,9 +9,11 @@ __all__ = ["USAGE", "reload"]
 USAGE = f"""\
 Usage: hostler reload [--pid PID | --control PATH]
 
-Have a running server read its configuration again and replace its workers, one after the other, each when its
-replacement is ready. Waits until the last one is replaced. A new version that does not load changes nothing: the old
-workers serve on, what went wrong is shown, and the exit code is 1. SIGHUP does the same without waiting.
+Have a running server read its configuration again and replace its workers, one
+after the other, each when its replacement is ready. Waits until the last one is
+replaced. A new version that does not load changes nothing: the old workers
+serve on, what went wrong is shown, and the exit code is 1. SIGHUP does the same
+without waiting.
 
 {OPTIONS}"""
 

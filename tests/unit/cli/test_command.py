@@ -48,8 +48,8 @@ def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("serve --certfile x", f'unknown option "--certfile": {POINTERS["certfile"]}'),
         ("serve --ssl-keyfile=x", f'unknown option "--ssl-keyfile": {POINTERS["certfile"]}'),
         ("serve --factory", "unknown option \"--factory\": write the call: hostler serve 'module:create_app()'"),
-        ("help serv", 'unknown command "serv" - did you mean "serve"?'),
-        ("help x", 'unknown command "x"'),
+        ("help serv", 'unknown command or option "serv" - did you mean "serve"?'),
+        ("help x", 'unknown command or option "x"'),
     ],
 )
 def test_wrong_command_lines(arguments: str, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ class Application(Group):
         gunicorn="wsgi_app",
         uwsgi="module wsgi wsgi_file file mount",
         uvicorn="app",
+        brief="module:attribute, module:factory() or file.py:app",
     )
     interface = Option(
         Choice({"auto": "auto", "wsgi": "wsgi", "asgi": "asgi", "asgi2": "asgi2"}),
@@ -55,6 +56,7 @@ class Application(Group):
         "all other relative paths follow this directory.",
         gunicorn="chdir",
         uwsgi="chdir chdir2",
+        brief="change to this directory first",
     )
     pythonpath = Option(
         Many(Path("DIR", "a directory")),

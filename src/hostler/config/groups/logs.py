@@ -24,6 +24,7 @@ class Logs(Group):
         gunicorn="accesslog access_logfile",
         uwsgi="req_logger logto",
         uvicorn="access_log",
+        brief='a line for each request; "-": standard output',
     )
     access_log_format = Option(
         LogFormat(),
@@ -54,4 +55,5 @@ class Logs(Group):
         "The least important lines that the error log takes: debug, info, warning or error.",
         gunicorn="loglevel log_level",
         uvicorn="log_level",
+        brief="the least that is written [default: info]",
     )

@@ -27,6 +27,7 @@ class Workers(Group):
         gunicorn="workers",
         uwsgi="processes workers p",
         uvicorn="workers",
+        brief="processes; auto: as many as help [default: 1]",
     )
     min_workers = Option(
         Whole(1, 1000),
@@ -55,6 +56,7 @@ class Workers(Group):
         "share its memory. A reload imports it anew. Connections and threads that it opens while it is imported are "
         "not the workers' own.",
         gunicorn="preload_app",
+        brief="import the application once for all workers",
     )
     reload_batch = Option(
         Whole(1, 1000),
@@ -139,6 +141,7 @@ class Workers(Group):
         short="-t",
         gunicorn="threads",
         uwsgi="threads",
+        brief="of a worker; auto: as many as help [default: auto]",
     )
     max_threads = Option(
         Whole(1, 256),

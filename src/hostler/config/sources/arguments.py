@@ -30,14 +30,14 @@ _POINTERS = {
     "debug": "--reload takes up changed code; debug mode is the application's own setting",
 }
 
-_REQUESTS = {"-h": "help", "--help": "help", "-V": "version", "--version": "version"}
+_REQUESTS = {"-h": "help", "--help": "help", "--help-all": "help-all", "-V": "version", "--version": "version"}
 
 
 class Arguments(NamedTuple):
     """What a command line says."""
 
     assignments: list[Assignment]
-    request: str = ""  # "help" or "version" when that was asked for instead
+    request: str = ""  # "help", "help-all" or "version" when that was asked for instead
 
 
 def from_arguments(arguments: Sequence[str]) -> Arguments:
