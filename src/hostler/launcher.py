@@ -168,6 +168,7 @@ class _Service:
             succeed=succeed,
             before=before,
             own=own,
+            directory=self._home,
             inboxes=self._inboxes,
         )
         return Arbiter(fleet, plan, board, self._logs, host._replace(serves=serves) if serves else host).run()
