@@ -182,8 +182,10 @@ class Worker:
             relay = Relay(logs.access_sinks, logs.access_fd)
             logs.access_fd = relay.fd
             self._relays.append(relay)
-        if logs.sinks:
-            relay = Relay([error_sink(logs.sinks)], logs.error_fd if logs.has_file else -1)
+        if logs.sinks or logs.is_json:
+            is_json = logs.has_file and logs.is_json
+            file = logs.error_fd if logs.has_file and not is_json else -1
+            relay = Relay([error_sink([*logs.sinks, logs.write] if is_json else logs.sinks)], file)
             logs.core_error_fd = relay.fd
             self._relays.append(relay)
 

@@ -112,6 +112,7 @@ def test_defaults() -> None:
         "access_log": None,
         "access_log_format": combined,
         "error_log": "-",
+        "error_log_format": "text",
         "log_level": 20,
         "config": None,
         "pidfile": None,

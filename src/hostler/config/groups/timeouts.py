@@ -68,8 +68,8 @@ class Timeouts(Group):
     slow_request = Option(
         Span("0"),
         "10s",
-        "Requests that run longer than this are logged, once, with the Python stack of their thread; nothing else "
-        "happens to them. 0: never.",
+        "Requests that run longer than this without beginning their response are logged, once, with the Python stack "
+        "of their thread; nothing else happens to them. 0: never.",
         uwsgi="log_slow",
     )
     worker_timeout = Option(
