@@ -119,3 +119,18 @@ def test_reload_takes_up_the_form_of_the_error_log(serve: Serve) -> None:
     (serve.directory / "hostler.toml").write_text('error_log_format = "json"\n')
     server.kill(signal.SIGHUP)
     server.wait_log(r'"message": "reloaded')
+
+
+BARE = """
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        return b"bare" if environ["PATH_INFO"] == "/" else b""
+"""
+
+
+@pytest.mark.parametrize(("path", "body"), [(b"/", b"bare"), (b"/empty", b"")])
+def test_bytes_in_place_of_a_list_are_the_body(serve: Serve, path: bytes, body: bytes) -> None:
+    server = serve(serve.source(BARE))
+    with server.connect() as connection:
+        response = connection.request(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+    assert (response.status, response.body, response.header("Content-Length")) == (200, body, str(len(body)))
