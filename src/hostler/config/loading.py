@@ -32,6 +32,11 @@ def load(
     hints = [hint for hint in from_platform(environ) if hint.name not in names]
     assignments = [*defaults, *_file(chosen), *hints, *chosen]
     config = Config(assignments)
+    if config.source("limit_request_line") == "default" and config.limit_request_line > config.limit_request_head:
+        head = config.limit_request_head  # a smaller head holds a smaller line
+        follows = Assignment("limit_request_line", head, "limit_request_head", "limit_request_head")
+        assignments = [follows, *assignments]
+        config = Config(assignments)
     check_values(config)
     check_directories(config)
     warnings = (*warn_of_variables(environ), *warn_of_idle_options(config), *warn_of_exposed(config))
