@@ -24,21 +24,18 @@ def serve(
 ) -> int:
     """Serve `app` until a signal ends it; returns the exit code.
 
-    `app` is a WSGI or ASGI callable, or text as for `hostler serve`. The options are those of the command line, with
-    underscores: `serve(app, bind="127.0.0.1:8000", workers=2)`. Only the main thread can call it. Raises
-    `hostler.errors.HostlerError` when an option is wrong or an address is taken.
+    `app` is a WSGI or ASGI callable, or text as for `hostler serve`. `host` (127.0.0.1 by default) and `port` (8000 by
+    default; 0: the kernel chooses) are one address; `bind` takes several, of all forms. The options are those of the
+    command line, with underscores: `serve(app, port=5000, workers=2)`. Only the main thread can call it. Raises
+    `hostler.errors.HostlerError` when an option is wrong, when `bind` is given with `host` or `port`, or when an
+    address is taken.
     """
     from hostler.config import from_keywords, load
-    from hostler.errors import ConfigError
     from hostler.launcher import run
 
-    if host is not None:
-        if "bind" in options:
-            raise ConfigError("serve(): give either host and port or bind")
-        options["bind"] = _address(host, port)
     if isinstance(app, str):
         options["app"] = app
-    given = from_keywords(options)
+    given = from_keywords(options, host, port)
     if app is None or isinstance(app, str):
         return run(load(given), reread=lambda: load(given))
     return run(load(given), app)  # a callable cannot be imported again: no reload
@@ -48,10 +45,4 @@ def run(
     app: Callable[..., Any], host: str, port: int | None = None, *, reuse_port: bool = False, **options: Any
 ) -> int:
     """`serve` with bjoern's arguments: `run(app, "0.0.0.0", 8000)`, `run(app, "unix:/run/app.sock")`."""
-    return serve(app, host, port, **options)
-
-
-def _address(host: str, port: int | None) -> str:
-    if host.startswith("unix:"):
-        return host
-    return f"[{host}]:{port or 0}" if ":" in host else f"{host}:{port or 0}"
+    return serve(app, host, port, reuse_port=reuse_port, **options)

@@ -85,6 +85,7 @@ def _run(config: Config, app: Callable[..., Any] | None, reread: Callable[[], Co
     if config.umask is not None:
         os.umask(config.umask)
     logs = Logs(config.error_log, config.access_log, config.log_level, _owner(config))
+    logs.is_json = config.error_log_format == "json"
     _say(config, logs)
     serves = _detach(config, logs) if config.daemon == "on" and before is None else None
     _name(config, "arbiter")
@@ -168,6 +169,7 @@ class _Service:
             succeed=succeed,
             before=before,
             own=own,
+            directory=self._home,
             inboxes=self._inboxes,
         )
         return Arbiter(fleet, plan, board, self._logs, host._replace(serves=serves) if serves else host).run()
@@ -275,6 +277,7 @@ class _Service:
             list(config.lines()),
             int(config.memory_budget),
             bounds,
+            0 if is_development else ceil(processors()),
             watched,
         )
 
@@ -286,6 +289,7 @@ class _Service:
         """Have log lines go to logging and syslog, where the configuration says so."""
         logs = self._logs
         logs.sinks, logs.access_sinks, logs.reopeners, logs.has_file = [], [], [], True
+        logs.is_json = config.error_log_format == "json"
         if config.log_config is None and config.syslog is None:
             return
         from hostler.sinks import Sinks  # the logging module, for those alone who want it

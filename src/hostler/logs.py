@@ -57,6 +57,7 @@ class Logs:
         # Who gets the lines of the error log too, or instead of its file: (level, message).
         self.sinks: list[Callable[[int, str], None]] = []
         self.access_sinks: list[Callable[[str], None]] = []  # who gets the lines of the access log too
+        self.is_json = False  # whether a line of the file is a JSON object
         self.has_file = True  # whether the file gets them still
         self.reopeners: list[Callable[[], None]] = []  # of the sinks
         self.core_error_fd = -1  # where the core and applications write in place of the error log; -1: there
@@ -82,15 +83,13 @@ class Logs:
         for sink in self.sinks:
             sink(level, message)
         if self.has_file:
-            stamp = time.strftime("%Y-%m-%d %H:%M:%S %z")
-            name = _NAMES.get(level, str(level))
-            line = f"[{stamp}] [{os.getpid()}] [{name}] {message}\n"
-            self._write_line(line, f"[{stamp}] [{os.getpid()}]")
+            self.write(level, message)
 
-    def _write_line(self, line: str, stamp: str) -> None:
+    def write(self, level: int, message: str) -> None:
         """Write to the error log's file, or say elsewhere that it cannot be; when it can again, how much is lost."""
+        line = self._line(level, message)
         if self._lost:
-            lost = f"{stamp} [WARNING] {counted(self._lost, 'line')} of the error log could not be written\n"
+            lost = self._line(WARNING, f"{counted(self._lost, 'line')} of the error log could not be written")
             if _write(self.error_fd, lost.encode()) is not None:
                 self._lost += 1
                 return
@@ -103,6 +102,18 @@ class Logs:
             path = self._paths.get(self.error_fd, "-")
             text = f"hostler: error_log {path}: {problem.strerror}; its lines are lost until it can be written\n"
             _write(_STDERR, text.encode("utf-8", "backslashreplace"))
+
+    def _line(self, level: int, message: str) -> str:
+        """As it stands in the file."""
+        name, now = _NAMES.get(level, str(level)), time.time()
+        if not self.is_json:
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now))
+            return f"[{stamp}] [{os.getpid()}] [{name}] {message}\n"
+        import json  # only for those that want it
+
+        date, zone = time.strftime("%Y-%m-%dT%H:%M:%S %z", time.localtime(now)).split()
+        stamp = f"{date}.{int(now * 1000) % 1000:03}{zone[:3]}:{zone[3:]}"  # RFC 3339
+        return json.dumps({"time": stamp, "level": name, "pid": os.getpid(), "message": message}) + "\n"
 
     def debug(self, message: str) -> None:
         """Log what only helps to find a fault of the server."""

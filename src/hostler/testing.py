@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import re
 import signal
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +25,8 @@ class LiveServer:
 
     `get_application` is called in the server's process, after `setup`; what it returns is served as ASGI on a port of
     `host` that the kernel chooses. `start()`, `ready.wait()`, `errors`, `port.value`, `terminate()` and `join()` are
-    those of daphne's process. Raises RuntimeError from `start()` when the server does not come up.
+    those of daphne's process. When the server does not come up, `start()` raises RuntimeError, whose cause is the
+    exception of the server's process and whose text has its traceback; `errors` has both, as (exception, traceback).
     """
 
     def __init__(
@@ -60,9 +63,19 @@ class LiveServer:
                 self.port.value = int(found.group(1))
                 self.ready.set()
             elif not self._process.is_alive() or time.monotonic() > deadline:
-                raise RuntimeError(f"the live server did not start:\n{text}")
+                raise self._failure(text)
             else:
                 time.sleep(_POLL)
+
+    def _failure(self, log: str) -> RuntimeError:
+        """Why it did not start."""
+        if self.errors.empty():
+            return RuntimeError(f"the live server did not start:\n{log}")
+        error, trace = self.errors.get()
+        self.errors.put((error, trace))  # for those who look there, as with daphne
+        failure = RuntimeError(f"the live server did not start:\n{log}{trace}")
+        failure.__cause__ = error
+        return failure
 
     def terminate(self) -> None:
         """Ask it to stop."""
@@ -80,6 +93,22 @@ class LiveServer:
         return self._process.is_alive()
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:
+            self._keep(error)
+            raise
+
+    def _keep(self, error: BaseException) -> None:
+        """Send the exception and its traceback to the process of the tests."""
+        trace = traceback.format_exc()
+        try:
+            pickle.loads(pickle.dumps(error))  # some can be written and not read
+        except Exception:
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        self.errors.put((error, trace))
+
+    def _serve(self) -> None:
         from hostler import serve
 
         options: dict[str, Any] = {
@@ -94,7 +123,9 @@ class LiveServer:
         if self._setup is not None:
             self._setup()
         try:
-            serve(self._application(), **options)
+            code = serve(self._application(), **options)
+            if code:
+                raise RuntimeError(f"the server ended with code {code}: its log says why")
         finally:
             if self._teardown is not None:
                 self._teardown()

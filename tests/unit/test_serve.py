@@ -80,3 +80,60 @@ def test_host_and_bind_contradict_each_other(launched: list[tuple[Config, Any]])
 def test_unknown_option(launched: list[tuple[Config, Any]]) -> None:
     with pytest.raises(ConfigError, match="worker"):
         hostler.serve(app, worker=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "bind"),
+    [
+        ({"port": 5000}, "127.0.0.1:5000"),
+        ({"port": 0}, "127.0.0.1:0"),
+        ({"port": "5000"}, "127.0.0.1:5000"),
+        ({"host": "0.0.0.0"}, "0.0.0.0:8000"),
+        ({"host": ""}, "0.0.0.0:8000"),
+        ({"host": "::"}, "[::]:8000"),
+        ({"host": "0.0.0.0", "port": 80}, "0.0.0.0:80"),
+        ({"host": "[::1]", "port": 80}, "[::1]:80"),
+        ({"host": "unix:/run/x"}, "unix:/run/x"),
+        ({"bind": "1.2.3.4:5"}, "1.2.3.4:5"),
+        ({}, "127.0.0.1:8000"),
+    ],
+)
+def test_serve_listens_as_host_port_and_bind_say(
+    launched: list[tuple[Config, Any]], words: dict[str, Any], bind: str
+) -> None:
+    hostler.serve(app, **words)
+    assert [str(each) for each in launched[0][0].bind] == [bind]
+
+
+def test_host_alone_keeps_the_port_of_the_platform(
+    launched: list[tuple[Config, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hint, port in (("5000", 5000), ("tcp://10.0.0.7:80", 8000)):
+        monkeypatch.setenv("PORT", hint)
+        hostler.serve(app, host="0.0.0.0")
+        assert launched.pop()[0].bind == (TcpAddress("0.0.0.0", port),)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ({"host": "x", "bind": "1.2.3.4:5"}, "give either host and port or bind"),
+        ({"port": 5, "bind": "1.2.3.4:5"}, "give either host and port or bind"),
+        ({"port": 65536}, "'65536' is not a whole number from 0 to 65535"),
+        ({"port": True}, "'True' is not a whole number"),
+        ({"port": "http"}, "'http' is not a whole number"),
+        ({"host": "unix:/run/x", "port": 80}, "which has no port"),
+        ({"host": "a b", "port": 80}, "is not a host"),
+    ],
+)
+def test_serve_refuses_contradictions(
+    launched: list[tuple[Config, Any]], words: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        hostler.serve(app, **words)
+    assert launched == []
+
+
+def test_run_passes_reuse_port_on(launched: list[tuple[Config, Any]]) -> None:
+    hostler.run(app, "127.0.0.1", 0, reuse_port=True)
+    assert launched[0][0].reuse_port == "on"

@@ -28,6 +28,7 @@ from hostler.arbiter.life import APP_CODE, BOOT_CODE
 from hostler.arbiter.plan import Plan
 from hostler.arbiter.processes import Processes
 from hostler.arbiter.questions import Questions
+from hostler.arbiter.served import Served
 from hostler.arbiter.template import Template
 from hostler.arbiter.templates import News, Templates, Told
 from hostler.arbiter.touched import Touched
@@ -88,9 +89,10 @@ class Arbiter:
         self._coming: _Coming | None = None
         self._watcher = Watcher(self)
         self._forwarding = Forwarding(self, self.host.inboxes)
+        self._served = Served(logs)
         self._touched = Touched(plan.touch_reload, time.monotonic())
         self._budget = Budget(plan.memory_budget, time.monotonic())
-        self._elastic = Elastic(self, plan.bounds, time.monotonic())
+        self._elastic = Elastic(self, plan, time.monotonic())
         self._exit_code: int | None = None
         self._has_to_reap = False  # whether children may have ended that were not collected
 
@@ -233,6 +235,8 @@ class Arbiter:
         if event is None or not self.fleet.fits(event):
             self.processes.remarks.add(pid, shown(pid, word), time.monotonic())
             return
+        if isinstance(event, ev.Ready):
+            self._served.hear(event.about)
         self.feed(event)
         if isinstance(event, ev.Ready):
             self._forwarding.begin()
@@ -332,7 +336,7 @@ class Arbiter:
         """What of a plan is the arbiter's own."""
         self._touched = Touched(plan.touch_reload, time.monotonic())
         self._budget = Budget(plan.memory_budget, time.monotonic())
-        self._elastic = Elastic(self, plan.bounds, time.monotonic())
+        self._elastic = Elastic(self, plan, time.monotonic())
         self.board.log_level = 0  # what was asked for while the last plan was in force
 
     def _fail_reload(self, reason: str, problem: str, clients: Sequence[Client]) -> None:
@@ -444,6 +448,7 @@ class Arbiter:
                     self._templates.end(self._proven_template)
                     self._proven_template = None
                 self.plan.commit()
+                self._served.say_news()
             case do.Restore():
                 self._restore()
             case do.ReloadEnded(is_done, text):
@@ -459,8 +464,11 @@ class Arbiter:
     def _announce(self) -> None:
         """Say where we listen."""
         for listener in self.plan.listeners:
-            probes = "probes are answered on {url}"
-            self.logs.info((probes if listener.is_admin else self.plan.welcome).format(url=listener.url))
+            if listener.is_admin:
+                self.logs.info(f"probes are answered on {listener.url}")
+            else:
+                self.logs.info(self._served.with_facts(self.plan.welcome.format(url=listener.url)))
+        self._served.say_news()
         self.notifier.ready(self._serving())
         self.host.serves()
         self.tell_hooks("when_ready")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from hostler.arbiter import events as ev
 from hostler.arbiter.fleet import FleetState
-from hostler.arbiter.scaling import Bounds, Load, Scaling
+from hostler.arbiter.plan import Plan
+from hostler.arbiter.scaling import Advice, Load, Scaling
 from hostler.proc.machine import cpu_seconds
 from hostler.proc.memory import megabytes, pss
 
@@ -19,17 +20,19 @@ __all__ = ["Elastic"]
 
 
 class Elastic:
-    """Does nothing where the number of workers is settled (`bounds` is None)."""
+    """Resizes the fleet within the plan's `bounds`; where its size is settled it only advises (`processors`)."""
 
-    def __init__(self, arbiter: Arbiter, bounds: Bounds | None, now: float) -> None:
+    def __init__(self, arbiter: Arbiter, plan: Plan, now: float) -> None:
         self._arbiter = arbiter
-        self._bounds = bounds
-        self._scaling = Scaling(bounds, now) if bounds is not None else None
+        self._bounds = plan.bounds
+        self._scaling = Scaling(plan.bounds, now) if plan.bounds is not None else None
+        self._advice = Advice(plan.processors, now) if plan.bounds is None and plan.size < plan.processors else None
         self._refused_at = 0  # the size at which the memory did not suffice for one more; it is told once
 
     def deadline(self) -> float | None:
         """When to call `look`."""
-        return self._scaling.deadline() if self._scaling is not None else None
+        chosen = self._scaling or self._advice
+        return chosen.deadline() if chosen is not None else None
 
     def size(self, planned: int) -> int:
         """How many shall serve after a reload: what was planned, or as many as now."""
@@ -39,11 +42,15 @@ class Elastic:
 
     def look(self, now: float, workers: Collection[int], others: Collection[int]) -> None:
         """Have one worker more or fewer, when it is time to and there is a reason; `others` have memory too."""
-        if self._scaling is None or now < self._scaling.deadline():
+        due = self.deadline()
+        if due is None or now < due:
             return
         arbiter = self._arbiter
         fleet, slots = arbiter.fleet, arbiter.processes.slots
-        found = self._scaling.look(now, fleet.size, {pid: self._load(pid, slots[pid]) for pid in workers})
+        loads = {pid: self._load(pid, slots[pid]) for pid in workers}
+        if self._advice is not None and (advice := self._advice.look(now, fleet.size, loads)) is not None:
+            arbiter.logs.warning(advice)
+        found = self._scaling.look(now, fleet.size, loads) if self._scaling is not None else None
         if found is None or fleet.state is not FleetState.SERVING or fleet.rollout is not None:
             return
         by, reason = found

@@ -36,6 +36,7 @@ class Ready(NamedTuple):
     """A worker says that it accepts connections."""
 
     pid: int
+    about: str = ""  # what it serves: see worker/about.py
 
 
 class BootFailed(NamedTuple):

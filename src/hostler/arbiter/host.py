@@ -29,4 +29,5 @@ class Host(NamedTuple):
     succeed: Callable[[Callable[[], None]], tuple[int, Channel]] | None = None
     before: Inheritance | None = None  # the server that we take over from
     own: Callable[[], None] = _nothing  # called when we have taken over
+    directory: str = ""  # that the server was started in, by the name it was entered by
     inboxes: Inboxes | None = None  # through which workers hand connections to each other

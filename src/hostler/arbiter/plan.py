@@ -42,6 +42,7 @@ class Plan(NamedTuple):
     shown: Sequence[tuple[str, str, str]] = ()  # every option: name, value, where it came from
     memory_budget: int = 0  # bytes of all processes; 0: no limit
     bounds: Bounds | None = None  # of a fleet that sizes itself; None: `size` is what was asked for
+    processors: int = 0  # for which more workers than `size` are advised; 0: no advice
     touch_reload: Sequence[str] = ()  # files whose change asks for a reload
     commit: Callable[[], None] = _nothing  # this one serves: close and say what the one before it leaves behind
     revert: Callable[[], None] = _nothing  # it does not: back to the one before it

@@ -55,7 +55,9 @@ class Questions:
 
     def _status(self, client: Client) -> None:
         arbiter, now = self._arbiter, time.monotonic_ns()
-        self._control.answer(client, status(arbiter.fleet, arbiter.board, arbiter.plan, self._started_ns, now))
+        directory = arbiter.host.directory
+        known = status(arbiter.fleet, arbiter.board, arbiter.plan, self._started_ns, now, directory)
+        self._control.answer(client, known)
 
     def _top(self, client: Client) -> None:
         arbiter, now = self._arbiter, time.monotonic_ns()

@@ -13,12 +13,14 @@ from hostler.stats.scoreboard import Scoreboard
 __all__ = ["status"]
 
 
-def status(fleet: Fleet, board: Scoreboard, plan: Plan, started_ns: int, now_ns: int) -> dict[str, Any]:
-    """The server and its workers now; times in seconds, memory in bytes."""
+def status(fleet: Fleet, board: Scoreboard, plan: Plan, started_ns: int, now_ns: int, directory: str) -> dict[str, Any]:
+    """The server and its workers now; times in seconds, memory in bytes. `directory`: that it was started in."""
     listeners = plan.listeners
     return {
         "version": plan.version,
         "pid": os.getpid(),
+        "app": next((value for name, value, _ in plan.shown if name == "app"), "none"),
+        "directory": directory,
         "state": fleet.state.value,
         "uptime": round((now_ns - started_ns) / 1e9, 1),
         "listening": [listener.url for listener in listeners if not listener.is_admin],

@@ -20,7 +20,7 @@ _REASON_SHOWN = 500
 def event_of(pid: int, word: str, text: str) -> Heard | None:
     """The event that a word, and the text behind it, is; None: it is none."""
     if word == "ready":
-        return ev.Ready(pid)
+        return ev.Ready(pid, text)
     if word == "closed":
         return ev.Closed(pid)
     if word == "retire":

@@ -1,14 +1,17 @@
 """What the commands have in common that ask a running server: which server is meant."""
 
+import os
+import sys
 from typing import NamedTuple
 
-from hostler.control.client import Target, find
-from hostler.errors import ConfigError
+from hostler.control.client import Target, ask, find
+from hostler.errors import ConfigError, HostlerError
 
-__all__ = ["OPTIONS", "Wanted", "read", "which"]
+__all__ = ["OPTIONS", "Wanted", "acted_on", "read", "which"]
 
 OPTIONS = """\
-  --pid PID        the server with this process id, when several run here
+  --pid PID        the server with this process id, when several run here or it
+                   runs in another directory
   --control PATH   the server whose option `control` has this path
   -h, --help       show this text
 """
@@ -28,6 +31,33 @@ def which(command: str, arguments: list[str]) -> tuple[list[str], Target | None]
     """
     words, server = read(command, arguments)
     return words, find(server.path, server.pid) if server is not None else None
+
+
+def acted_on(command: str, wanted: Wanted) -> Target:
+    """The server that a command is about to change; says on standard error which it is.
+
+    Raises HostlerError for a server that was not named and runs in another directory: one that happens to be the only
+    one may be another project's.
+    """
+    server = find(wanted.path, wanted.pid)
+    known = ask(server, "status")
+    said = f"pid={known['pid']} app={known.get('app')} directory={known.get('directory')}"
+    is_named = wanted.path is not None or wanted.pid is not None
+    if not is_named and not _is_here(known.get("directory")):
+        raise HostlerError(f"the server that runs is not of this directory: {said}; say --pid {known['pid']}")
+    print(f"hostler: {command}: {said}", file=sys.stderr)
+    return server
+
+
+def _is_here(directory: object) -> bool:
+    """Whether the current directory is this one, or below it. A server that does not tell its own is anywhere."""
+    if not isinstance(directory, str) or not directory:
+        return True
+    top = os.path.realpath(directory)
+    try:
+        return os.path.commonpath([top, os.path.realpath(".")]) == top
+    except OSError:  # the current directory was deleted
+        return False
 
 
 def read(command: str, arguments: list[str]) -> tuple[list[str], Wanted | None]:

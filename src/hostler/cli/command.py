@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, str] = {
 
 # Commands that become a server.
 _SERVERS = ("serve", "daphne", "gunicorn")
+# What starts a server elsewhere: flask run, fastapi run, litestar run, npm start.
+_ELSEWHERE = ("run", "start", "runserver", "dev", "up")
 _INTERRUPTED = 130  # what a shell says of a process that SIGINT ended
 
 
@@ -126,6 +128,8 @@ def _unknown(command: str, rest: list[str]) -> str:
 
     from hostler.config.names import closest, did_you_mean
 
+    if command in _ELSEWHERE:
+        return f'unknown command "{command}" - hostler starts a server with: hostler serve {shlex.join(rest)}'.rstrip()
     meant = closest(command, list(COMMANDS))
     if meant is None and (command.startswith("-") or any(mark in command for mark in ".:/")):
         return f"the command is missing - did you mean: hostler serve {shlex.join([command, *rest])}"

@@ -22,11 +22,14 @@ USAGE = """\
 Usage: hostler convert [-o FILE] gunicorn [OPTIONS] [APP]
        hostler convert [-o FILE] gunicorn.conf.py
 
-Write the configuration that `hostler serve` needs to do what gunicorn does with this command line, with
-GUNICORN_CMD_ARGS and with its configuration file; comments tell where a line comes from, and what changed its
-meaning. What gunicorn does by default and hostler does not is written too: delete what you do not want.
+Write the configuration that `hostler serve` needs to do what gunicorn does with
+this command line, with GUNICORN_CMD_ARGS and with its configuration file;
+comments tell where a line comes from, and what changed its meaning. What
+gunicorn does by default and hostler does not is written too: delete what you do
+not want.
 
-  -o FILE          write to FILE, which must not be there yet; without it to standard output
+  -o FILE          write to FILE, which must not be there yet; without it to
+                   standard output
   -h, --help       show this text
 """
 _WIDTH = 110

@@ -7,12 +7,12 @@ import sys
 import time
 from typing import Any
 
-from hostler.cli.asking import OPTIONS, which
+from hostler.cli.asking import OPTIONS, acted_on, read
 from hostler.cli.reload import reload
 from hostler.cli.spans import span
 from hostler.cli.stacks import stacks
 from hostler.config.names import closest, did_you_mean
-from hostler.control.client import Target, ask
+from hostler.control.client import Target, ask, find
 from hostler.errors import ConfigError
 from hostler.proc.memory import megabytes
 
@@ -24,21 +24,30 @@ Usage: hostler ctl VERB [--pid PID | --control PATH]
 Ask a running server, or tell it what to do.
 
   status [--json] [--watch]
-                   the server, and for each worker: state, age, requests, what runs and waits, memory; --watch shows it
-                   again each second (hostler status)
-  reload           read the configuration again and replace the workers; waits for the end (hostler reload)
-  upgrade          start the same command anew on the same sockets, and end when it serves; waits for it
-  scale N          have N workers, until the next reload or restart; with workers = auto, where it goes on from
-  recycle WORKER   replace this worker, the replacement first; its requests end in peace
-  stop             end when the running requests have ended, at most after graceful_timeout; waits for the end
+                   the server, and for each worker: state, age, requests, what
+                   runs and waits, memory; --watch shows it again each second
+                   (hostler status)
+  reload           read the configuration again and replace the workers; waits
+                   for the end (hostler reload)
+  upgrade          start the same command anew on the same sockets, and end when
+                   it serves; waits for it
+  scale N          have N workers, until the next reload or restart; with
+                   workers = auto, where it goes on from
+  recycle WORKER   replace this worker, the replacement first; its requests end
+                   in peace
+  stop             end when the running requests have ended, at most after
+                   graceful_timeout; waits for the end
   config           every option with its value, and where it came from
-  log-level LEVEL  write lines from this level on (debug, info, warning, error), until the next reload
+  log-level LEVEL  write lines from this level on (debug, info, warning, error),
+                   until the next reload
   stacks [WORKER]  where the threads of its workers are (hostler stacks)
 
 {OPTIONS}"""
 
 _VERBS = ("status", "reload", "upgrade", "scale", "recycle", "stop", "config", "log-level", "stacks")
 LEVELS = ("debug", "info", "warning", "error")
+_CHANGING = ("upgrade", "scale", "recycle", "stop", "log-level")  # reload too, which is a command of its own
+_WITH_WORD = ("scale", "recycle", "log-level")
 _EVERY = 1.0
 _COLUMNS = (
     ("worker", "worker"), ("pid", "pid"), ("state", "state"), ("age", "age"), ("requests", "requests"),
@@ -61,35 +70,36 @@ def ctl(arguments: list[str]) -> int:
         meant = did_you_mean(closest(verb, list(_VERBS)))
         raise ConfigError(f'unknown verb "{verb}"{meant or " - there are " + ", ".join(_VERBS)}')
     flags = {"--json", "--watch"} & set(rest) if verb == "status" else set()
-    words, server = which("ctl", [word for word in rest if word not in flags])
-    if server is None:
+    words, wanted = read("ctl", [word for word in rest if word not in flags])
+    if wanted is None:
         print(USAGE, end="")
         return 0
-    wanted = 1 if verb in ("scale", "recycle", "log-level") else 0
-    if len(words) > wanted:
-        raise ConfigError(f'unexpected "{words[wanted]}": see hostler ctl --help')
-    if verb == "log-level" and (not words or words[0] not in LEVELS):
-        raise ConfigError(f"log-level needs one of {', '.join(LEVELS)}: hostler ctl log-level debug")
-    if verb == "scale":
-        if not words or not words[0].isdecimal() or int(words[0]) < 1:
-            raise ConfigError("scale needs the number of workers: hostler ctl scale 4")
-        print(ask(server, "scale", words[0]), end="")
-    elif verb == "recycle":
-        if not words or not words[0].isdecimal():
-            raise ConfigError("recycle needs the number of a worker: hostler ctl recycle 0")
-        print(ask(server, "recycle", words[0]), end="")
-    elif verb == "upgrade":
+    _check(verb, words)
+    server = acted_on(f"ctl {verb}", wanted) if verb in _CHANGING else find(wanted.path, wanted.pid)
+    if verb == "upgrade":
         print(ask(server, "upgrade", patient=True), end="")
     elif verb == "stop":
         ask(server, "stop", patient=True, until_end=True)
         print("stopped")
-    elif verb == "log-level":
-        print(ask(server, "log-level", words[0]), end="")
     elif verb == "config":
         print("\n".join(f"{name:<28} {value:<34} {source}" for name, value, source in ask(server, "config")))
-    else:
+    elif verb == "status":
         _status(server, "--json" in flags, "--watch" in flags)
+    else:
+        print(ask(server, verb, *words), end="")
     return 0
+
+
+def _check(verb: str, words: list[str]) -> None:
+    """Refuse what follows a verb and is not what it takes."""
+    if len(words) > (verb in _WITH_WORD):
+        raise ConfigError(f'unexpected "{words[-1]}": see hostler ctl --help')
+    if verb == "log-level" and (not words or words[0] not in LEVELS):
+        raise ConfigError(f"log-level needs one of {', '.join(LEVELS)}: hostler ctl log-level debug")
+    if verb == "scale" and not (words and words[0].isdecimal() and int(words[0]) >= 1):
+        raise ConfigError("scale needs the number of workers: hostler ctl scale 4")
+    if verb == "recycle" and not (words and words[0].isdecimal()):
+        raise ConfigError("recycle needs the number of a worker: hostler ctl recycle 0")
 
 
 def _status(server: Target, is_json: bool, is_watched: bool) -> None:

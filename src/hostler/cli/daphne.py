@@ -309,12 +309,16 @@ def _split(text: str) -> list[str]:
 
 
 def _help() -> str:
+    import textwrap  # only for this text
+
     lines = ["usage: hostler daphne [options] APPLICATION", "", "daphne's options, and what each means here:", ""]
     for flag in _FLAGS:
         left = ", ".join(flag.names) + (" VALUE" if flag.takes_value else "")
-        lines.append(f"  {left}\n      {flag.meaning}")
+        lines.append(f"  {left}")
+        lines += textwrap.wrap(flag.meaning, 80, initial_indent=" " * 6, subsequent_indent=" " * 6)
     lines += [
         "",
-        "Every option of `hostler serve` can be set too: in hostler.toml, or as HOSTLER_… in the environment.",
+        "Every option of `hostler serve` can be set too: in hostler.toml, or as",
+        "HOSTLER_… in the environment.",
     ]
     return "\n".join(lines)

@@ -9,8 +9,9 @@ __all__ = ["USAGE", "stacks"]
 USAGE = f"""\
 Usage: hostler stacks [WORKER] [--pid PID | --control PATH]
 
-Print the Python stacks of a running server's threads, and the requests that they run, without stopping it. WORKER is
-the number of a worker (its log lines tell it); without it, all of them.
+Print the Python stacks of a running server's threads, and the requests that
+they run, without stopping it. WORKER is the number of a worker (its log lines
+tell it); without it, all of them.
 
 {OPTIONS}"""
 

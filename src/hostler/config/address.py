@@ -75,9 +75,7 @@ def parse_address(text: str) -> Address:
         raise ValueError(f"the port is missing - {text}:8000" if _is_host(text) else "")
     if not colon:
         return TcpAddress("127.0.0.1", _port(port))  # another port of the default host
-    if host and not _is_host(host):
-        raise ValueError(f'"{host}" is not a host')
-    return TcpAddress(host or "0.0.0.0", _port(port))
+    return TcpAddress(_host(host) if host else "0.0.0.0", _port(port))
 
 
 def _unix(path: str) -> UnixAddress:
@@ -100,6 +98,17 @@ def _ipv6(text: str) -> TcpAddress:
     return TcpAddress(host, _port(port[1:]))
 
 
+def _host(host: str) -> str:
+    """A name as it is, an IPv4 address with four numbers: 0 is 0.0.0.0, 127.1 is 127.0.0.1 (inet_aton(3))."""
+    if not _is_host(host):
+        raise ValueError(f'"{host}" is not a host')
+    if host.strip("0123456789."):
+        return host
+    import socket  # not at the top: a default address needs no check
+
+    return socket.inet_ntoa(socket.inet_aton(host))
+
+
 def _is_host(host: str) -> bool:
     if not host.strip("0123456789."):
         return _is_literal(host, 4)
@@ -110,7 +119,10 @@ def _is_literal(host: str, version: int) -> bool:
     import socket  # not at the top: a default address needs no check
 
     try:
-        socket.inet_pton(socket.AF_INET6 if version == 6 else socket.AF_INET, host)
+        if version == 6:
+            socket.inet_pton(socket.AF_INET6, host)
+        else:
+            socket.inet_aton(host)
     except (OSError, ValueError):  # ValueError: an embedded NUL
         return False
     return True

@@ -1,12 +1,13 @@
 """Checks between options, and between options and the machine; every value alone is right already."""
 
 import os
+from collections.abc import Iterator
 
 from hostler.config.address import Address, TcpAddress, UnixAddress
 from hostler.config.settings import Config
 from hostler.proc import identity
 
-__all__ = ["check_directories", "check_values"]
+__all__ = ["check_directories", "check_values", "warn_of_idle_options"]
 
 
 def check_values(config: Config) -> None:
@@ -55,6 +56,14 @@ def check_directories(config: Config) -> None:
         if file is not None and file != "-":
             directory = os.path.dirname(file) or "."
             _check_directory(config, name, directory, os.path.join(base, directory))
+
+
+def warn_of_idle_options(config: Config) -> Iterator[str]:
+    """One line for options that were set and have no effect beside the others."""
+    names = [name for name in ("min_workers", "max_workers") if config.source(name) != "default"]
+    if names and config.workers is not None:
+        workers = f"workers={config.workers} ({config.source('workers')})"
+        yield f"{' and '.join(names)}: no effect, since the number of workers is set {workers} remedy=workers = auto"
 
 
 def _check_directory(config: Config, name: str, written: str, path: str) -> None:

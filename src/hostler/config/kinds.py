@@ -31,6 +31,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+_LISTED = 40  # max characters of a list of words in the place of a value
+
 
 class Kind(Generic[T]):
     """Base of all kinds; a subclass says what it expects and reads it."""
@@ -55,6 +57,10 @@ class Kind(Generic[T]):
     def show(self, value: T) -> str:
         """The text that reads back as `value`."""
         return str(value)
+
+    def usage(self, flag: str) -> str:
+        """How an option of this kind is typed: `--workers N`."""
+        return f"{flag} {self.metavar}"
 
     @property
     def off(self) -> str | None:
@@ -196,7 +202,8 @@ class Choice(Kind[T]):
     __slots__ = ("words",)
 
     def __init__(self, words: Mapping[str, T]) -> None:
-        super().__init__("WORD", f"one of {', '.join(words)}")
+        listed = "|".join(words)
+        super().__init__(listed if len(listed) <= _LISTED else "WORD", f"one of {', '.join(words)}")
         self.words = words
 
     def read(self, value: object) -> T:
@@ -286,6 +293,10 @@ class Switch(Choice[str]):
 
     def __init__(self, *words: str) -> None:
         super().__init__({word: word for word in ("on", *words, "off")})
+
+    def usage(self, flag: str) -> str:
+        others = [word for word in self.words if word not in ("on", "off")]
+        return f"{flag}[={'|'.join(['on', *others])}]" if others else flag
 
     def read(self, value: object) -> str:
         return super().read(("off", "on")[value] if isinstance(value, bool) else value)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from hostler.config.checks import check_directories, check_values
+from hostler.config.checks import check_directories, check_values, warn_of_idle_options
 from hostler.config.exposure import warn_of_exposed
 from hostler.config.settings import Assignment, Config
 from hostler.config.sources.environment import from_environment, from_platform, warn_of_variables
@@ -32,9 +32,14 @@ def load(
     hints = [hint for hint in from_platform(environ) if hint.name not in names]
     assignments = [*defaults, *_file(chosen), *hints, *chosen]
     config = Config(assignments)
+    if config.source("limit_request_line") == "default" and config.limit_request_line > config.limit_request_head:
+        head = config.limit_request_head  # a smaller head holds a smaller line
+        follows = Assignment("limit_request_line", head, "limit_request_head", "limit_request_head")
+        assignments = [follows, *assignments]
+        config = Config(assignments)
     check_values(config)
     check_directories(config)
-    warnings = (*warn_of_variables(environ), *warn_of_exposed(config))
+    warnings = (*warn_of_variables(environ), *warn_of_idle_options(config), *warn_of_exposed(config))
     return Config(assignments, warnings) if warnings else config
 
 

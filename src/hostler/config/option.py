@@ -17,7 +17,19 @@ T = TypeVar("T")
 class Option(Generic[T]):
     """An option of the server. Its name is the attribute it is bound to."""
 
-    __slots__ = ("about", "default", "gunicorn", "kind", "name", "platform", "short", "unit", "uvicorn", "uwsgi")
+    __slots__ = (
+        "about",
+        "brief",
+        "default",
+        "gunicorn",
+        "kind",
+        "name",
+        "platform",
+        "short",
+        "unit",
+        "uvicorn",
+        "uwsgi",
+    )
 
     def __init__(
         self,
@@ -25,6 +37,7 @@ class Option(Generic[T]):
         default: object,
         about: str,
         *,
+        brief: str = "",
         unit: str = "",
         short: str = "",
         platform: tuple[str, str] | None = None,
@@ -35,6 +48,7 @@ class Option(Generic[T]):
         self.kind = kind
         self.default = default  # as a user would write it; read by `kind` like any other value
         self.about = about
+        self.brief = brief  # the line of `hostler serve --help`; empty: only --help-all has the option
         self.unit = unit  # where the kind of value does not tell it: "bytes per second"
         self.short = short  # "-w"
         self.platform = platform  # a variable of hosting platforms, and the value it stands for

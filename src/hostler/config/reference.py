@@ -8,7 +8,7 @@ from typing import Any
 from hostler.config.option import Group, Option
 from hostler.config.settings import GROUPS
 
-__all__ = ["main", "page", "write_or_check"]
+__all__ = ["facts", "main", "page", "write_or_check"]
 
 _FILE = "docs/settings.md"
 
@@ -33,11 +33,12 @@ keepalive = "75s"
 limit_request_body = "20M"
 ```
 
-`hostler check` prints every value with the place it came from, and ends with a code other than 0 when something
-is wrong. A name that is not known, or a value that is not possible, stops the start with one line that says where
-it stands: `hostler.toml:7: unknown option "worker" - did you mean "workers"?` A variable `HOSTLER_...` that is no
-option is ignored with a warning, which names the option that was probably meant. The variables that Kubernetes
-makes for a Service called "hostler" (`HOSTLER_PORT=tcp://10.0.0.7:80`) are ignored without one.
+`hostler check` prints every value that is set with the place it came from (`--all`: the defaults too), and ends with a
+code other than 0 when something is wrong. A name that is not known, or a value that is not possible, stops the start
+with one line that says where it stands: `hostler.toml:7: unknown option "worker" - did you mean "workers"?` A variable
+`HOSTLER_...` that is no option is ignored with a warning, which names the option that was probably meant. The
+variables that Kubernetes makes for a Service called "hostler" (`HOSTLER_PORT=tcp://10.0.0.7:80`) are ignored without
+one.
 
 **Sizes** are bytes, or have a unit: `8192`, `"8K"`, `"1M"`, `"1G"` (powers of 1024; `KB` and `KiB` mean the same).
 **Durations** are seconds, or have a unit: `15`, `"15s"`, `"500ms"`, `"2m"`, `"1h"`.
@@ -58,11 +59,12 @@ def _section(group: type[Group]) -> Iterator[str]:
     for option in group.options():
         yield f"### `{option.name}`\n"
         yield f"{option.about}\n"
-        yield from (f"- {fact}" for fact in _facts(option))
+        yield from (f"- {fact}" for fact in facts(option))
         yield ""
 
 
-def _facts(option: Option[Any]) -> Iterator[str]:
+def facts(option: Option[Any]) -> Iterator[str]:
+    """Default, values, and where the option is set, as Markdown."""
     unit = f" ({option.unit})" if option.unit else ""
     yield f"Default: `{option.default_text}`{unit}"
     yield f"Value: {option.kind.expects}" + ("; several" if option.kind.is_repeatable else "")

@@ -70,11 +70,16 @@ class HeaderText(Text):
 
 
 class LogFormat(Text):
-    """An access log line: "json", or text with gunicorn's atoms."""
+    """An access log line: "json", alone or with fields of one's own, or text with gunicorn's atoms."""
 
     __slots__ = ()
 
     ATOMS = frozenset("hlutrmUqHsBbfaTMDLQp")
+    # What the JSON object has anyway: src/log/access.rs.
+    JSON = frozenset({
+        "bytes", "duration_ms", "duration_us", "host", "method", "path", "pid", "protocol", "query", "queue_us",
+        "referer", "remote_addr", "request_id", "status", "time", "user_agent",
+    })  # fmt: skip
     KEYED = frozenset("ioe")  # %({x}i)s, o, e: request header, response header, environ
 
     def __init__(self) -> None:
@@ -82,6 +87,9 @@ class LogFormat(Text):
 
     def read(self, value: object) -> str:
         text = super().read(value)
+        words = text.split()
+        if words[0] == "json":
+            self._check_fields(words[1:])
         rest = text
         while "%" in rest:
             rest = rest[rest.index("%") :]
@@ -96,6 +104,19 @@ class LogFormat(Text):
                 raise ValueError(f"the access log has no atom %({atom})s")
             rest = after
         return text
+
+    def _check_fields(self, words: list[str]) -> None:
+        """Each is NAME=%(atom)s, with a name of its own."""
+        names = set(self.JSON)
+        for word in words:
+            name, equals, atom = word.partition("=")
+            if not (
+                name.isidentifier() and name.isascii() and equals and atom.startswith("%(") and atom.endswith(")s")
+            ):
+                raise ValueError(f"{quote(word)} is not a field such as user=%({{x-user}}i)s")
+            if name in names:
+                raise ValueError(f'the JSON line has a field "{name}" already')
+            names.add(name)
 
     def _is_atom(self, atom: str) -> bool:
         if atom.startswith("{"):

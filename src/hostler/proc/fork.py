@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from hostler.proc import signals
 from hostler.proc.children import end_multiprocessing
+from hostler.proc.inherited import forget_exit_handlers
 from hostler.proc.patience import alarm, limit
 
 __all__ = ["finish", "flush", "fork", "is_own_fork", "leave", "reaped"]
@@ -101,6 +102,7 @@ def _child(
 ) -> NoReturn:
     code = 1
     try:
+        forget_exit_handlers()
         prepare()
         for number, handler in handlers.items():
             signal.signal(number, handler)

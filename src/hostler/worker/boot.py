@@ -99,5 +99,5 @@ def load(config: Config, logs: Logs, app: Callable[..., Any] | None = None) -> l
 
 def _load(config: Config, app: Callable[..., Any] | None) -> list[Mounted]:
     if app is not None:
-        return [loading.mount(app, "the app", config.interface)]
+        return [loading.mount(app, "the app", config.interface)._replace(name="")]
     return loading.load_all(config.app, config.interface)

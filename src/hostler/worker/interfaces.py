@@ -18,6 +18,7 @@ class Mounted(NamedTuple):
     is_asgi: bool
     path: str  # without its last slash
     protocols: tuple[str, ...]
+    name: str = ""  # as APP says it
 
     @property
     def takes(self) -> tuple[bool, bool]:

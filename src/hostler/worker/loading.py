@@ -11,13 +11,12 @@ from typing import Any
 
 from hostler.config.mounts import Mount
 from hostler.errors import AppLoadError
-from hostler.worker.discovery import find_settings
 from hostler.worker.interfaces import Mounted, is_asgi, single_callable
-from hostler.worker.target import Target
+from hostler.worker.target import USUAL, Target
 
 __all__ = ["extend_path", "load_all", "mount"]
 
-_USUAL = ("application", "app")
+_DJANGO = "DJANGO_SETTINGS_MODULE"
 _CO_VARARGS = 0x04  # flag of code objects; `inspect` names it, and is large
 _LISTED = 6  # names in a hint
 # Frames of importing that say nothing about the app.
@@ -30,9 +29,9 @@ def extend_path(folders: Sequence[str]) -> None:
 
 
 def load_all(mounts: Sequence[Mount], interface: str) -> list[Mounted]:
-    """The apps that APP names, the longest path first; without a name, the Django project's in this directory."""
+    """The apps that APP names, the longest path first; without a name, the one that is found in this directory."""
     if not mounts:
-        return [mount(_load_django(), "the Django project", interface)]
+        return [_load_found(interface)]
     loaded = [mount(_load(each.target), each.target, interface, each) for each in mounts]
     return sorted(loaded, key=lambda each: -len(each.path))
 
@@ -43,7 +42,7 @@ def mount(app: Any, text: str, interface: str = "auto", where: Mount | None = No
     if not callable(app):
         raise AppLoadError(f'cannot load "{text}": {type(app).__name__} object is not callable')
     if interface == "asgi2":
-        return Mounted(single_callable(app), True, where.path, where.protocols)
+        return Mounted(single_callable(app), True, where.path, where.protocols, str(where))
     asgi = interface == "asgi" or (interface == "auto" and is_asgi(app))
     if not asgi and "websocket" in where.protocols:
         raise AppLoadError(f'cannot load "{text}": it is a WSGI application, which takes no "websocket" protocol')
@@ -52,7 +51,7 @@ def mount(app: Any, text: str, interface: str = "auto", where: Mount | None = No
         raise AppLoadError(
             f'cannot load "{text}": it takes no environ and start_response; is it a factory? Then write {call}'
         )
-    return Mounted(app, asgi, where.path, where.protocols)
+    return Mounted(app, asgi, where.path, where.protocols, str(where))
 
 
 def _load(text: str) -> Any:
@@ -64,15 +63,29 @@ def _load(text: str) -> Any:
     return _run(f"{target.attributes[-1]}() raised", target.text, lambda: found(*call.args, **call.kwargs))
 
 
-def _load_django() -> Any:
-    settings = find_settings()
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", settings)
+def _load_found(interface: str) -> Mounted:
+    from hostler.worker.discovery import find  # needs `ast`
+
+    found = find(interface)
+    if found.target is not None:
+        app, name = _load(found.target), found.target
+    else:
+        app, name = _load_django(str(found.settings))
+    if found.settings is not None:
+        os.environ.setdefault(_DJANGO, found.settings)  # for what the application imports later
+    return mount(app, name, interface)
+
+
+def _load_django(settings: str) -> tuple[Any, str]:
+    """A project without wsgi.py at a usual place. WSGI_APPLICATION is asked of `settings`, which need not be those of
+    the server: what it names is imported first, and may set others."""
     module = _import(Target(settings, settings, False, ()))
-    name = getattr(module, "WSGI_APPLICATION", None)
-    if isinstance(name, str) and name:
-        path, _, attribute = name.rpartition(".")
-        return _load(f"{path}:{attribute}")
-    return _load("django.core.wsgi:get_wsgi_application()")
+    path, _, attribute = str(getattr(module, "WSGI_APPLICATION", None) or "").rpartition(".")
+    if path:
+        name = f"{path}:{attribute}"
+        return _load(name), name
+    os.environ.setdefault(_DJANGO, settings)
+    return _load("django.core.wsgi:get_wsgi_application()"), "django.core.wsgi:get_wsgi_application()"
 
 
 def _import(target: Target) -> ModuleType:
@@ -117,7 +130,7 @@ def _import_file(target: Target) -> ModuleType:
 
 def _resolve(target: Target, module: ModuleType) -> Any:
     if not target.attributes:
-        for name in _USUAL:
+        for name in USUAL:
             if hasattr(module, name):
                 return getattr(module, name)
         raise AppLoadError(_no_attribute(target, module, '"application" or "app"'))

@@ -1,4 +1,4 @@
-"""Lines of the core on their way to logging or syslog: a thread takes them out of a pipe."""
+"""Lines of the core on their way to logging, syslog or JSON: a thread takes them out of a pipe."""
 
 from __future__ import annotations
 

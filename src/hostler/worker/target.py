@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 
 from hostler.errors import AppLoadError
 
-__all__ = ["Call", "Target"]
+__all__ = ["USUAL", "Call", "Target"]
+
+USUAL = ("application", "app")  # what the object is called, where APP names a module only
 
 
 class Call(NamedTuple):

@@ -6,6 +6,7 @@ keep a port; and it ends with the template.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -13,7 +14,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from hostler.errors import AppLoadError, BootError
 from hostler.logs import ensure_standard_streams
@@ -22,6 +23,8 @@ from hostler.proc.channel import Channel
 from hostler.proc.children import end_descendants, end_multiprocessing, forget_multiprocessing
 from hostler.proc.dump import Dump
 from hostler.proc.fork import flush, leave
+from hostler.proc.inherited import forget_exit_handlers
+from hostler.proc.patience import alarm
 from hostler.worker import greenlets, relay
 from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter, withstand_signals
 from hostler.worker.handlers import after_import, before_import
@@ -43,6 +46,8 @@ _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _ORPHAN_END = 3.0
 # What multiprocessing's own clean-up has of it.
 _CHILDREN_WITHIN = 1.5
+# What the handlers that the app has registered (atexit) have of it.
+_EXIT_WITHIN = 0.5
 
 # Runs in the worker: (slot, its number among all, its end of the channel, where its stacks go, the descriptors of its
 # listeners, the apps), returns the exit code.
@@ -73,9 +78,20 @@ class Template:
         leave_terminal(self._config)
         self._channel.send("ready")
         self._serve()
-        end_multiprocessing(_CHILDREN_WITHIN)
-        end_descendants()
-        return leave(0)  # what the app has registered (atexit) is the workers' to run
+        return self._end()
+
+    def _end(self) -> NoReturn:
+        """Run what the app has registered to run at the end while it was imported, then end what it has started."""
+
+        def end() -> NoReturn:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            end_multiprocessing(_CHILDREN_WITHIN)
+            end_descendants()
+            leave(0)
+
+        alarm(_EXIT_WITHIN, end)
+        atexit._run_exitfuncs()
+        end()
 
     def _settle(self) -> None:
         """Leave nothing behind that a worker must not share, or would change by only looking at it."""
@@ -157,6 +173,7 @@ class Template:
             os.close(writer)
             self._channel.close()
             forget_multiprocessing()
+            forget_exit_handlers()
             for number in (signal.SIGTERM, signal.SIGQUIT):  # the others are as a worker's are
                 signal.signal(number, signal.SIG_DFL)
             signals.unblock(mask)

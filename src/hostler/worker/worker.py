@@ -22,6 +22,7 @@ from hostler.proc.fork import finish, leave
 from hostler.proc.signals import STACKS, SignalQueue
 from hostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from hostler.worker import greenlets
+from hostler.worker.about import describe
 from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter, withstand_signals
 from hostler.worker.handlers import after_import, before_import
 from hostler.worker.interfaces import Mounted
@@ -124,7 +125,7 @@ class Worker:
             return report(self._channel, error)
         self._watchdog = Watchdog(self._config, self._core, self._logs, self._listeners, self._retire, self._stack_of)
         self._wear = Wear(self._config, time.monotonic())  # it begins to serve now
-        self._announce()
+        self._announce(describe(self._config, self._apps))
         is_drained = self._serve()
         self._end(is_drained)
         return 0
@@ -184,8 +185,10 @@ class Worker:
             relay = Relay(logs.access_sinks, logs.access_fd)
             logs.access_fd = relay.fd
             self._relays.append(relay)
-        if logs.sinks:
-            relay = Relay([error_sink(logs.sinks)], logs.error_fd if logs.has_file else -1)
+        if logs.sinks or logs.is_json:
+            is_json = logs.has_file and logs.is_json
+            file = logs.error_fd if logs.has_file and not is_json else -1
+            relay = Relay([error_sink([*logs.sinks, logs.write] if is_json else logs.sinks)], file)
             logs.core_error_fd = relay.fd
             self._relays.append(relay)
 
@@ -253,13 +256,13 @@ class Worker:
             self._leaving.append(threading.current_thread())
             self._core.call_attention()
 
-    def _announce(self) -> None:
+    def _announce(self, about: str) -> None:
         self._dump.register()
         withstand_signals(self._logs)
         watch_arbiter(self._channel, _ORPHAN_END, self._logs)  # from here on there is time for the drain
         self._board.set_state(self._slot, READY)
         leave_terminal(self._config)
-        self._channel.send("ready")
+        self._channel.send(f"ready\n{about}".rstrip())
 
     # --- Life ---
 

@@ -223,3 +223,16 @@ def test_a_full_disk_loses_lines_and_no_request(serve: Serve) -> None:
         for _ in range(100):
             assert connection.request(GET).status == 200
     server.wait_log(r"\[ERROR\] the access log cannot be written, lines are lost: No space left")
+
+
+def test_json_has_milliseconds_the_request_id_and_own_fields(serve: Serve) -> None:
+    own = "json user=%({x-in}i)s out=%({x-out}o)s mine=%({my.variable}e)s none=%({x-none}i)s millis=%(M)s"
+    server, path = logged(serve, own)
+    with server.connect() as connection:
+        connection.request(REQUEST.replace(b"X-In: in", b"X-In: in\r\nX-Request-ID: r-1"))
+    line = json.loads(wait_lines(server, path, 1)[0])
+    assert (line["user"], line["out"], line["mine"], line["request_id"]) == ("in", "out", "mine", "r-1")
+    assert "none" not in line
+    assert line["millis"] == int(line["duration_ms"])
+    assert line["duration_ms"] == line["duration_us"] / 1000
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", line["time"])

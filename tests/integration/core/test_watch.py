@@ -137,6 +137,36 @@ def test_a_standstill_without_a_call_to_oneself_names_what_runs(start: Callable[
 
 # --- Slow requests ---
 
+BEGUN = """
+    import asyncio
+    import time
+
+    def parts(first):
+        yield first
+        time.sleep(1.0)
+        yield b"end"
+
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return parts(environ["PATH_INFO"].encode())
+
+    async def asgi(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if scope["path"] != "/poll":
+            await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await asyncio.sleep(1.0)
+        await send({"type": "http.response.body", "body": b"end"})
+"""
+
+
+@pytest.mark.parametrize(("app", "path"), [("application", "/stream"), ("asgi", "/stream"), ("asgi", "/poll")])
+def test_a_response_that_has_begun_is_not_slow(serve: Serve, app: str, path: str) -> None:
+    serve.source(BEGUN)
+    server = serve(f"app:{app}", "--lifespan", "off", "--slow-request", "0.3")
+    assert ask(server, path).endswith("end")
+    assert server.stop() == 0
+    assert "is slow" not in server.log
+
 
 def test_a_slow_request_is_logged_once_with_its_stack(start: Callable[..., Server]) -> None:
     server = start("--slow-request", "0.3")

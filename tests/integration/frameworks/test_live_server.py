@@ -47,6 +47,50 @@ def test_a_server_that_does_not_start_says_so() -> None:
     server.join(20)
 
 
+class OfTwo(Exception):
+    """It can be pickled, and cannot be read again."""
+
+    def __init__(self, one: object, two: object) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def fails_oddly() -> Any:
+    raise OfTwo(1, 2)
+
+
+def not_set_up() -> None:
+    raise ValueError("no application")
+
+
+async def does_not_start(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
+@pytest.mark.parametrize(
+    ("make", "setup", "kind", "text"),
+    [
+        (fails, None, ValueError, "no application"),
+        (fails_oddly, None, RuntimeError, "OfTwo: 1 and 2"),
+        (lambda: application, not_set_up, ValueError, "no application"),
+        (lambda: does_not_start, None, RuntimeError, "the server ended with code 3"),
+    ],
+    ids=["application", "not to be pickled", "setup", "lifespan"],
+)
+def test_exception_of_a_server_that_does_not_start_is_kept(make: Any, setup: Any, kind: type, text: str) -> None:
+    server = LiveServer("127.0.0.1", make, setup=setup)
+    with pytest.raises(RuntimeError, match="the live server did not start") as caught:
+        server.start()
+    cause = caught.value.__cause__
+    assert type(cause) is kind
+    assert text in str(cause)
+    assert "Traceback (most recent call last)" in str(caught.value)
+    assert not server.errors.empty()
+    error, trace = server.errors.get()
+    assert (type(error), "Traceback" in trace) == (kind, True)
+    server.join(20)
+
+
 def test_channels_live_server_tests(tmp_path: Path) -> None:
     """Channels' own test case, with a database, a page and a WebSocket."""
     (tmp_path / "live_site.py").write_text(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -115,6 +116,80 @@ def test_django_project_needs_no_name(serve: Serve, tmp_path: Path) -> None:
     server = serve()
     with server.connect() as connection:
         assert connection.request(GET).body == b"django"
+    assert "app=django.core.wsgi:get_wsgi_application() settings=conf" in server.log
+
+
+ENTRY = """
+import os
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings.production")
+from django.core.wsgi import get_wsgi_application
+application = get_wsgi_application()
+"""
+
+
+def project(folder: Path) -> None:
+    """A Django project whose manage.py and wsgi.py have settings of their own."""
+    pytest.importorskip("django")
+    (folder / "shop" / "settings").mkdir(parents=True)
+    manage = 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings.dev")\n'
+    (folder / "manage.py").write_text(manage)
+    (folder / "shop" / "wsgi.py").write_text(ENTRY)
+    for name, debug in (("dev", True), ("production", False)):
+        text = f"DEBUG = {debug}\nSECRET_KEY = 'x'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'shop.urls'\n"
+        (folder / "shop" / "settings" / f"{name}.py").write_text(text)
+    (folder / "shop" / "urls.py").write_text(
+        "from django.conf import settings\nfrom django.http import HttpResponse\nfrom django.urls import path\n"
+        "urlpatterns = [path('', lambda request: HttpResponse(settings.SETTINGS_MODULE))]\n"
+    )
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_django_project_without_app_runs_the_settings_of_its_wsgi_py(
+    serve: Serve, tmp_path: Path, preload: bool
+) -> None:
+    project(tmp_path)
+    server = serve("--preload=on" if preload else "--preload=off", "--workers=2")
+    with server.connect() as connection:
+        assert connection.request(GET).body == b"shop.settings.production"
+    assert "app=shop.wsgi:application settings=shop.settings.production" in server.log
+    assert "debug mode" not in server.log
+
+
+@pytest.mark.parametrize("reload", [False, True])
+def test_debug_mode_is_warned_of_once_without_reload(serve: Serve, tmp_path: Path, reload: bool) -> None:
+    project(tmp_path)
+    server = serve("--reload" if reload else "--workers=3", env={"DJANGO_SETTINGS_MODULE": "shop.settings.dev"})
+    server.stop()
+    assert server.log.count("[WARNING]") == (0 if reload else 1)
+    assert ("debug mode is on" in server.log) == (not reload)
+    assert "settings=shop.settings.dev" in server.log
+
+
+def test_debug_mode_of_an_application_is_warned_of(serve: Serve) -> None:
+    server = serve(
+        serve.source("class App:\n    debug = True\n    def __call__(self, e, s): ...\napplication = App()\n")
+    )
+    server.wait_log("debug mode is on; .*debug of app")
+
+
+def test_reload_names_the_application_where_it_has_changed(serve: Serve, tmp_path: Path) -> None:
+    project(tmp_path)
+    server = serve()
+    entry = tmp_path / "shop" / "wsgi.py"
+    entry.write_text(ENTRY.replace("production", "dev"))
+    server.kill(signal.SIGHUP)
+    server.wait_log("the application has changed app=shop.wsgi:application settings=shop.settings.dev")
+    server.wait_log("debug mode is on")
+
+
+@pytest.mark.parametrize("name", ["wsgi.py", "asgi.py", "app.py", "main.py"])
+def test_application_of_the_directory_needs_no_name(serve: Serve, tmp_path: Path, name: str) -> None:
+    code = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'found']\n"
+    (tmp_path / name).write_text(code)
+    server = serve()
+    with server.connect() as connection:
+        assert connection.request(GET).body == b"found"
+    assert f"app={name[:-3]}:app" in server.log
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")

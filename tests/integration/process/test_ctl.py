@@ -50,7 +50,13 @@ def test_scale(serve: Serve) -> None:
     assert ctl(server, "scale", "1").returncode == 0
     server.wait_children(1)
     done = ctl(server, "scale", "1000")
-    assert (done.returncode, done.stderr) == (1, "hostler: from 1 to 64 workers are possible without a restart\n")
+    assert (done.returncode, done.stderr.splitlines()[1:]) == (
+        1,
+        ["hostler: from 1 to 64 workers are possible without a restart"],
+    )
+    assert done.stderr.startswith(
+        f"hostler: ctl scale: pid={server.pid} app=app:application directory={serve.directory}\n"
+    )
 
 
 def test_recycle_replaces_one_worker(serve: Serve) -> None:
@@ -61,7 +67,7 @@ def test_recycle_replaces_one_worker(serve: Serve) -> None:
     assert first in server.wait_children(2, without=[second])
     server.wait_log(rf"worker 1 \(pid {second}\) is replaced: hostler ctl recycle")
     done = ctl(server, "recycle", "9")
-    assert (done.returncode, done.stderr) == (1, "hostler: worker 9 that is ready is not there\n")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "hostler: worker 9 that is ready is not there")
 
 
 def test_recycle_of_a_worker_that_is_being_replaced(serve: Serve) -> None:
@@ -84,7 +90,8 @@ def test_reload(serve: Serve) -> None:
 def test_stop_waits_for_the_end(serve: Serve) -> None:
     server = serve(version(serve, "v"))
     done = ctl(server, "stop")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
+    assert (done.returncode, done.stdout) == (0, "stopped\n")
+    assert done.stderr == f"hostler: ctl stop: pid={server.pid} app=app:application directory={serve.directory}\n"
     assert server.wait(within=2.0) == 0
     assert "hostler ctl stop: stopping" in server.log
 

@@ -41,6 +41,39 @@ def test_grows_while_it_computes(serve: Serve) -> None:
     server.wait_children(2)
 
 
+ASGI = """
+    import os
+
+    async def application(scope, receive, send):
+        for _ in range(200_000):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+"""
+
+
+@pytest.mark.alone
+@pytest.mark.skipif(processors() < 2, reason="more workers do not help on one processor")
+@pytest.mark.parametrize("app", [COMPUTES, ASGI], ids=["wsgi", "asgi"])
+def test_one_worker_by_default_advises_more_once_where_they_would_help(serve: Serve, app: str) -> None:
+    server = serve(serve.source(app), "--lifespan", "off")
+    server.wait_log(r"\(1 worker, ")
+    load = Load(server, 8)
+    server.wait_log(
+        r"\[WARNING\] .*more workers would help: .* workers=1 cpu=\d+ % each for=10s processors=\d+ "
+        r"remedy=set workers = auto or \d+, if the application keeps no state in the process",
+        within=60,
+    )
+    load.stop()
+    assert load.failed == []
+    assert len(server.children()) == 1
+
+
+def test_bounds_without_auto_are_warned_of(serve: Serve) -> None:
+    server = serve(serve.source(COMPUTES), "--max-workers", "3")
+    server.wait_log(r"max_workers: no effect, .* workers=1 \(default\) remedy=workers = auto")
+
+
 def test_stays_while_it_waits(serve: Serve) -> None:
     server = start(serve, WAITS, "--max-workers", "4")
     load = Load(server, 16)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from hostler.arbiter.scaling import GROW_AFTER, SHRINK_AFTER, Bounds, Load, Scaling
+from hostler.arbiter.scaling import ADVISE_AFTER, GROW_AFTER, SHRINK_AFTER, Advice, Bounds, Load, Scaling
 
 
 class World:
@@ -111,3 +111,25 @@ def test_fewer_than_the_least_are_made_more() -> None:
     world = World(1, Bounds(3, 4))
     assert [world.pass_second(0.0) for _ in range(8)].count(1) == 2
     assert world.size == 3
+
+
+def advise(processors: int, seconds: int, share: float, waited: float) -> list[str]:
+    """What a settled fleet of one worker is told, second by second."""
+    advice, load, said = Advice(processors, 0.0), Load(0.0, 0, 0.0), []
+    for second in range(1, seconds + 1):
+        load = Load(load.cpu + share, 0, load.waited + waited)
+        said.append(advice.look(float(second), 1, {7: load}))
+    return [each for each in said if each is not None]
+
+
+def test_advice_is_given_once_after_ten_busy_seconds() -> None:
+    assert advise(4, ADVISE_AFTER, 0.97, 0.5) == []  # the first look only begins
+    [said] = advise(4, 60, 0.97, 0.5)
+    assert said.startswith("more workers would help: requests wait and all workers compute workers=1 cpu=97 % each")
+
+
+@pytest.mark.parametrize(
+    ("processors", "share", "waited"), [(1, 0.97, 0.5), (4, 0.97, 0.0), (4, 0.3, 0.9)], ids=["one", "no queue", "idle"]
+)
+def test_advice_is_not_given_where_more_workers_would_not_help(processors: int, share: float, waited: float) -> None:
+    assert advise(processors, 60, share, waited) == []

@@ -31,7 +31,7 @@ def test_table_shows_value_and_source(monkeypatch: pytest.MonkeyPatch, capfd: py
     Path("hostler.toml").write_text('app = "checked_shop"\nkeepalive = "2m"\n')
     monkeypatch.setenv("HOSTLER_THREADS", "4")
     monkeypatch.setenv("PORT", "5000")
-    assert main(["check", "-w", "2", "--no-server-header"]) == 0
+    assert main(["check", "--all", "-w", "2", "--no-server-header"]) == 0
     output = capfd.readouterr()
     assert output.err == ""
     table, _, verdict = output.out.partition("\n\n")
@@ -58,8 +58,18 @@ def test_variable_that_is_no_option_is_shown_and_changes_nothing(
     assert said.startswith("hostler: warning: the environment variable HOSTLER_WORKER is no option and is ignored")
 
 
+def test_only_what_is_set_is_shown_without_all(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOSTLER_THREADS", "4")
+    assert main(["check", "checked_shop", "-w", "1"]) == 0
+    *rows, rest = capfd.readouterr().out.partition("\n\n")[0].splitlines()
+    assert [row.split()[0] for row in rows] == ["app", "workers", "threads"]
+    assert rest == f"{len(OPTIONS) - 3} options have their defaults: hostler check --all shows them"
+
+
 def test_columns_are_aligned(capfd: pytest.CaptureFixture[str]) -> None:
-    main(["check", "checked_shop"])
+    main(["check", "checked_shop", "--all"])
     table = capfd.readouterr().out.partition("\n\n")[0]
     starts = {line.rindex("default") for line in table.splitlines() if line.endswith("default") and len(line) < 60}
     assert len(starts) == 1
@@ -79,7 +89,7 @@ def test_django_project_is_discovered(capfd: pytest.CaptureFixture[str]) -> None
     Path("manage.py").write_text(MANAGE)
     Path("checked_site.py").write_text(SETTINGS)
     assert main(["check"]) == 0
-    verdict = "\nThe application loads: the Django project of checked_site (function, WSGI)\n"
+    verdict = "\nThe application loads: checked_site:wsgi (function, WSGI)\n"
     assert capfd.readouterr().out.endswith(verdict)
 
 

@@ -13,6 +13,11 @@ from hostler.cli import command, main
 from hostler.cli.command import COMMANDS
 from hostler.errors import AppLoadError, BootError, HostlerError
 
+POINTERS = {
+    "-k": "the kind of application is found out: leave it out, or write --driver gevent for monkey-patched WSGI",
+    "certfile": "hostler speaks no TLS: let a proxy in front do it (docs/deploying.md has recipes)",
+}
+
 
 @pytest.fixture(autouse=True)
 def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,8 +39,17 @@ def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("--bind :80 shop", "the command is missing - did you mean: hostler serve --bind :80 shop"),
         ("serve --worker 2", 'unknown option "--worker" - did you mean "--workers"?'),
         ("check --worker 2", 'unknown option "--worker" - did you mean "--workers"?'),
-        ("help serv", 'unknown command "serv" - did you mean "serve"?'),
-        ("help x", 'unknown command "x"'),
+        (
+            "run shop:app --port 80",
+            'unknown command "run" - hostler starts a server with: hostler serve shop:app --port 80',
+        ),
+        ("start", 'unknown command "start" - hostler starts a server with: hostler serve'),
+        ("serve -k gevent", f'unknown option "-k": {POINTERS["-k"]}'),
+        ("serve --certfile x", f'unknown option "--certfile": {POINTERS["certfile"]}'),
+        ("serve --ssl-keyfile=x", f'unknown option "--ssl-keyfile": {POINTERS["certfile"]}'),
+        ("serve --factory", "unknown option \"--factory\": write the call: hostler serve 'module:create_app()'"),
+        ("help serv", 'unknown command or option "serv" - did you mean "serve"?'),
+        ("help x", 'unknown command or option "x"'),
     ],
 )
 def test_wrong_command_lines(arguments: str, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,8 @@ from hostler.config.address import Address, DescriptorAddress, TcpAddress, UnixA
         ("localhost:0", TcpAddress("localhost", 0), "localhost:0"),
         ("my-host_1.example:65535", TcpAddress("my-host_1.example", 65535), "my-host_1.example:65535"),
         (":8000", TcpAddress("0.0.0.0", 8000), "0.0.0.0:8000"),
+        ("0:8000", TcpAddress("0.0.0.0", 8000), "0.0.0.0:8000"),
+        ("127.1:8000", TcpAddress("127.0.0.1", 8000), "127.0.0.1:8000"),
         ("8000", TcpAddress("127.0.0.1", 8000), "127.0.0.1:8000"),
         (" 8000 ", TcpAddress("127.0.0.1", 8000), "127.0.0.1:8000"),
         ("[::]:80", TcpAddress("::", 80), "[::]:80"),

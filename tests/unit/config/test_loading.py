@@ -26,7 +26,7 @@ def loaded(line: str = "", environ: dict[str, str] | None = None, toml: str | No
 @pytest.mark.parametrize(
     ("line", "environ", "toml", "workers", "source"),
     [
-        ("", {}, None, None, "default"),
+        ("", {}, None, 1, "default"),
         ("", {}, "workers = 2", 2, "hostler.toml:1"),
         ("", {"WEB_CONCURRENCY": "3"}, "workers = 2", 3, "WEB_CONCURRENCY"),
         ("", {"HOSTLER_WORKERS": "4", "WEB_CONCURRENCY": "3"}, "workers = 2", 4, "HOSTLER_WORKERS"),
@@ -122,3 +122,8 @@ def test_variable_that_is_no_option_is_a_warning_of_the_configuration() -> None:
     assert (
         said == 'the environment variable HOSTLER_WORKER is no option and is ignored - did you mean "HOSTLER_WORKERS"?'
     )
+
+
+def test_default_of_the_request_line_follows_a_smaller_head() -> None:
+    config = load(from_arguments(["--limit-request-head", "4K"]).assignments, {})
+    assert (config.limit_request_line, config.source("limit_request_line")) == (4096, "limit_request_head")

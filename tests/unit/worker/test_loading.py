@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -267,15 +268,39 @@ def test_wsgi_takes_no_websockets(write: Write) -> None:
 # --- Django ---
 
 
+def test_settings_of_wsgi_py_win_over_those_of_manage_py(write: Write) -> None:
+    write("manage.py", 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop_x.settings.dev")')
+    write("shop_x/settings/dev.py", "raise SystemExit('these are a developer\\'s')")
+    setting = 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop_x.settings.production")\n'
+    write("shop_x/wsgi.py", setting + textwrap.dedent(APP))
+    [mounted] = load_all()
+    assert mounted.name == "shop_x.wsgi:application"
+    assert os.environ["DJANGO_SETTINGS_MODULE"] == "shop_x.settings.production"
+
+
+def test_settings_of_wsgi_py_at_an_unusual_place_win_over_those_of_manage_py(write: Write) -> None:
+    write("manage.py", 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "conf_y.dev")')
+    write("conf_y/dev.py", 'WSGI_APPLICATION = "deep_y.entry.serve.application"')
+    setting = 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "conf_y.production")\n'
+    write("deep_y/entry/serve.py", setting + textwrap.dedent(APP))
+    [mounted] = load_all()
+    assert mounted.name == "deep_y.entry.serve:application"
+    assert os.environ["DJANGO_SETTINGS_MODULE"] == "conf_y.production"
+
+
+def test_application_of_the_directory_is_found_without_django(write: Write) -> None:
+    write("main.py", APP)
+    [mounted] = load_all()
+    assert mounted.name == "main:application"
+
+
 def test_django_project(write: Write) -> None:
     write("manage.py", 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop_m.settings")')
     write("shop_m/__init__.py", "")
     write("shop_m/settings.py", 'WSGI_APPLICATION = "shop_m.wsgi.application"')
-    write(
-        "shop_m/wsgi.py",
-        "import os\nassert os.environ['DJANGO_SETTINGS_MODULE'] == 'shop_m.settings'\n" + textwrap.dedent(APP),
-    )
+    write("shop_m/wsgi.py", "import os\nassert 'DJANGO_SETTINGS_MODULE' not in os.environ\n" + textwrap.dedent(APP))
     assert load(None).__module__ == "shop_m.wsgi"
+    assert os.environ["DJANGO_SETTINGS_MODULE"] == "shop_m.settings"  # for what it imports later
 
 
 def test_django_project_without_wsgi_application(write: Write) -> None:

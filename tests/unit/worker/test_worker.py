@@ -202,7 +202,7 @@ def test_boot_drain_and_end(live: Callable[..., Life]) -> None:
 
 def test_app_is_imported_from_the_current_directory(live: Callable[..., Life], tmp_path: Path) -> None:
     (tmp_path / "shop_w.py").write_text("def application(environ, start_response): pass")
-    assert live(app="shop_w").hear() == ["ready"]
+    assert live(app="shop_w").hear() == ["ready\napp=shop_w"]
 
 
 def test_app_that_does_not_load_is_reported(live: Callable[..., Life]) -> None:
@@ -303,6 +303,6 @@ def test_handlers_that_the_apps_import_sets_are_overruled(live: Callable[..., Li
         "def app(environ, start_response): pass\n"
     )
     life = live(app="shop_y:app")
-    assert life.hear() == ["ready"]
+    assert life.hear() == ["ready\napp=shop_y:app"]
     os.kill(life.pid, signal.SIGTERM)
     assert life.wait() == 0

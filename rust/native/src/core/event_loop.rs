@@ -196,6 +196,11 @@ impl Core {
         self.tell_loop(state, index);
     }
 
+    /// Counts an exception that came after the response was complete.
+    pub fn count_late_error(&self) {
+        score::add(&self.score.app_errors, 1);
+    }
+
     /// Takes a request back whose answer is complete. Its app may go on; its connection is free.
     pub fn finish_on_loop(&self, request: Box<Request>, done: &Finished, line: &mut Pending) {
         let now = sys::monotonic_ns();

@@ -385,7 +385,7 @@ impl Exchange {
             keep_alive,
         );
         self.phase = Phase::Sending;
-        if core.settings.request_timeout > 0 && !self.on_loop {
+        if core.settings.watches() && !self.on_loop {
             self.gone |= !core.claims[self.thread].for_app();
         }
         let head = &mut self.head;

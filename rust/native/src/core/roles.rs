@@ -405,7 +405,7 @@ impl Core {
         roles.begin(me, &request, now);
         request.started_ns = now;
         request.thread = me;
-        if self.settings.request_timeout > 0 {
+        if self.settings.watches() {
             self.claims[me].reset();
         }
         score::set(&self.score.queued, state.queue.len());

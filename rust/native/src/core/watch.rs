@@ -83,6 +83,11 @@ impl Claim {
         }
     }
 
+    /// Whether the first byte of the app's answer is on its way.
+    fn is_apps(&self) -> bool {
+        self.0.load(Acquire) == APP
+    }
+
     /// The watch is about to answer; false: the app's thread has begun to.
     fn for_watch(&self) -> bool {
         self.0.compare_exchange(OPEN, WATCH, AcqRel, Acquire).is_ok()
@@ -115,6 +120,8 @@ impl Core {
             .roles
             .running()
             .filter_map(|(thread, run, _)| Some((thread, due_of(run, slow, limit, now)?)))
+            // A response that has begun takes the time that it takes: see `streams` for those of the event loop.
+            .filter(|(thread, due)| *due == Watched::TimedOut || !self.claims[*thread].is_apps())
             .collect();
         for (thread, due) in overdue {
             let Some(runner) = self.runner(state, thread, now) else {

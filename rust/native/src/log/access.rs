@@ -47,6 +47,9 @@ enum Op {
     ResponseHeader(Vec<u8>),
     /// An index into `variables`.
     Variable(usize),
+    /// A field of the JSON object, by its name; left out where there is no value.
+    Field(String, Box<Op>),
+    JsonEnd,
 }
 
 #[derive(Clone, Copy)]
@@ -81,14 +84,20 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Compiles gunicorn's `%(x)s` atoms, or `json`. Unknown atoms are an error that names them.
+    /// Compiles gunicorn's `%(x)s` atoms, or `json`, which may have fields of its own behind it: `json name=%(x)s`.
+    /// Unknown atoms are an error that names them.
     pub fn compile(format: &str) -> Result<Self, String> {
         let mut log = Self {
             ops: Vec::new(),
             variables: Vec::new(),
         };
-        if format == "json" {
+        let mut words = format.split_ascii_whitespace();
+        if words.next() == Some("json") {
             log.ops.push(Op::Atom(Atom::Json));
+            for word in words {
+                log.field(word)?;
+            }
+            log.ops.push(Op::JsonEnd);
             return Ok(log);
         }
         let mut rest = format;
@@ -122,7 +131,24 @@ impl AccessLog {
 
     /// Whether the format asks for fields of the response.
     pub fn wants_response_fields(&self) -> bool {
-        self.ops.iter().any(|op| matches!(op, Op::ResponseHeader(_)))
+        self.ops.iter().any(|op| match op {
+            Op::ResponseHeader(_) | Op::Atom(Atom::Json) => true, // JSON has the response's X-Request-ID
+            Op::Field(_, inner) => matches!(**inner, Op::ResponseHeader(_)),
+            _ => false,
+        })
+    }
+
+    /// Adds `name=%(atom)s`.
+    fn field(&mut self, word: &str) -> Result<(), String> {
+        let (name, op) = word
+            .split_once('=')
+            .and_then(|(name, value)| {
+                let atom = value.strip_prefix("%(")?.strip_suffix(")s")?;
+                Some((name, self.atom(atom)?))
+            })
+            .ok_or_else(|| format!("access_log_format: \"{word}\" is not name=%(atom)s"))?;
+        self.ops.push(Op::Field(name.to_owned(), Box::new(op)));
+        Ok(())
     }
 
     fn text(&mut self, text: &str) {
@@ -186,6 +212,8 @@ impl AccessLog {
                     let value = entry.variables.get(*index).and_then(|value| value.as_deref());
                     or_dash(&mut out.text, value.map(str::as_bytes));
                 }
+                Op::Field(name, inner) => field(name, inner, entry, stamp, &mut out.text),
+                Op::JsonEnd => out.text.push(b'}'),
             }
         }
         out.text.push(b'\n');
@@ -335,7 +363,7 @@ fn or_dash(text: &mut Vec<u8>, value: Option<&[u8]>) {
 fn json(entry: &Entry<'_>, stamp: &Stamp, out: &mut Pending) {
     let text = &mut out.text;
     text.extend_from_slice(b"{\"time\":\"");
-    text.extend_from_slice(&stamp.iso);
+    stamp.iso_with_millis(text);
     text.extend_from_slice(b"\",\"remote_addr\":\"");
     host(entry.peer, text);
     text.push(b'"');
@@ -350,8 +378,10 @@ fn json(entry: &Entry<'_>, stamp: &Stamp, out: &mut Pending) {
     number(text, u64::from(entry.status));
     let _ = write!(
         text,
-        ",\"bytes\":{},\"duration_us\":{},\"queue_us\":{},\"pid\":{}",
+        ",\"bytes\":{},\"duration_ms\":{}.{:03},\"duration_us\":{},\"queue_us\":{},\"pid\":{}",
         entry.bytes,
+        entry.duration_ns / 1_000_000,
+        entry.duration_ns / 1000 % 1000,
         entry.duration_ns / 1000,
         entry.queue_ns / 1000,
         std::process::id()
@@ -367,7 +397,50 @@ fn json(entry: &Entry<'_>, stamp: &Stamp, out: &mut Pending) {
             }
         }
     }
-    text.push(b'}');
+    let id = response_header(entry.head, b"x-request-id");
+    if let Some(id) = id.or_else(|| entry.request?.header(b"x-request-id")) {
+        json_field(text, "request_id", id);
+    }
+}
+
+/// A field of one's own. Numbers are numbers.
+fn field(name: &str, op: &Op, entry: &Entry<'_>, stamp: &Stamp, text: &mut Vec<u8>) {
+    let rendered = |atom: Atom| {
+        let mut out = Pending::default();
+        render_atom(atom, entry, stamp, &mut out);
+        out.text
+    };
+    match op {
+        Op::RequestHeader(key) => {
+            if let Some(value) = entry.request.and_then(|request| request.header(key)) {
+                json_field(text, name, value);
+            }
+        }
+        Op::ResponseHeader(key) => {
+            if let Some(value) = response_header(entry.head, key) {
+                json_field(text, name, value);
+            }
+        }
+        Op::Variable(index) => {
+            if let Some(value) = entry.variables.get(*index).and_then(|value| value.as_deref()) {
+                json_field(text, name, value.as_bytes());
+            }
+        }
+        Op::Atom(
+            atom @ (Atom::Status
+            | Atom::Bytes
+            | Atom::Seconds
+            | Atom::Millis
+            | Atom::Micros
+            | Atom::DecimalSeconds
+            | Atom::QueueSeconds),
+        ) => {
+            let _ = write!(text, ",\"{name}\":");
+            text.extend_from_slice(&rendered(*atom));
+        }
+        Op::Atom(atom) => json_field(text, name, &rendered(*atom)),
+        Op::Text(_) | Op::Field(..) | Op::JsonEnd => {}
+    }
 }
 
 fn json_field(text: &mut Vec<u8>, name: &str, value: &[u8]) {
@@ -442,7 +515,33 @@ mod tests {
     }
 
     #[test]
+    fn json_has_milliseconds_the_request_id_and_fields_of_ones_own() {
+        let raw = b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-ID: a\"b\r\nX-User: me\r\n\r\n";
+        let text = line(
+            "json id=%({x-id}o)s user=%({X-User}i)s var=%({k}e)s no=%({x-no}i)s us=%(D)s agent=%(a)s",
+            raw,
+        );
+        for part in [
+            "\"duration_ms\":1234.567,\"duration_us\":1234567",
+            ",\"request_id\":\"a\\\"b\",\"id\":\"7\",\"user\":\"me\",\"var\":\"a \\\"b\\\"\",\"us\":1234567,",
+            "\"agent\":\"-\"}\n",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains("\"no\""), "{text}");
+        let mut stamp = Stamp::default();
+        stamp.refresh();
+        let mut time = Vec::new();
+        stamp.iso_with_millis(&mut time);
+        assert_eq!((time.len(), time[19]), (29, b'.'));
+    }
+
+    #[test]
     fn a_wrong_format_is_named() {
+        assert_eq!(
+            AccessLog::compile("json user").err().as_deref(),
+            Some("access_log_format: \"user\" is not name=%(atom)s")
+        );
         assert_eq!(
             AccessLog::compile("%(zz)s").err().as_deref(),
             Some("access_log_format: unknown atom %(zz)s")

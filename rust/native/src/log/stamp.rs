@@ -4,6 +4,9 @@ use crate::sys;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
+/// Bytes of an RFC 3339 time up to its seconds.
+const SECONDS: usize = 19;
+
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
@@ -27,6 +30,20 @@ impl Stamp {
         if second != self.second {
             self.set(second);
         }
+    }
+
+    /// `2026-11-20T22:10:11.123+00:00`.
+    pub fn iso_with_millis(&self, text: &mut Vec<u8>) {
+        let (seconds, offset) = self.iso.split_at(self.iso.len().min(SECONDS));
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        // The clock may be in the next second already; the text is of this one.
+        let is_same = i64::try_from(now.as_secs()) == Ok(self.second);
+        let millis = if is_same { now.subsec_millis() } else { 999 };
+        text.extend_from_slice(seconds);
+        let _ = write!(text, ".{millis:03}");
+        text.extend_from_slice(offset);
     }
 
     fn set(&mut self, second: i64) {

@@ -25,6 +25,8 @@ pub fn send(core: &Core, responder: &Bound<'_, Responder>, result: &Bound<'_, Py
         if tuple.len() == 1 {
             return send_only(responder, &tuple.get_item(0)?);
         }
+    } else if result.is_instance_of::<PyBytes>() {
+        return send_only(responder, result); // its parts would be numbers; uWSGI and bjoern send it too
     } else if let Ok(wrapper) = result.cast::<FileWrapper>() {
         if send_file(core, responder, wrapper)? {
             return Ok(());

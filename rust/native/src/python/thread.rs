@@ -8,7 +8,7 @@ use super::result;
 use super::upgrade::Upgrade;
 use crate::core::{Core, Exchange, Finished, Next, PollSpace, Request};
 use crate::log::{Entry, Pending, Stamp};
-use crate::sys;
+use crate::sys::{self, Peer};
 use hostler_wire::escape::escaped;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -381,8 +381,46 @@ fn is_shared<T>(object: &Py<T>) -> bool {
 
 /// `GET /path` for log lines, which escape what must not stand there.
 pub fn describe(request: &Request) -> String {
-    let part = |bytes: &[u8]| escaped(&bytes[..bytes.len().min(200)]);
-    format!("{} {}", part(request.method()), part(request.target()))
+    Asked::of(request).text()
+}
+
+/// What was asked, and by which client: for messages about a request that may be over by then.
+pub struct Asked {
+    line: Vec<u8>,
+    pub peer: Peer,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self {
+            line: Vec::new(),
+            peer: Peer::Unix,
+        }
+    }
+}
+
+impl Asked {
+    pub fn of(request: &Request) -> Self {
+        let mut asked = Self::default();
+        asked.note(request);
+        asked
+    }
+
+    /// Notes another request; of each part what a line shows.
+    pub fn note(&mut self, request: &Request) {
+        let shown = |bytes: &'_ [u8]| bytes.len().min(200);
+        let (method, target) = (request.method(), request.target());
+        self.line.clear();
+        self.line.extend_from_slice(&method[..shown(method)]);
+        self.line.push(b' ');
+        self.line.extend_from_slice(&target[..shown(target)]);
+        self.peer = request.peer;
+    }
+
+    /// `GET /path`, as it can be logged.
+    pub fn text(&self) -> String {
+        escaped(&self.line)
+    }
 }
 
 fn started(responder: &Responder) -> PyResult<()> {

@@ -13,7 +13,7 @@ from hostler.config import Config, load
 
 __all__ = ["gunicorn"]
 
-_WIDTH = 100
+_WIDTH = 80
 _MOST_SHOWN = 60
 
 
@@ -78,11 +78,14 @@ def _help() -> str:
     for setting in SETTINGS:
         if setting.flags:
             value = "" if setting.takes == SWITCH else " VALUE"
-            lines.append(f"  {', '.join(setting.flags)}{value}")
+            lines += textwrap.wrap(
+                f"{', '.join(setting.flags)}{value}", _WIDTH, initial_indent="  ", subsequent_indent="  "
+            )
             about = setting.text if setting.fate == HONOURED else f"{setting.fate}: {setting.text}"
             lines += textwrap.wrap(about, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
     lines += [
         "",
-        "Every option of `hostler serve` can be set too: in hostler.toml, or as HOSTLER_… in the environment.",
+        "Every option of `hostler serve` can be set too: in hostler.toml, or as",
+        "HOSTLER_… in the environment.",
     ]
     return "\n".join(lines)

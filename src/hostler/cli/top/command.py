@@ -14,8 +14,9 @@ __all__ = ["USAGE", "top"]
 USAGE = f"""\
 Usage: hostler top [--interval TIME] [--pid PID | --control PATH]
 
-Watch a running server: its workers with their load, durations and memory, the requests in flight, Python stacks.
-Keys reload it, change the number of workers and replace one; ? shows them. Needs textual: pip install "hostler[top]".
+Watch a running server: its workers with their load, durations and memory, the
+requests in flight, Python stacks. Keys reload it, change the number of workers
+and replace one; ? shows them. Needs textual: pip install "hostler[top]".
 
   --interval TIME  from one look to the next (1s; from 200ms to 60s)
 {OPTIONS}"""

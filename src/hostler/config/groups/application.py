@@ -19,13 +19,15 @@ class Application(Group):
         Apps(),
         "none",
         "The application: module:attribute, module:factory(), module (its `application` or `app`), "
-        "or path/file.py:attribute; WSGI or ASGI. Without it, the Django project of the current directory is served "
-        "by its WSGI_APPLICATION. Several share a server: each may be followed by @/path, below which it is served, "
+        "or path/file.py:attribute; WSGI or ASGI. Without it, the Django project of the current directory is served: "
+        "its wsgi.py, or else asgi.py, which also says which settings; without one, `application` or `app` of wsgi.py, "
+        "asgi.py, app.py or main.py. Several share a server: each may be followed by @/path, below which it is served, "
         "and by =http or =websocket, to have these requests only; [[app]] tables with target, path and protocols say "
         "the same. The longest path wins, then the first.",
         gunicorn="wsgi_app",
         uwsgi="module wsgi wsgi_file file mount",
         uvicorn="app",
+        brief="module:attribute, module:factory() or file.py:app",
     )
     interface = Option(
         Choice({"auto": "auto", "wsgi": "wsgi", "asgi": "asgi", "asgi2": "asgi2"}),
@@ -54,6 +56,7 @@ class Application(Group):
         "all other relative paths follow this directory.",
         gunicorn="chdir",
         uwsgi="chdir chdir2",
+        brief="change to this directory first",
     )
     pythonpath = Option(
         Many(Path("DIR", "a directory")),

@@ -25,6 +25,7 @@ class Binding(Group):
         gunicorn="bind",
         uwsgi="http_socket http11_socket http",
         uvicorn="host port uds fd",
+        brief="host:port, :port or unix:/path; repeatable",
     )
     backlog = Option(
         Whole(1, 65535),

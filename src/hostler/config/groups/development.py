@@ -23,6 +23,7 @@ class Development(Group):
         gunicorn="reload",
         uwsgi="py_autoreload py_auto_reload",
         uvicorn="reload",
+        brief="start anew when a Python file changes",
     )
     reload_extra_files = Option(
         Many(Path("FILE", "a file")),

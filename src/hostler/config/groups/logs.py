@@ -24,11 +24,13 @@ class Logs(Group):
         gunicorn="accesslog access_logfile",
         uwsgi="req_logger logto",
         uvicorn="access_log",
+        brief='a line for each request; "-": standard output',
     )
     access_log_format = Option(
         LogFormat(),
         '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"',
-        "The form of these lines: json, or text with gunicorn's atoms. %(h)s client address, %(r)s request line, "
+        "The form of these lines: json, or text with gunicorn's atoms. json may have fields of its own: "
+        "json user=%({x-user}i)s tenant=%({x-tenant}o)s. %(h)s client address, %(r)s request line, "
         "%(s)s status, %(b)s body bytes, %(D)s microseconds, %({x}i)s request header, %({x}o)s response header, "
         "%({x}e)s environ.",
         gunicorn="access_log_format access_logformat",
@@ -42,6 +44,13 @@ class Logs(Group):
         gunicorn="errorlog error_logfile log_file",
         uwsgi="logger logto2",
     )
+    error_log_format = Option(
+        Choice({"text": "text", "json": "json"}),
+        "text",
+        "The form of the error log's lines: text, or json, an object for each with time, level, pid and message; "
+        "tracebacks are part of the message. Lines that applications write to wsgi.errors become objects too, what "
+        "they print (`capture_output`) does not.",
+    )
     capture_output = Option(
         Switch(),
         "off",
@@ -54,4 +63,5 @@ class Logs(Group):
         "The least important lines that the error log takes: debug, info, warning or error.",
         gunicorn="loglevel log_level",
         uvicorn="log_level",
+        brief="the least that is written [default: info]",
     )

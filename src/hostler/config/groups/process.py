@@ -23,6 +23,7 @@ class Process(Group):
         short="-c",
         gunicorn="config",
         uwsgi="ini yaml json xml",
+        brief="options in TOML [default: ./hostler.toml]",
     )
     user = Option(
         Maybe(Name("USER", "a user of this system")),

@@ -63,12 +63,13 @@ class Timeouts(Group):
         "from outside, and finishes its other requests. 0: no limit.",
         gunicorn="timeout",
         uwsgi="harakiri http_harakiri",
+        brief="for one request [default: no limit]",
     )
     slow_request = Option(
         Span("0"),
         "10s",
-        "Requests that run longer than this are logged, once, with the Python stack of their thread; nothing else "
-        "happens to them. 0: never.",
+        "Requests that run longer than this without beginning their response are logged, once, with the Python stack "
+        "of their thread; nothing else happens to them. 0: never.",
         uwsgi="log_slow",
     )
     worker_timeout = Option(
@@ -85,6 +86,7 @@ class Timeouts(Group):
         gunicorn="graceful_timeout",
         uwsgi="worker_reload_mercy reload_mercy",
         uvicorn="timeout_graceful_shutdown",
+        brief="for running requests at a stop [default: 30s]",
     )
     drain_delay = Option(
         Span("0"),

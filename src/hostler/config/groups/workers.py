@@ -16,16 +16,18 @@ class Workers(Group):
 
     workers = Option(
         AutoOr(Whole(1, 1000)),  # a slip of the finger must not fork until the machine is out of memory
-        "auto",
+        1,
         "How many worker processes serve. Each loads the application and runs Python code on one processor at a time. "
+        "An application that keeps something in its memory for later requests, or runs a timer of its own, needs 1. "
         "auto: from `min_workers` to `max_workers`, one more while all of them compute and requests wait, one fewer "
-        "after a while of idleness; `min_workers` with `reload`. An application that keeps something in its memory for "
-        "later requests, or runs a timer of its own, needs 1.",
+        "after a while of idleness; `min_workers` with `reload`. Where more than are set would help for 10 seconds, "
+        "the log says so once.",
         short="-w",
         platform=("WEB_CONCURRENCY", "{}"),
         gunicorn="workers",
         uwsgi="processes workers p",
         uvicorn="workers",
+        brief="processes; auto: as many as help [default: 1]",
     )
     min_workers = Option(
         Whole(1, 1000),
@@ -54,6 +56,7 @@ class Workers(Group):
         "share its memory. A reload imports it anew. Connections and threads that it opens while it is imported are "
         "not the workers' own.",
         gunicorn="preload_app",
+        brief="import the application once for all workers",
     )
     reload_batch = Option(
         Whole(1, 1000),
@@ -138,6 +141,7 @@ class Workers(Group):
         short="-t",
         gunicorn="threads",
         uwsgi="threads",
+        brief="of a worker; auto: as many as help [default: auto]",
     )
     max_threads = Option(
         Whole(1, 256),

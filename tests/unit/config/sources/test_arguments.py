@@ -97,3 +97,37 @@ def test_source_is_the_flag() -> None:
         ("workers", "--workers", "--workers"),
         ("app", "command line", "APP"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "bind"),
+    [
+        ("--host 0.0.0.0 --port 80", "0.0.0.0:80"),
+        ("--host=::1 --port=80", "[::1]:80"),
+        ("-p 80", "127.0.0.1:80"),
+        ("-p80", "127.0.0.1:80"),
+        ("-p=0", "127.0.0.1:0"),
+        ("--port 80 --port 81", "127.0.0.1:81"),
+        ("--host 0.0.0.0", "0.0.0.0:8000"),
+        ("--host unix:/run/x", "unix:/run/x"),
+    ],
+)
+def test_host_and_port_are_one_address(line: str, bind: str) -> None:
+    [assignment] = from_arguments(line.split()).assignments
+    assert (assignment.name, assignment.value) == ("bind", bind)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("-b :80 --port 81", "give either --bind or --host and --port"),
+        ("--host x -b :80", "give either --bind or --host and --port"),
+        ("--port http", "--port: 'http' is not a whole number from 0 to 65535"),
+        ("--host", "--host needs a value"),
+        ("-p --reload", "--port needs a value"),
+        ("-pidfile x", "did you mean"),
+    ],
+)
+def test_wrong_host_and_port(line: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        from_arguments(line.split())

@@ -2,7 +2,7 @@
 
 use super::super::forked;
 use super::super::responder::{internal_error, Kept};
-use super::super::thread::describe;
+use super::super::thread::{describe, Asked};
 use super::awaitable::{Awaitable, Failed, HttpReceive, HttpRoom};
 use super::hub::{Hub, Party};
 use super::messages::{each_header, misplaced, part, Kind, Message};
@@ -92,8 +92,7 @@ pub struct HttpExchange {
     waiting: Vec<Py<PyAny>>,
     /// While it is pending.
     task: Option<Py<PyAny>>,
-    /// What was asked, and who did, once the answer is complete and the app goes on.
-    was: Option<(String, String)>,
+    asked: Asked,
     /// Parts wait for the next one, and are to be flushed when none comes.
     is_due: bool,
     /// A file that is sent in parts, as room allows.
@@ -120,7 +119,7 @@ impl HttpExchange {
             given_up: false,
             waiting: Vec::new(),
             task: None,
-            was: None,
+            asked: Asked::default(),
             is_due: false,
             copying: None,
             dropped: 0,
@@ -139,6 +138,7 @@ impl HttpExchange {
             Body::File(file, length) => Incoming::File(file, 0, length),
             Body::Empty | Body::Awaited => Incoming::Whole(0, 0),
         };
+        self.asked.note(&request);
         self.request = Some(request);
         self.stage = Stage::Fresh;
         self.trailers = false;
@@ -146,7 +146,6 @@ impl HttpExchange {
         self.told = false;
         self.given_up = false;
         self.task = None;
-        self.was = None;
         self.is_due = false;
         self.copying = None;
         self.dropped = 0;
@@ -592,9 +591,6 @@ impl HttpExchange {
     fn finish(&mut self, done: &Finished) {
         self.stage = Stage::Complete;
         if let Some(request) = self.request.take() {
-            if self.task.is_some() {
-                self.was = Some((describe(&request), request.peer.to_string()));
-            }
             self.hub.dismiss(self.token);
             self.hub.finish(request, done, self.exchange.head_lines());
         }
@@ -625,10 +621,6 @@ impl HttpExchange {
         this.task = None;
         let hub = Arc::clone(&this.hub);
         let is_gone = this.left || this.exchange.is_gone();
-        let was = match this.request.as_deref() {
-            Some(request) => Some((describe(request), request.peer.to_string())),
-            None => this.was.take(),
-        };
         let was_complete = this.stage == Stage::Complete;
         let failure = match error {
             Some(_) if this.given_up => None, // it was cancelled, and said in the log
@@ -645,10 +637,15 @@ impl HttpExchange {
             done.app_error = failure.is_some();
             this.finish(&done);
         }
-        drop(this);
         if let Some(error) = failure {
-            let (what, client) = was.unwrap_or_else(|| ("a request".into(), String::new()));
-            hub.report(py, &what, &client, &error);
+            if was_complete {
+                hub.core.count_late_error(); // its counters were written with the response
+            }
+            let asked = std::mem::take(&mut this.asked); // reporting runs code that may come back to here
+            drop(this);
+            hub.report(py, &asked, &error);
+        } else {
+            drop(this);
         }
         Self::wake(slf)
     }

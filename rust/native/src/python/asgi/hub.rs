@@ -1,5 +1,6 @@
 //! What all requests on the event loop share.
 
+use super::super::thread::Asked;
 use super::http::HttpExchange;
 use super::messages::{Kinds, Words};
 use super::scope::{AppFacts, Scopes};
@@ -243,9 +244,10 @@ impl Hub {
     }
 
     /// Logs an exception of the app.
-    pub fn report(&self, py: Python<'_>, what: &str, client: &str, error: &PyErr) {
+    pub fn report(&self, py: Python<'_>, asked: &Asked, error: &PyErr) {
+        let (what, client) = (asked.text(), asked.peer.to_string());
         let raised = error.clone_ref(py).into_value(py);
-        if let Err(failure) = self.log_error.bind(py).call1((what, client, raised)) {
+        if let Err(failure) = self.log_error.bind(py).call1((&what, client, raised)) {
             self.core
                 .errors
                 .error(format_args!("{what}: {error}; logging it failed: {failure}"));

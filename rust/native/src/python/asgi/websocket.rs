@@ -2,7 +2,7 @@
 
 use super::super::forked;
 use super::super::responder::internal_error;
-use super::super::thread::describe;
+use super::super::thread::Asked;
 use super::awaitable::{Awaitable, Source};
 use super::http::expect_room;
 use super::hub::{Hub, Party};
@@ -46,6 +46,7 @@ pub struct SocketExchange {
     token: Token,
     /// Until its line is in the access log.
     request: Option<Box<Request>>,
+    asked: Asked,
     stage: Stage,
     /// The app has had websocket.connect.
     connected: bool,
@@ -66,6 +67,7 @@ impl SocketExchange {
             hub,
             exchange,
             token: request.token,
+            asked: Asked::of(&request),
             request: Some(request),
             stage: Stage::Connecting,
             connected: false,
@@ -413,12 +415,7 @@ impl SocketExchange {
         let mut this = slf.try_borrow_mut()?;
         this.task = None;
         let hub = Arc::clone(&this.hub);
-        let what = this
-            .request
-            .as_deref()
-            .map(describe)
-            .unwrap_or_else(|| "a WebSocket".into());
-        let client = this.request.as_deref().map(|request| request.peer.to_string());
+        let asked = std::mem::take(&mut this.asked);
         let is_over = this.ending.is_some();
         let failure = match error {
             Some(error) if is_over && error.is_instance_of::<PyConnectionResetError>(slf.py()) => None,
@@ -447,7 +444,7 @@ impl SocketExchange {
         }
         drop(this);
         if let Some(error) = failure {
-            hub.report(slf.py(), &what, &client.unwrap_or_default(), &error);
+            hub.report(slf.py(), &asked, &error);
         }
         Self::wake(slf)
     }
