@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -51,8 +52,31 @@ def report(channel: Channel, error: AppLoadError | BootError) -> int:
     """Tell the arbiter why there is no app; returns the exit code."""
     what = "app" if isinstance(error, AppLoadError) else "boot"
     channel.die_with_peer(False)
-    channel.send(f"failed {what}\n{error.message}\n{error.detail}".rstrip("\n"))
+    if (closed := closed_directory(os.__file__, __file__)) is not None:
+        detail = f"{error.detail}\n" if error.detail else ""
+        detail += (
+            f"uid {os.geteuid()} may not enter {closed}, which it needs for Python's modules or hostler's: "
+            "install them where the workers' user can read them"
+        )
+    else:
+        detail = error.detail
+    channel.send(f"failed {what}\n{error.message}\n{detail}".rstrip("\n"))
     return error.exit_code
+
+
+def closed_directory(*paths: str) -> str | None:
+    """The first directory on the way to these files that this process may not enter; None: there is none.
+
+    After a change of user the modules that are still to come may be out of reach, and the error that follows names one
+    of them, or an unknown encoding.
+    """
+    for path in paths:
+        names = os.path.abspath(path).split("/")[:-1]
+        for depth in range(1, len(names) + 1):
+            place = "/".join(names[:depth]) or "/"
+            if not os.access(place, os.X_OK):
+                return place
+    return None
 
 
 def leave_terminal(config: Config) -> None:

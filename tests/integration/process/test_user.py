@@ -5,11 +5,14 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.integration.helpers import HELLO, Serve
 from tests.integration.process.test_death import GET
 
@@ -151,3 +154,24 @@ def uids(pid: int) -> set[int]:
     """Real, effective, saved and file system user of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {int(word) for line in lines if line.startswith("Uid:") for word in line.split()[1:]}
+
+
+@needs_root
+def test_library_that_the_workers_user_cannot_read_is_named(public: Serve, tmp_path: Path) -> None:
+    """Root has read what the arbiter needs; the worker wants more when it is somebody else already."""
+    hidden = tmp_path / "hidden"
+    shutil.copytree(ROOT / "src" / "hostler", hidden / "hostler")
+    hidden.chmod(0o700)
+    server = public(
+        public.source(HELLO),
+        "--user",
+        "nobody",
+        env={"PYTHONPATH": str(hidden)},
+        python=("-P", "-m", "hostler", "serve"),
+        ready=False,
+    )
+    assert server.wait() in (3, 4)
+    closed = next(place for place in [*reversed(hidden.parents), hidden] if not place.stat().st_mode & 0o001)
+    named = re.search(r"uid \d+ may not enter (\S+), which it needs for Python's modules or hostler's", server.log)
+    assert named, server.log
+    assert Path(named[1]) in [closed, *Path(os.__file__).parents]

@@ -38,7 +38,7 @@ const NUMBERS: [Number; 17] = [
     ("threads_busy", "gauge", "Threads that run a request.", |slot| {
         gauge(&slot.threads_busy)
     }),
-    ("connections", "gauge", "Open connections.", |slot| {
+    ("connections_open", "gauge", "Open connections.", |slot| {
         gauge(&slot.connections)
     }),
     ("connections_total", "counter", "Connections accepted.", |slot| {
