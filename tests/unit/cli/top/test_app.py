@@ -240,8 +240,11 @@ def test_a_server_that_goes_and_comes_back() -> None:
 
 def test_a_server_that_says_nothing() -> None:
     class Silent(Fake):
+        is_silent = False
+
         def look(self) -> dict[str, Any]:
             if self.looks >= 3:
+                self.is_silent = True
                 self.reloaded.wait(60)
             return super().look()
 
@@ -251,7 +254,7 @@ def test_a_server_that_says_nothing() -> None:
 
     async def main() -> None:
         async with app.run_test(size=(100, 30)) as pilot:
-            await until(pilot, lambda: app._asked_at is not None and server.looks == 3)
+            await until(pilot, lambda: server.is_silent)  # since a time that `now` still is
             now[0] += 5
             await until(pilot, lambda: "has not answered for 5s" in line(app, "#notice"))
             server.reloaded.set()
