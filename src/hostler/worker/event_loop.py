@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["EventLoop"]
 
 NAME = "hostler-loop"
-# What cancelled tasks get to clean up.
+# Seconds that cancelled tasks get to clean up.
 _LAST_MOMENT = 0.5
+# Seconds that applications get for lifespan.shutdown when graceful_timeout has passed. life.CUT_GRACE covers both.
+_SHUTDOWN = 1.5
 
 
 class EventLoop:
@@ -68,12 +70,17 @@ class EventLoop:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(callback)
 
+    def end_streams(self) -> None:
+        """Tell open streams that the worker drains: their applications read http.disconnect."""
+        if self._native is not None:
+            self.call_soon(self._native.end_streams)
+
     def stop(self, deadline: float) -> bool:
         """Let tasks end and lifespans shut down until `deadline` (time.monotonic); False: not in time."""
         self._deadline = deadline
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(max(0.0, deadline - time.monotonic()) + 2 * _LAST_MOMENT)
+        self._thread.join(max(0.0, deadline - time.monotonic()) + 2 * _LAST_MOMENT + _SHUTDOWN)
         return not self._thread.is_alive()
 
     def stack(self) -> str:
@@ -200,11 +207,12 @@ class EventLoop:
         if pending:
             _, late = await asyncio.wait(pending, timeout=self._left())
             if late:
-                self._logs.warning(f"{len(late)} tasks of the application went on after their requests: cancelled")
+                self._logs.warning(f"tasks cancelled: graceful_timeout has passed; tasks={len(late)}")
+                self._native.begin_cancelling()
                 await _cancel(late)
         for lifespan in lifespans:
             try:
-                await asyncio.wait_for(lifespan.stop(), self._left() + _LAST_MOMENT)
+                await asyncio.wait_for(lifespan.stop(), self._left() + _SHUTDOWN)
             except TimeoutError:
                 self._logs.error("the application did not stop within graceful_timeout")
         for fd in self._native.filenos():
