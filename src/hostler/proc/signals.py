@@ -25,7 +25,7 @@ STACKS: int = signal.SIGRTMIN + 6 if hasattr(signal, "SIGRTMIN") else signal.SIG
 
 # Tells a worker that there are too many: it leaves when its requests, streams and WebSockets have ended by themselves.
 # Its default action ends a process that has no queue yet.
-LEAVE: int = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGXCPU
+LEAVE: int = signal.SIGRTMIN + 9 if hasattr(signal, "SIGRTMIN") else signal.SIGXCPU
 
 # What the kernel sends when the line to the arbiter closes (`Channel.die_with_peer`). Its default action is the end.
 ORPHANED: int = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else signal.SIGIO

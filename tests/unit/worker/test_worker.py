@@ -238,7 +238,8 @@ def test_surplus_worker_drains_without_a_deadline_until_it_gets_one(live: Callab
     life = live("busy", graceful_timeout="100ms")
     assert life.hear() == ["ready"]
     os.kill(life.pid, LEAVE)
-    assert life.hear() == ["closed"]
+    said = life.hear()
+    assert said == ["closed"]
     os.kill(life.pid, signal.SIGUSR1)  # it is heard, and nothing else happens
     assert life.calls[-1] == "drain"
     os.kill(life.pid, signal.SIGTERM)
