@@ -51,6 +51,8 @@ class EventLoop:
         self._failure: BaseException | None = None
         self._started, self._starting = os.pipe()
         self._deadline = 0.0
+        self._context = contextvars.copy_context()  # as the import of the applications left it, in this thread
+        self._starting_up: Lifespan | None = None
 
     # --- The main thread's side ---
 
@@ -87,12 +89,19 @@ class EventLoop:
         """Where the loop's thread is."""
         return stack_of_thread(self._thread.native_id or 0)
 
+    def stack_of_start(self) -> str:
+        """Where the lifespan is that has not started yet."""
+        coroutine = self._starting_up.coroutine if self._starting_up is not None else None
+        return self._text_of(coroutine) if coroutine is not None else self.stack()
+
     def stack_of(self, number: int) -> str:
         """Where the task of a request is: what it awaits, innermost last."""
         task = self._native.task_of(number) if self._native is not None else None
         if task is None:
             return "  (the request has ended meanwhile)"
-        coroutine = task.get_coro()
+        return self._text_of(task.get_coro())
+
+    def _text_of(self, coroutine: Any) -> str:
         if getattr(coroutine, "cr_running", False):
             return self.stack()
         return text_of_frames(frames_of(coroutine)) or "  (no Python code of the app runs)"
@@ -159,13 +168,12 @@ class EventLoop:
             self._logs.error(f"please report this fault of hostler: the event loop ended: {error!r}")
 
     async def _serve(self) -> None:
-        context = contextvars.copy_context()
-        lifespans = [
-            Lifespan(app.app, self._config.lifespan, context, self._logs) if app.is_asgi else None for app in self._apps
-        ]
+        context, mode = self._context, self._config.lifespan
+        lifespans = [Lifespan(app.app, mode, context.copy(), self._logs) if app.is_asgi else None for app in self._apps]
         try:
             for lifespan in lifespans:
                 if lifespan is not None:
+                    self._starting_up = lifespan
                     await lifespan.start()
             self._attach(lifespans, context)
         except BaseException as error:

@@ -204,9 +204,10 @@ class Worker:
     def _start_loop(self, apps: list[Mounted]) -> None:
         """Start the applications of the event loop, and wait until they are ready; TERM ends the wait."""
         if not any(app.is_asgi for app in apps):
-            return None
+            return
         from hostler.worker.event_loop import EventLoop
         from hostler.worker.loop_lag import LoopLag
+        from hostler.worker.starting import await_start
 
         loop = self._event_loop = EventLoop(self._config, self._core, self._logs, apps, self._listeners)
         self._lag = LoopLag(
@@ -217,21 +218,14 @@ class Worker:
             loop.stack,
             self._retire,
         )
-        started = loop.start()
-        poll = select.poll()
-        for fd in (started, self._signals.fileno(), self._channel.fileno()):
-            poll.register(fd, select.POLLIN)
-        while True:
-            self._board.beat(self._slot)
-            ready = {fd for fd, _ in poll.poll(self._timeout())}
-            if {signal.SIGTERM, signal.SIGQUIT}.intersection(self._signals.take()):
-                leave(0)
-            if self._channel.fileno() in ready:
-                self._channel.receive()
-                if not self._channel.is_open:
-                    leave(0)
-            if started in ready:
-                return loop.check()
+        await_start(loop, self._signals, self._channel, self._logs, self._keep_time)
+
+    def _keep_time(self) -> int:
+        """Do what is due in every state of the worker; returns the milliseconds until it is to be called again."""
+        self._board.beat(self._slot)
+        if self._vitals.look(time.monotonic()):
+            self._core.look_at_listeners()
+        return self._timeout()
 
     def _stack_of(self, thread: int) -> str:
         """Where the request is that runs in this thread, greenlet, or (below 0) task."""
@@ -277,14 +271,11 @@ class Worker:
         while True:
             if self._core.is_forked():
                 leave(0)  # an app's child has come back to here: see rust/native/src/python/forked.rs
-            self._board.beat(self._slot)
             if self._lag is not None:
                 self._lag.look(time.monotonic())
-            if self._vitals.look(time.monotonic()):
-                self._core.look_at_listeners()
             if (reason := self._wear.look(time.monotonic())) is not None:
                 self._renew(reason)
-            ready = {fd for fd, _ in poll.poll(self._timeout())}
+            ready = {fd for fd, _ in poll.poll(self._keep_time())}
             for number in self._signals.take():
                 self._on_signal(number)
             if self._core.attention_fd() in ready:
