@@ -80,7 +80,11 @@ class Core:
     def serve_next(self, index: int) -> bool:
         """With greenlets: serve the next request at place `index`; False when there is none."""
     def drain(self) -> None:
-        """Accept what the kernel has queued, then nothing; close what is idle."""
+        """Accept what the kernel has queued, then nothing; close what is idle. WebSockets stay open."""
+    def close_websockets(self) -> None:
+        """Close every WebSocket with 1012: the drain has a deadline."""
+    def cut(self) -> None:
+        """Break the connections of the requests in app threads, so that their responses end."""
     def drained_fd(self) -> int:
         """Readable when a drain has nothing left to do."""
     def is_drained(self) -> bool:
@@ -123,6 +127,10 @@ class Loop:
         """Send the heads of responses whose bodies did not come with them."""
     def task_of(self, number: int) -> asyncio.Task[Any] | None:
         """The task of the request with this number; None: it is over, or has not been suspended yet."""
+    def end_streams(self) -> None:
+        """From here on, the app of each response without a Content-Length that has begun reads http.disconnect."""
+    def begin_cancelling(self) -> None:
+        """The caller cancels every task: what that raises is not reported."""
     def pending(self) -> set[asyncio.Task[Any]]:
         """Tasks that are not done."""
 

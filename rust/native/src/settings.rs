@@ -82,6 +82,10 @@ pub struct Settings {
     pub access_log_fd: i32,
     pub access_log_format: String,
     pub error_log_fd: i32,
+    /// Nanoseconds after which a streaming ASGI task whose client has left is cancelled; 0: never.
+    pub disconnect_grace: u64,
+    /// ASGI apps may send files by http.response.pathsend and http.response.zerocopysend.
+    pub pathsend: bool,
     /// 10 debug, 20 info, 30 warning, 40 error.
     pub log_level: u8,
 }

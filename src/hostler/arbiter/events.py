@@ -8,9 +8,9 @@ from typing import NamedTuple
 from hostler.arbiter.timing import Timing
 
 __all__ = [
-    "Beats", "BootFailed", "Closed", "Due", "Event", "Exited", "GiveUp", "Importable", "Kept", "Left", "Look",
-    "Opened", "Outdated", "Quit", "Ready", "Relieved", "Reload", "ReloadFailed", "Renew", "Reopen", "Resize", "Retire",
-    "Silent", "SpawnFailed", "Start", "Started", "Stop", "Surplus", "Tick", "WorkerEvent",
+    "Beats", "BootFailed", "Closed", "Due", "Event", "Exited", "GiveUp", "Hurried", "Importable", "Kept", "Left",
+    "Look", "Opened", "Outdated", "Quit", "Ready", "Relieved", "Reload", "ReloadFailed", "Renew", "Reopen", "Resize",
+    "Retire", "Silent", "SpawnFailed", "Start", "Started", "Stop", "Surplus", "Tick", "WorkerEvent",
 ]  # fmt: skip
 
 
@@ -146,6 +146,10 @@ class Kept(NamedTuple):
     """From the rollout to an outdated worker's row: the newer version cannot serve; stay."""
 
 
+class Hurried(NamedTuple):
+    """From the fleet to one worker's row: leave within graceful_timeout, even if it leaves without a deadline."""
+
+
 class Surplus(NamedTuple):
     """From the fleet to one worker's row: there are more than shall be."""
 
@@ -180,5 +184,5 @@ Event = (
 )  # fmt: skip
 WorkerEvent = (
     Started | SpawnFailed | Ready | BootFailed | Retire | Renew | Closed | Exited | Stop | Quit | Due | Silent | Beats
-    | Relieved | Outdated | Kept | Surplus
+    | Relieved | Outdated | Kept | Hurried | Surplus
 )  # fmt: skip

@@ -212,7 +212,8 @@ class Fleet:
             staying = [worker for worker in self.workers if worker.state not in _LEAVING + _LEFT]
             taken = {worker.slot for worker in self.workers}
             free = [slot for slot in range(self.slots) if slot not in taken]
-            room = 2 * self.size - len(self.workers)  # those that drain take memory too
+            hurried = [worker for worker in self.workers if not worker.is_unhurried]
+            room = 2 * self.size - len(hurried)  # those that drain take memory too
             for slot in free[: max(0, min(self.size - len(staying), room))]:
                 self.workers.append(WorkerHandle(slot, WorkerState.BACKOFF, now + delay(self.hasty)))
 
@@ -232,7 +233,14 @@ class Fleet:
         dispensable.sort(key=lambda worker: (_DISPENSABLE.index(worker.state), worker.generation, worker.ready_at))
         undecided = sum(worker.state in _UNDECIDED for worker in staying)
         surplus = max(0, len(staying) - undecided - self.size)
-        return [action for worker in dispensable[:surplus] for action in self.step_worker(worker, ev.Surplus(), now)]
+        actions = [a for worker in dispensable[:surplus] for a in self.step_worker(worker, ev.Surplus(), now)]
+        return actions + self.hurry(now, leave=max(0, self.slots - 2 * self.size))
+
+    def hurry(self, now: float, leave: int = 0) -> list[Action]:
+        """Give a deadline to those that drain without one, but for `leave` of them."""
+        unhurried = [worker for worker in self.workers if worker.is_unhurried]
+        hurried = unhurried[: max(0, len(unhurried) - leave)]
+        return [action for worker in hurried for action in self.step_worker(worker, ev.Hurried(), now)]
 
     def _end_if_gone(self) -> list[Action]:
         is_ending = self.state in (FleetState.STOPPING, FleetState.QUITTING)

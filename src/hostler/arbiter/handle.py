@@ -47,6 +47,11 @@ class WorkerHandle:
         self.beat = 0  # the heartbeat at the latest look
         self.still = 0  # looks in a row at which it was the same as before
 
+    @property
+    def is_unhurried(self) -> bool:
+        """Whether it drains without a deadline."""
+        return self.state is WorkerState.DRAINING and self.due is None
+
     def look(self, beat: int) -> None:
         """Take note of its heartbeat."""
         self.still = self.still + 1 if beat == self.beat else 0

@@ -24,7 +24,9 @@ The theory. A worker's slot goes round a circle, one process after another, unti
 * FAILED is a worker whose fate is known while its process still is: nobody counts its end again.
 * Renew leaves a worker READY, and marks it: when there is room the rollout makes it RETIRING, by Outdated.
 * Outdated is a reload's word: RETIRING then, and READY again (Kept) when the new version cannot boot.
-* Surplus: READY and BOOTING ─▶ DRAINING, BACKOFF ─▶ GONE: there are more than shall be.
+* Surplus: READY and BOOTING ─▶ DRAINING, BACKOFF ─▶ GONE: there are more than shall be. One that was READY drains
+  without a deadline (`due` is None), as long as its streams and WebSockets take. Stop, Retire, Renew and a reload
+  (Hurried) give it the deadline of any other drain.
 * RETIRING and SILENT are on their way out: the fleet starts another worker in a slot of its own, and when that
   is ready it relieves one of them. What serves still is told to drain; what is silent would not hear it, and is
   killed, whoever is ready by then, after as long again as it was given to speak. When one of them ends by
@@ -48,6 +50,7 @@ from hostler.arbiter.actions import Action
 from hostler.arbiter.backoff import delay
 from hostler.arbiter.handle import WorkerHandle, WorkerState
 from hostler.logs import DEBUG, ERROR, INFO, WARNING
+from hostler.proc.signals import LEAVE
 
 if TYPE_CHECKING:
     from hostler.arbiter.fleet import Fleet
@@ -60,8 +63,9 @@ BOOT_ATTEMPTS = 5
 EARLY = 1.0
 # So many early deaths in a row may be accidents: whatever kills workers one after the other finds full strength again.
 ACCIDENTS = 2
-# What a worker gets beyond graceful_timeout, to name the requests that it cuts.
-CUT_GRACE = 1.0
+# What a worker gets beyond graceful_timeout: it names what it cuts, cancels tasks (0.5 s) and has ASGI applications
+# shut down (1.5 s).
+CUT_GRACE = 3.0
 # From SIGQUIT to SIGKILL: time to flush the logs.
 QUIT_GRACE = 1.0
 # From a worker's last word to SIGKILL: the app's clean-up may hang.
@@ -105,7 +109,7 @@ def _ready(fleet: Fleet, worker: WorkerHandle, event: ev.Ready, now: float) -> l
     worker.beat = worker.still = 0
     fleet.boot_failures = 0
     level = INFO if worker.is_successor else DEBUG
-    actions: list[Action] = [do.Log(level, f"{worker} is ready"), *rollout.prove(fleet, worker)]
+    actions: list[Action] = [do.Log(level, f"{worker} is ready"), *rollout.prove(fleet, worker, now)]
     if fleet.is_starting():
         actions += fleet.step(ev.Opened(), now)
     return actions
@@ -261,6 +265,16 @@ def _drain(fleet: Fleet, worker: WorkerHandle, event: Any, now: float) -> list[A
     return [do.Signal(worker.pid, SIGTERM)]
 
 
+def _let_go(fleet: Fleet, worker: WorkerHandle, event: ev.Surplus, now: float) -> list[Action]:
+    """Nothing hurries: only a stop, a reload or a limit cuts what it serves."""
+    worker.due = None
+    return [do.Signal(worker.pid, LEAVE)]
+
+
+def _hurry(fleet: Fleet, worker: WorkerHandle, event: Any, now: float) -> list[Action]:
+    return _drain(fleet, worker, event, now) if worker.is_unhurried else []
+
+
 def _quit(fleet: Fleet, worker: WorkerHandle, event: ev.Quit, now: float) -> list[Action]:
     worker.due = now + QUIT_GRACE
     return [do.Signal(worker.pid, SIGQUIT)]
@@ -317,12 +331,14 @@ WORKER: dict[tuple[WorkerState, type], tuple[WorkerState, Callable[..., list[Act
     (_S.BOOTING, ev.Exited): (_S.BACKOFF, _died_booting),
     (_S.BOOTING, ev.Due): (_S.FAILED, _boot_timeout),
     (_S.BOOTING, ev.Surplus): (_S.DRAINING, _drain),
+    (_S.BOOTING, ev.Hurried): (_S.DRAINING, _drain),
     (_S.BOOTING, ev.Stop): (_S.DRAINING, _drain),
     (_S.BOOTING, ev.Quit): (_S.DRAINING, _quit),
     (_S.READY, ev.Exited): (_S.BACKOFF, _died),
     (_S.READY, ev.Retire): (_S.RETIRING, _retire),
     (_S.READY, ev.Outdated): (_S.RETIRING, _become_outdated),
-    (_S.READY, ev.Surplus): (_S.DRAINING, _drain),
+    (_S.READY, ev.Surplus): (_S.DRAINING, _let_go),
+    (_S.READY, ev.Hurried): (_S.DRAINING, _drain),
     (_S.READY, ev.Silent): (_S.SILENT, _fall_silent),
     (_S.READY, ev.Stop): (_S.CLOSING, _close),
     (_S.READY, ev.Quit): (_S.DRAINING, _quit),
@@ -357,10 +373,11 @@ WORKER: dict[tuple[WorkerState, type], tuple[WorkerState, Callable[..., list[Act
     (_S.CLOSING, ev.Quit): (_S.DRAINING, _quit),
     (_S.DRAINING, ev.Ready): (_S.DRAINING, _ignore),
     (_S.DRAINING, ev.BootFailed): (_S.DRAINING, _ignore),
-    (_S.DRAINING, ev.Retire): (_S.DRAINING, _ignore),
+    (_S.DRAINING, ev.Retire): (_S.DRAINING, _hurry),
+    (_S.DRAINING, ev.Hurried): (_S.DRAINING, _hurry),
     (_S.DRAINING, ev.Exited): (_S.GONE, _ended),
     (_S.DRAINING, ev.Due): (_S.KILLED, _cut),
-    (_S.DRAINING, ev.Stop): (_S.DRAINING, _ignore),
+    (_S.DRAINING, ev.Stop): (_S.DRAINING, _hurry),
     (_S.DRAINING, ev.Quit): (_S.DRAINING, _quit),
     (_S.KILLED, ev.Ready): (_S.KILLED, _ignore),
     (_S.KILLED, ev.BootFailed): (_S.KILLED, _ignore),
@@ -370,7 +387,8 @@ WORKER: dict[tuple[WorkerState, type], tuple[WorkerState, Callable[..., list[Act
     (_S.KILLED, ev.Quit): (_S.KILLED, _ignore),
 }
 WORKER[_S.READY, ev.Renew] = (_S.READY, _wear_out)
-for _state in (_S.RETIRING, _S.SILENT, _S.FAILED, _S.CLOSING, _S.DRAINING, _S.KILLED):
+WORKER[_S.DRAINING, ev.Renew] = (_S.DRAINING, _hurry)
+for _state in (_S.RETIRING, _S.SILENT, _S.FAILED, _S.CLOSING, _S.KILLED):
     WORKER[_state, ev.Renew] = (_state, _ignore)
 # Whoever was told to drain, by us or by somebody else.
 for _state in (_S.READY, _S.RETIRING, _S.SILENT, _S.CLOSING, _S.DRAINING, _S.KILLED):

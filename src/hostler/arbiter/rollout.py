@@ -75,7 +75,8 @@ def _turn_out(fleet: Fleet, event: ev.Reload, now: float) -> list[Action]:
     fleet.size = event.size
     old = [worker for worker in fleet.workers if worker.state in (_S.READY, _S.BOOTING)]
     fleet.restarts["reload"] += len(old)
-    leaving = [action for worker in old for action in fleet.step_worker(worker, ev.Surplus(), now)]
+    leaving = [action for worker in old for action in fleet.step_worker(worker, ev.Hurried(), now)]
+    leaving += fleet.hurry(now)
     return [do.Log(INFO, f"{event.reason}: starting anew"), do.Commit(), *leaving]
 
 
@@ -87,14 +88,14 @@ def is_unproven(fleet: Fleet, worker: WorkerHandle) -> bool:
     return fleet.is_serving()
 
 
-def prove(fleet: Fleet, worker: WorkerHandle) -> list[Action]:
+def prove(fleet: Fleet, worker: WorkerHandle, now: float) -> list[Action]:
     """A worker is ready: is it the first of a new version?"""
     rollout = fleet.rollout
     if rollout is None or rollout.is_proven or worker.generation != fleet.generation:
         return []
     rollout.is_proven = True
     fleet.size = rollout.size
-    return [do.Commit()]
+    return [do.Commit(), *fleet.hurry(now)]
 
 
 def roll_back(fleet: Fleet, event: ev.ReloadFailed, now: float) -> list[Action]:

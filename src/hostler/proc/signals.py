@@ -16,12 +16,16 @@ from types import FrameType
 from typing import Any
 
 __all__ = [
-    "EARLY", "HANDLED", "ORPHANED", "STACKS", "Handler", "SignalQueue", "await_children", "block", "in_a_child",
-    "name_of", "pass_over", "remember_early", "restore", "unblock",
+    "EARLY", "HANDLED", "LEAVE", "ORPHANED", "STACKS", "Handler", "SignalQueue", "await_children", "block",
+    "in_a_child", "name_of", "pass_over", "remember_early", "restore", "unblock",
 ]  # fmt: skip
 
 # Asks a worker for its stacks; a real-time signal that neither the C library nor an app is likely to use.
 STACKS: int = signal.SIGRTMIN + 6 if hasattr(signal, "SIGRTMIN") else signal.SIGXFSZ
+
+# Tells a worker that there are too many: it leaves when its requests, streams and WebSockets have ended by themselves.
+# Its default action ends a process that has no queue yet.
+LEAVE: int = signal.SIGRTMIN + 9 if hasattr(signal, "SIGRTMIN") else signal.SIGXCPU
 
 # What the kernel sends when the line to the arbiter closes (`Channel.die_with_peer`). Its default action is the end.
 ORPHANED: int = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else signal.SIGIO

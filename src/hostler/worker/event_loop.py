@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["EventLoop"]
 
 NAME = "hostler-loop"
-# What cancelled tasks get to clean up.
+# Seconds that cancelled tasks get to clean up.
 _LAST_MOMENT = 0.5
+# Seconds that applications get for lifespan.shutdown when graceful_timeout has passed. life.CUT_GRACE covers both.
+_SHUTDOWN = 1.5
 
 
 class EventLoop:
@@ -49,6 +51,8 @@ class EventLoop:
         self._failure: BaseException | None = None
         self._started, self._starting = os.pipe()
         self._deadline = 0.0
+        self._context = contextvars.copy_context()  # as the import of the applications left it, in this thread
+        self._starting_up: Lifespan | None = None
 
     # --- The main thread's side ---
 
@@ -68,24 +72,36 @@ class EventLoop:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(callback)
 
+    def end_streams(self) -> None:
+        """Tell open streams that the worker drains: their applications read http.disconnect."""
+        if self._native is not None:
+            self.call_soon(self._native.end_streams)
+
     def stop(self, deadline: float) -> bool:
         """Let tasks end and lifespans shut down until `deadline` (time.monotonic); False: not in time."""
         self._deadline = deadline
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(max(0.0, deadline - time.monotonic()) + 2 * _LAST_MOMENT)
+        self._thread.join(max(0.0, deadline - time.monotonic()) + 2 * _LAST_MOMENT + _SHUTDOWN)
         return not self._thread.is_alive()
 
     def stack(self) -> str:
         """Where the loop's thread is."""
         return stack_of_thread(self._thread.native_id or 0)
 
+    def stack_of_start(self) -> str:
+        """Where the lifespan is that has not started yet."""
+        coroutine = self._starting_up.coroutine if self._starting_up is not None else None
+        return self._text_of(coroutine) if coroutine is not None else self.stack()
+
     def stack_of(self, number: int) -> str:
         """Where the task of a request is: what it awaits, innermost last."""
         task = self._native.task_of(number) if self._native is not None else None
         if task is None:
             return "  (the request has ended meanwhile)"
-        coroutine = task.get_coro()
+        return self._text_of(task.get_coro())
+
+    def _text_of(self, coroutine: Any) -> str:
         if getattr(coroutine, "cr_running", False):
             return self.stack()
         return text_of_frames(frames_of(coroutine)) or "  (no Python code of the app runs)"
@@ -152,13 +168,12 @@ class EventLoop:
             self._logs.error(f"please report this fault of hostler: the event loop ended: {error!r}")
 
     async def _serve(self) -> None:
-        context = contextvars.copy_context()
-        lifespans = [
-            Lifespan(app.app, self._config.lifespan, context, self._logs) if app.is_asgi else None for app in self._apps
-        ]
+        context, mode = self._context, self._config.lifespan
+        lifespans = [Lifespan(app.app, mode, context.copy(), self._logs) if app.is_asgi else None for app in self._apps]
         try:
             for lifespan in lifespans:
                 if lifespan is not None:
+                    self._starting_up = lifespan
                     await lifespan.start()
             self._attach(lifespans, context)
         except BaseException as error:
@@ -200,11 +215,12 @@ class EventLoop:
         if pending:
             _, late = await asyncio.wait(pending, timeout=self._left())
             if late:
-                self._logs.warning(f"{len(late)} tasks of the application went on after their requests: cancelled")
+                self._logs.warning(f"tasks cancelled: graceful_timeout has passed; tasks={len(late)}")
+                self._native.begin_cancelling()
                 await _cancel(late)
         for lifespan in lifespans:
             try:
-                await asyncio.wait_for(lifespan.stop(), self._left() + _LAST_MOMENT)
+                await asyncio.wait_for(lifespan.stop(), self._left() + _SHUTDOWN)
             except TimeoutError:
                 self._logs.error("the application did not stop within graceful_timeout")
         for fd in self._native.filenos():

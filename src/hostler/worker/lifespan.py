@@ -21,18 +21,26 @@ class Lifespan:
         self.state: dict[str, Any] = {}
         self._app = app
         self._mode = mode
-        self._context = context  # requests see what the application sets here
+        self._context = context  # its own copy: a span that is open in it must not become the parent of every request
         self._logs = logs
         self._task: asyncio.Task[None] | None = None
         self._inbox: asyncio.Queue[str] = asyncio.Queue()
         self._started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._is_stopping = False
+        self._has_received = False  # the application has read lifespan.startup
+
+    @property
+    def coroutine(self) -> Any:
+        """What runs in the application; None: nothing does."""
+        return self._task.get_coro() if self._task is not None else None
 
     async def start(self) -> None:
         """Wait until the application is ready; BootError when it says that it cannot be."""
         if self._mode == "off":
+            self._logs.debug("lifespan is off")
             return
+        self._logs.debug("lifespan.startup sent")
         self._inbox.put_nowait("lifespan.startup")
         self._task = asyncio.get_running_loop().create_task(self._run(), context=self._context)
         self._task.add_done_callback(self._on_end)
@@ -40,7 +48,9 @@ class Lifespan:
         if self._started.done():
             failure = self._started.result()
             if failure:
-                raise BootError(f"the application failed to start: {failure.splitlines()[0]}", failure)
+                first, _, rest = failure.partition("\n")
+                raise BootError(f"the application failed to start: {first}", rest)
+            self._logs.debug("lifespan.startup.complete received")
             return
         self._judge_early_end()
 
@@ -49,6 +59,7 @@ class Lifespan:
         if self._task is None or self._task.done():
             return
         self._is_stopping = True
+        self._logs.debug("lifespan.shutdown sent")
         self._inbox.put_nowait("lifespan.shutdown")
         await _first(self._task, self._stopped)
         if self._stopped.done() and self._stopped.result():
@@ -62,6 +73,7 @@ class Lifespan:
         error = None if self._task.cancelled() else self._task.exception()
         if self._mode == "auto" and isinstance(error, Exception):
             self._task = None
+            self._note_unsupported(error)
             return
         if error is not None:
             text = "".join(traceback.format_exception(error))
@@ -69,6 +81,16 @@ class Lifespan:
         if self._mode == "on":
             raise BootError('the application ended its lifespan before it said "lifespan.startup.complete"')
         self._task = None  # it returned: nothing to tell it
+        self._logs.debug("lifespan not supported; the application returned")
+
+    def _note_unsupported(self, error: Exception) -> None:
+        """One that has read the message knows what a lifespan is: its error is its own, more likely than not."""
+        said = f"{type(error).__name__}: {error}".partition("\n")[0]
+        if self._has_received:
+            text = "the lifespan of the application failed, and it is served without one"
+            self._logs.warning(f'{text}; error="{said}" remedy: lifespan = "on" shows the traceback, "off" skips it')
+        else:
+            self._logs.debug(f'lifespan not supported; error="{said}"')
 
     async def _run(self) -> None:
         scope = {
@@ -79,7 +101,9 @@ class Lifespan:
         await self._app(scope, self._receive, self._send)
 
     async def _receive(self) -> dict[str, str]:
-        return {"type": await self._inbox.get()}
+        kind = await self._inbox.get()
+        self._has_received = True
+        return {"type": kind}
 
     async def _send(self, message: dict[str, Any]) -> None:
         kind = message["type"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from hostler.config.mounts import Mount
 from hostler.errors import AppLoadError
-from hostler.worker.interfaces import Mounted, is_asgi, single_callable
+from hostler.worker.interfaces import Mounted, is_asgi, is_asgi2, single_callable
 from hostler.worker.target import USUAL, Target
 
 __all__ = ["extend_path", "load_all", "mount"]
@@ -41,7 +41,7 @@ def mount(app: Any, text: str, interface: str = "auto", where: Mount | None = No
     where = where or Mount(text)
     if not callable(app):
         raise AppLoadError(f'cannot load "{text}": {type(app).__name__} object is not callable')
-    if interface == "asgi2":
+    if interface == "asgi2" or (interface != "wsgi" and is_asgi2(app)):
         return Mounted(single_callable(app), True, where.path, where.protocols, str(where))
     asgi = interface == "asgi" or (interface == "auto" and is_asgi(app))
     if not asgi and "websocket" in where.protocols:

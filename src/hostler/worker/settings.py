@@ -26,7 +26,7 @@ _SAME = (
 _SECONDS = (
     "header_timeout", "body_timeout", "read_timeout", "keepalive", "write_timeout",
     "queue_timeout", "slow_request", "request_timeout",
-    "ws_ping_interval", "ws_ping_timeout", "ws_handshake_timeout", "ws_lifetime",
+    "disconnect_grace", "ws_ping_interval", "ws_ping_timeout", "ws_handshake_timeout", "ws_lifetime",
 )  # fmt: skip
 
 _IDLE_IN_DEVELOPMENT = 0.1
@@ -73,6 +73,7 @@ def core_settings(
     settings["access_log_fd"] = logs.access_fd
     settings["access_log_format"] = config.access_log_format
     settings["error_log_fd"] = logs.error_fd if logs.core_error_fd < 0 else logs.core_error_fd
+    settings["pathsend"] = config.pathsend == "on"
     settings["log_level"] = logs.level  # which may have been changed since the start
     return settings
 

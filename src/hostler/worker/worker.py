@@ -19,11 +19,12 @@ from hostler.errors import AppLoadError, BootError
 from hostler.logs import LEVELS, printable
 from hostler.proc.channel import Channel
 from hostler.proc.fork import finish, leave
-from hostler.proc.signals import STACKS, SignalQueue
+from hostler.proc.signals import LEAVE, STACKS, SignalQueue
 from hostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from hostler.worker import greenlets
 from hostler.worker.about import describe
 from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter, withstand_signals
+from hostler.worker.drain import Drain
 from hostler.worker.handlers import after_import, before_import
 from hostler.worker.interfaces import Mounted
 from hostler.worker.raw_socket import RawSocket
@@ -54,6 +55,8 @@ _BEATS = 5
 # From the arbiter's death to ours: the drain, then everything.
 _ORPHAN_DRAIN = 0.7
 _ORPHAN_END = 0.9
+# After graceful_timeout: what the iterators of responses that were cut get for their close().
+_CLOSING = 0.5
 # What threads that are through get to end, when others will not.
 _LAST_MOMENT = 0.2
 # Seconds between two looks whether a thread that has left has ended, at first and at most.
@@ -101,7 +104,8 @@ class Worker:
         self._lag: LoopLag | None = None
         self._leaving: list[threading.Thread] = []  # of these, those that have done their work
         self._bury_wait = _BURY_FIRST  # until the next look at them
-        self._deadline: float | None = None  # of the drain; None: serving
+        self._drain = Drain(float(config.stream_drain))
+        self._has_named_cut = False
         self._wear = Wear(config, time.monotonic())
         self._vitals = Vitals(board, slot, config.threads or config.max_threads)
 
@@ -157,7 +161,7 @@ class Worker:
             after_import(self._handlers, self._logs)
         except ImportError as error:
             raise BootError(f"the native core does not start: {error!r}") from error
-        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, STACKS))
+        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, LEAVE, STACKS))
 
     def _open_core(self, apps: list[Mounted]) -> Core:
         try:
@@ -206,9 +210,10 @@ class Worker:
     def _start_loop(self, apps: list[Mounted]) -> None:
         """Start the applications of the event loop, and wait until they are ready; TERM ends the wait."""
         if not any(app.is_asgi for app in apps):
-            return None
+            return
         from hostler.worker.event_loop import EventLoop
         from hostler.worker.loop_lag import LoopLag
+        from hostler.worker.starting import await_start
 
         loop = self._event_loop = EventLoop(self._config, self._core, self._logs, apps, self._listeners)
         self._lag = LoopLag(
@@ -219,21 +224,14 @@ class Worker:
             loop.stack,
             self._retire,
         )
-        started = loop.start()
-        poll = select.poll()
-        for fd in (started, self._signals.fileno(), self._channel.fileno()):
-            poll.register(fd, select.POLLIN)
-        while True:
-            self._board.beat(self._slot)
-            ready = {fd for fd, _ in poll.poll(self._timeout())}
-            if {signal.SIGTERM, signal.SIGQUIT}.intersection(self._signals.take()):
-                leave(0)
-            if self._channel.fileno() in ready:
-                self._channel.receive()
-                if not self._channel.is_open:
-                    leave(0)
-            if started in ready:
-                return loop.check()
+        await_start(loop, self._signals, self._channel, self._logs, self._keep_time)
+
+    def _keep_time(self) -> int:
+        """Do what is due in every state of the worker; returns the milliseconds until it is to be called again."""
+        self._board.beat(self._slot)
+        if self._vitals.look(time.monotonic()):
+            self._core.look_at_listeners()
+        return self._timeout()
 
     def _stack_of(self, thread: int) -> str:
         """Where the request is that runs in this thread, greenlet, or (below 0) task."""
@@ -277,14 +275,11 @@ class Worker:
         ):
             poll.register(fd, select.POLLIN)
         while True:
-            self._board.beat(self._slot)
             if self._lag is not None:
                 self._lag.look(time.monotonic())
-            if self._vitals.look(time.monotonic()):
-                self._core.look_at_listeners()
             if (reason := self._wear.look(time.monotonic())) is not None:
                 self._renew(reason)
-            ready = {fd for fd, _ in poll.poll(self._timeout())}
+            ready = {fd for fd, _ in poll.poll(self._keep_time())}
             if self._core.is_forked():
                 self._end_child()
             for number in self._signals.take():
@@ -298,9 +293,11 @@ class Worker:
                 if not self._channel.is_open:
                     poll.unregister(self._channel)
                     self._on_orphaned()
-            if self._core.is_drained():
+            if self._drain.ends_streams(time.monotonic()) and self._event_loop is not None:
+                self._event_loop.end_streams()
+            if self._drain.has_begun and self._core.is_drained():
                 return True
-            if self._deadline is not None and time.monotonic() >= self._deadline:
+            if self._drain.is_late(time.monotonic()):
                 return False
 
     def _end_child(self) -> NoReturn:
@@ -359,13 +356,15 @@ class Worker:
             waits.append(self._wear.interval)
         if self._leaving:
             waits.append(self._bury_wait)
-        if self._deadline is not None:
-            waits.append(max(0.0, self._deadline - now))
+        if (wait := self._drain.wait(now)) is not None:
+            waits.append(wait)
         return ceil(min(waits) * 1000)
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGTERM:
-            self._drain(self._config.graceful_timeout)
+            self._leave(float(self._config.graceful_timeout))
+        elif number == LEAVE:
+            self._leave(None)
         elif number == signal.SIGQUIT:
             self._call_hook("worker_int")
             self._cut()
@@ -381,29 +380,32 @@ class Worker:
     def _on_orphaned(self) -> None:
         """The arbiter is gone. A timer of the kernel ends us in time, whatever the app does (`watch_arbiter`)."""
         self._logs.error("the arbiter is gone: this worker ends")
-        self._drain(_ORPHAN_DRAIN)
+        self._leave(_ORPHAN_DRAIN)
 
-    def _drain(self, seconds: float) -> None:
-        """Take what the kernel has queued, then leave the port to others."""
-        if self._deadline is None:
+    def _leave(self, seconds: float | None) -> None:
+        """Take what the kernel has queued, then leave the port to others. None: nothing that is open is cut for it."""
+        if not self._drain.has_begun:
             self._board.set_state(self._slot, DRAINING)
             self._core.drain()
             for listener in self._listeners:
                 listener.socket.close()
             self._channel.send("closed")
-            self._deadline = time.monotonic() + seconds
-        self._deadline = min(self._deadline, time.monotonic() + seconds)
+        if self._drain.begin(seconds, time.monotonic()):
+            self._core.close_websockets()
 
     # --- End ---
 
     def _end(self, is_drained: bool) -> None:
+        now = time.monotonic()
+        deadline = self._drain.deadline or now + float(self._config.graceful_timeout)
         if not is_drained:
-            self._cut()
+            self._name_cut()
+            self._core.cut()
+            deadline = now + _CLOSING
         self._core.stop()
-        deadline = self._deadline or 0.0
         if self._core.abandoned():  # their clients have their answers, and the others are through
             deadline = min(deadline, time.monotonic() + _LAST_MOMENT)
-        if self._event_loop and not self._event_loop.stop(deadline):
+        if self._event_loop and not self._event_loop.stop(deadline if is_drained else now):
             self._cut()
         if self._greenlets and not self._greenlets.join(deadline - time.monotonic()):
             self._cut()
@@ -426,15 +428,22 @@ class Worker:
 
     def _cut(self) -> None:
         """End at once, and say what that ends."""
-        for method, path, client, age, _ in self._core.in_flight():
-            what = f"{printable(method)} {printable(path)} from {printable(client) or '-'}"
-            self._logs.warning(f"cut {what} after {age:.1f}s")
-        self._core.turn_away("the worker ends before it could run this request")
+        self._name_cut()
         self._core.flush_logs()
         for relay in self._relays:
             relay.close(_LAST_MOMENT)
         self._say_goodbye()
         leave(0)
+
+    def _name_cut(self) -> None:
+        """Say which requests are cut, and refuse those that have not begun; once."""
+        if self._has_named_cut:
+            return
+        self._has_named_cut = True
+        for method, path, client, age, _ in self._core.in_flight():
+            what = f"{printable(method)} {printable(path)} from {printable(client) or '-'}"
+            self._logs.warning(f"cut {what} after {age:.1f}s")
+        self._core.turn_away("the worker ends before it could run this request")
 
     def _say_goodbye(self) -> None:
         if self._hooks is not None:

@@ -126,6 +126,19 @@ def test_refusals(server: Server) -> None:
     server.wait_log("the app returned without accepting or closing the WebSocket")
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/denies-and-fails", "ValueError: after the start of a denial"),
+        ("/denies-and-returns", "the app returned before its response to the handshake was complete"),
+    ],
+)
+def test_denial_that_fails_after_its_start_is_500_as_in_http(server: Server, path: str, said: str) -> None:
+    response = Client(server, path).handshake()
+    assert (response.status, response.header("x-why")) == (500, None)
+    server.wait_log(said)
+
+
 def test_a_denial_past_its_length_raises(server: Server) -> None:
     """Denial response: as in HTTP, what follows a complete body is an error."""
     assert Client(server, "/denies-for-ever?denied").handshake().body == b"abab"

@@ -146,6 +146,70 @@ def test_a_start_that_hangs_can_be_ended(serve: Serve) -> None:
     server.process.wait(10)
 
 
+def test_slow_start_names_its_remedy_and_costs_no_processor(serve: Serve) -> None:
+    server = serve(serve.source(APP), env={"MODE": "hangs"}, ready=False)
+    server.wait_log("the application has not answered lifespan.startup; waiting_for=6s option=lifespan")
+    assert 'lifespan = "off" serves it without' in server.log
+    assert "await asyncio.sleep(60)" in server.log  # where it is
+    [worker] = server.children()
+    before = processes.cpu(worker)
+    time.sleep(0.5)
+    assert processes.cpu(worker) - before < 0.25
+    assert server.log.count("has not answered") == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("", "[DEBUG] lifespan.startup.complete received"),
+        ("unsupported", '[DEBUG] lifespan not supported; error="ValueError: no lifespan here"'),
+        ("returns", "[DEBUG] lifespan not supported; the application returned"),
+        ("raises", 'served without one; error="ValueError: a bug in the startup"'),
+    ],
+)
+def test_debug_log_shows_the_lifespan(serve: Serve, mode: str, said: str) -> None:
+    server = serve(serve.source(APP), "--log-level", "debug", env={"MODE": mode})
+    assert get(server, "/").startswith((b"None", b"42"))
+    assert "[DEBUG] lifespan.startup sent" in server.log
+    assert said in server.log
+    assert "Traceback" not in server.log
+
+
+def test_failed_start_says_its_reason_once(serve: Serve) -> None:
+    server = serve(serve.source(APP), env={"MODE": "fails"}, ready=False)
+    server.process.wait(20)
+    assert server.log.count("no database") == 1
+    assert "second line" in server.log
+
+
+CONTEXTS = """
+    import contextvars, decimal
+
+    at_import = contextvars.ContextVar("at_import", default="unset")
+    in_lifespan = contextvars.ContextVar("in_lifespan", default="unset")
+    at_import.set("kept")
+    decimal.getcontext().prec = 7
+
+    async def application(scope, receive, send):
+        if scope["type"] == "lifespan":
+            in_lifespan.set("leaked")
+            assert (await receive())["type"] == "lifespan.startup"
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            return await send({"type": "lifespan.shutdown.complete"})
+        found = f"{at_import.get()} {in_lifespan.get()} {decimal.getcontext().prec}"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": found.encode()})
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--preload"]])
+def test_context_of_the_import_reaches_requests_and_that_of_the_lifespan_does_not(
+    serve: Serve, options: list[str]
+) -> None:
+    assert get(serve(serve.source(CONTEXTS), *options), "/") == b"kept unset 7"
+
+
 # --- A loop that is blocked ---
 
 

@@ -82,6 +82,12 @@ class Connection:
         data, self._buffer = bytes(self._buffer), bytearray()
         return data
 
+    def read_until(self, mark: bytes) -> bytes:
+        """Everything up to `mark`, and it."""
+        while (end := self._buffer.find(mark)) < 0:
+            self._more()
+        return self._exactly(end + len(mark))
+
     def is_closed(self) -> bool:
         """Wait for the server's end of the connection; False when a byte comes instead."""
         return not self._buffer and not self._fill()

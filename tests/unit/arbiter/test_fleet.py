@@ -75,7 +75,7 @@ EVENTS: list[Any] = [
     ev.Exited(7, 0), TERM, QUIT, ev.Reopen(), ev.Tick(), ev.Due(), ev.Opened(), ev.GiveUp(3, "why"),
     ev.Retire(7, "why"), ev.Look({7: 1}), ev.Silent(), ev.Beats(), ev.Relieved(), ev.Outdated(), ev.Kept(),
     ev.Surplus(), ev.Reload("HUP", 1, TIMING), ev.Resize("TTIN", 1), ev.ReloadFailed("why"), ev.Closed(7),
-    ev.Left("why"), ev.Renew(7, "why"), ev.Importable(),
+    ev.Left("why"), ev.Renew(7, "why"), ev.Importable(), ev.Hurried(),
 ]  # fmt: skip
 ABOUT_WORKERS = (ev.Started, ev.SpawnFailed, ev.Ready, ev.BootFailed, ev.Retire, ev.Renew, ev.Closed, ev.Exited)
 

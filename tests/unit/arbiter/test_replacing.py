@@ -65,7 +65,7 @@ def test_retired_worker_that_does_not_drain_in_time_is_named_and_killed() -> Non
     story.on(ev.Retire(101, "slow"), 50.0)
     story.on(ev.Ready(102), 51.0)
     assert story.fleet.deadline() == 51.0 + 30.0 + CUT_GRACE
-    assert deeds(story.on(ev.Tick(), 82.0)) == [do.NameCut(0), do.Signal(101, SIGKILL)]
+    assert deeds(story.on(ev.Tick(), 81.0 + CUT_GRACE)) == [do.NameCut(0), do.Signal(101, SIGKILL)]
     assert story.on(ev.Exited(101, -SIGKILL), 82.1) == []
     assert slots(story) == {1: "ready"}
 

@@ -11,7 +11,9 @@ from hostler.arbiter import events as ev
 from hostler.arbiter.actions import Action
 from hostler.arbiter.fleet import Fleet, FleetState
 from hostler.arbiter.handle import WorkerState
+from hostler.arbiter.life import CUT_GRACE
 from hostler.arbiter.timing import Timing
+from hostler.proc.signals import LEAVE
 from tests.unit.arbiter.test_fleet import QUIT, TERM, TIMING, Story, deeds, logged
 from tests.unit.arbiter.test_replacing import World, slots
 
@@ -260,8 +262,43 @@ def test_one_more_and_one_less() -> None:
     assert (deeds(actions), logged(actions)) == ([do.Spawn(1)], "SIGTTIN: 2 workers, 1 before")
     story.on(ev.Ready(102), 51.0)
     actions = story.on(ev.Resize("SIGTTOU", -1), 52.0)
-    assert deeds(actions) == [do.Signal(101, SIGTERM)], "the oldest goes"
+    assert deeds(actions) == [do.Signal(101, LEAVE)], "the oldest goes"
     assert slots(story) == {0: "draining", 1: "ready"}
+
+
+def surplus(slots: int = 20) -> Story:
+    """Worker 101 leaves without a deadline; 102 serves."""
+    story = Story(2).serving()
+    story.fleet.slots = slots
+    story.on(ev.Resize("SIGTTOU", -1), 52.0)
+    return story
+
+
+def test_surplus_worker_has_no_deadline() -> None:
+    story = surplus()
+    assert story.fleet.deadline() in (None, story.fleet.look_at)
+    assert [each for each in deeds(story.on(ev.Tick(), 1e6)) if not isinstance(each, do.Look)] == []
+
+
+@pytest.mark.parametrize("event", [ev.Renew(101, "memory"), ev.Retire(101, "why"), ev.Resize("SIGTTIN", 9)])
+def test_surplus_worker_gets_a_deadline_when_it_has_to_go(event: ev.Event) -> None:
+    story = surplus(slots=20)
+    assert do.Signal(101, SIGTERM) in story.on(event, 60.0)
+    assert do.Signal(101, SIGTERM) not in story.on(ev.Tick(), 61.0)
+    killed = story.on(ev.Tick(), 60.0 + TIMING.graceful + CUT_GRACE)
+    assert do.Signal(101, SIGKILL) in killed
+
+
+def test_surplus_worker_gets_a_deadline_when_a_reload_is_proven() -> None:
+    story = surplus()
+    assert do.Signal(101, SIGTERM) not in story.on(hup(1), 60.0)
+    assert do.Signal(101, SIGTERM) in story.on(ev.Ready(103), 61.0)
+
+
+def test_surplus_workers_keep_no_place_from_successors() -> None:
+    story = surplus()
+    actions = story.on(ev.Retire(102, "slow"), 60.0)
+    assert [each for each in actions if isinstance(each, do.Spawn)]
 
 
 def test_who_is_not_ready_goes_first() -> None:
@@ -302,13 +339,13 @@ class Reloading(World):
         self.fleet = Fleet(self.fleet.size, self.fleet.timing, 24)
 
     def perform(self, action: Action) -> list[ev.Event]:
-        if isinstance(action, do.Signal) and action.number == SIGTERM and self.fleet.is_up():
+        if isinstance(action, do.Signal) and action.number in (SIGTERM, LEAVE) and self.fleet.is_up():
             self.check_relief(action.pid)
         return super().perform(action)
 
     def check_relief(self, pid: int) -> None:
         """Whoever is told to go leaves as many behind as shall serve, or was not serving."""
-        if pid in self.ready:
+        if pid in self.ready and LEAVE not in self.signals.get(pid, ()):
             serving = (WorkerState.READY, WorkerState.RETIRING, WorkerState.SILENT)
             others = [each for each in self.fleet.workers if each.pid != pid and each.state in serving]
             assert len(others) >= self.fleet.size
@@ -330,7 +367,7 @@ class Reloading(World):
         if kind == 2 and self.ready.intersection(self.slots):
             self.on(ev.Renew(self.chance.choice(sorted(self.ready.intersection(self.slots))), "old"))
             return
-        told = [pid for pid in self.slots if SIGTERM in self.signals.get(pid, ()) and pid in self.ready]
+        told = [pid for pid in self.slots if {SIGTERM, LEAVE} & {*self.signals.get(pid, ())} and pid in self.ready]
         if told and kind > 15:
             self.on(ev.Closed(self.chance.choice(told)))
             return
@@ -348,7 +385,7 @@ class Reloading(World):
             if self.exit_code is not None:
                 return
             for pid in list(self.slots):
-                if SIGKILL in self.signals.get(pid, ()) or SIGTERM in self.signals.get(pid, ()):
+                if {SIGKILL, SIGTERM, LEAVE} & {*self.signals.get(pid, ())}:
                     self.die(pid, 0)
                 elif pid in self.last_words:
                     self.die(pid, self.last_words[pid])

@@ -11,9 +11,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from hostler.proc.dump import DUMP_SIGNAL
 from hostler.proc.signals import (
     EARLY,
     HANDLED,
+    LEAVE,
+    ORPHANED,
+    STACKS,
     SignalQueue,
     block,
     in_a_child,
@@ -123,3 +127,8 @@ def test_new_child_ends_by_what_means_its_end_and_by_nothing_else() -> None:
 def test_names() -> None:
     assert name_of(15) == "SIGTERM"
     assert name_of(signal.SIGRTMIN + 5) == f"signal {signal.SIGRTMIN + 5}"
+
+
+def test_signals_of_our_own_are_all_different() -> None:
+    ours = [STACKS, LEAVE, ORPHANED, DUMP_SIGNAL]
+    assert len({*ours, *HANDLED}) == len(ours) + len(HANDLED)

@@ -239,6 +239,14 @@ def test_what_is_no_app(write: Write, code: str, problem: str) -> None:
         ("class A:\n    async def run(self, scope, receive, send): pass\napp = A().run", True),
         ("import functools\nasync def f(x, scope, receive, send): pass\napp = functools.partial(f, 1)", True),
         ("class A:\n    def __call__(self, environ, start_response): pass\napp = A()", False),
+        ("class app:\n    def __init__(self, environ, start_response): pass", False),
+        # ASGI 2
+        ("class app:\n    def __init__(self, scope): pass\n    async def __call__(self, receive, send): pass", True),
+        ("class app:\n    def __init__(self, s): pass\n    async def __call__(self, receive, send): pass", True),
+        ("def app(scope):\n    async def run(receive, send): pass\n    return run", True),
+        ("class A:\n    def __call__(self, scope): pass\napp = A()", True),
+        ("class A:\n    def run(self, scope): pass\napp = A().run", True),
+        ("import functools\ndef f(x, scope): pass\napp = functools.partial(f, x=1)", False),
     ],
 )
 def test_what_an_app_is_shows_without_calling_it(write: Write, code: str, asgi: bool) -> None:

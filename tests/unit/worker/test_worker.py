@@ -22,6 +22,7 @@ from hostler.native import kill_when_closed, signal_handler, widen_signal_stack
 from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 from hostler.proc.fork import fork
+from hostler.proc.signals import LEAVE
 from hostler.proc.sockets import open_tcp
 from hostler.stats.scoreboard import BOOTING, DRAINING, READY, Scoreboard
 from hostler.worker.worker import Worker
@@ -59,6 +60,12 @@ class FakeCore:
         if not os.path.exists("busy"):
             self._is_drained = True
             os.write(self._drained_writer, b"x")
+
+    def close_websockets(self) -> None:
+        os.write(2, b"close_websockets\n")
+
+    def cut(self) -> None:
+        os.write(2, b"cut\n")
 
     def drained_fd(self) -> int:
         return self._drained
@@ -196,7 +203,7 @@ def test_boot_drain_and_end(live: Callable[..., Life]) -> None:
     assert (slot.state, slot.pid) == (READY, life.pid)
     os.kill(life.pid, signal.SIGTERM)
     assert life.wait() == 0
-    assert life.calls == ["core threads=2 on 127.0.0.1", "start", "drain", "stop", "close"]
+    assert life.calls == ["core threads=2 on 127.0.0.1", "start", "drain", "close_websockets", "stop", "close"]
     assert life.board.read(0).state == DRAINING
 
 
@@ -227,8 +234,21 @@ def test_what_is_not_drained_in_time_is_named(live: Callable[..., Life]) -> None
     assert life.hear() == ["ready"]
     os.kill(life.pid, signal.SIGTERM)
     assert life.wait() == 0
-    assert "[WARNING] cut GET /busy from - after 1.2s" in life.log
-    assert life.calls[-1] == "flush"
+    assert life.log.count("[WARNING] cut GET /busy from - after 1.2s") == 1
+    assert life.calls[-4:] == ["turned away", "cut", "stop", "close"]
+
+
+def test_surplus_worker_drains_without_a_deadline_until_it_gets_one(live: Callable[..., Life]) -> None:
+    life = live("busy", graceful_timeout="100ms")
+    assert life.hear() == ["ready"]
+    os.kill(life.pid, LEAVE)
+    said = life.hear()
+    assert said == ["closed"]
+    os.kill(life.pid, signal.SIGUSR1)  # it is heard, and nothing else happens
+    assert life.calls[-1] == "drain"
+    os.kill(life.pid, signal.SIGTERM)
+    assert life.wait() == 0
+    assert life.calls[-5:] == ["close_websockets", "turned away", "cut", "stop", "close"]
 
 
 def test_quit_names_and_leaves(live: Callable[..., Life]) -> None:

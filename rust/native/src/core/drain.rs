@@ -23,7 +23,7 @@ const IDLE_AT_STOP: u64 = 100_000_000;
 
 impl Core {
     /// Stops accepting after what the kernel has queued; idle connections close, within two seconds, and the others get
-    /// their answers.
+    /// their answers. WebSockets stay open until `close_websockets`.
     pub fn drain(&self) {
         let now = sys::monotonic_ns();
         self.score.state.store(score::DRAINING, Relaxed);
@@ -43,7 +43,6 @@ impl Core {
         self.sweep_idle(&mut space, now);
         self.share_out(&mut self.lock(), Sharer::Leaver, now);
         self.look_after_promises(&mut space.scratch, now);
-        self.drain_sockets(now);
         for listener in &self.listeners {
             sys::forget(listener.fd); // Python closes them
         }
@@ -141,6 +140,28 @@ impl Core {
             self.refuse(&mut state, index, 503, reason, now);
         }
         score::set(&self.score.queued, 0);
+    }
+
+    /// Closes every WebSocket with 1012 (service restart): the worker drains, and its drain has a deadline.
+    pub fn close_websockets(&self) {
+        self.drain_sockets(sys::monotonic_ns());
+        self.signal_if_drained(&self.lock());
+    }
+
+    /// The time of a drain is over: nothing more is written to the clients of the app threads, so the next write of each
+    /// response fails and its iterator is closed.
+    pub fn cut(&self) {
+        let mut state = self.lock();
+        let running: Vec<Token> = state.roles.running().map(|(_, run, _)| run.token).collect();
+        for token in running {
+            let Some(conn) = state.conn(token) else { continue };
+            conn.gone = true;
+            conn.keep_alive = false;
+            sys::shutdown_both(conn.socket.as_raw_fd());
+            self.watch(conn, token.index as usize, None);
+        }
+        drop(state);
+        self.progress.notify_all();
     }
 
     /// Ends the app threads: each leaves when its request has ended.

@@ -115,6 +115,8 @@ pub struct Exchange {
     declared: Option<u64>,
     has_date: bool,
     has_server: bool,
+    /// The body is a stream of server-sent events: each ends by itself, so a stream without its end is whole.
+    is_event_stream: bool,
     /// How the body is framed; `None` where no body follows, whatever the head announces.
     plan: Plan,
     sent: u64,
@@ -157,6 +159,7 @@ impl Default for Exchange {
             declared: None,
             has_date: false,
             has_server: false,
+            is_event_stream: false,
             plan: Plan {
                 framing: BodyFraming::None,
                 keep_alive: false,
@@ -243,6 +246,16 @@ impl Exchange {
         self.token
     }
 
+    /// The body consists of server-sent events (text/event-stream).
+    pub fn is_event_stream(&self) -> bool {
+        self.is_event_stream
+    }
+
+    /// Bytes of the body so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// The app's Content-Length.
     pub fn declared(&self) -> Option<u64> {
         self.declared
@@ -269,6 +282,7 @@ impl Exchange {
         self.status = code;
         self.declared = None;
         self.has_date = false;
+        self.is_event_stream = false;
         self.has_server = false;
         self.head.clear();
         self.head.extend_from_slice(b"HTTP/1.1 ");
@@ -338,6 +352,9 @@ impl Exchange {
                 }
                 self.declared = Some(length);
                 return Ok(true); // written once, with the framing
+            }
+            12 if name.eq_ignore_ascii_case(b"content-type") => {
+                self.is_event_stream = is_event_stream(value);
             }
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 self.keep_alive &= !value.trim_ascii().eq_ignore_ascii_case(b"close");
@@ -789,6 +806,11 @@ impl Exchange {
             excess: self.excess,
         }
     }
+}
+
+fn is_event_stream(content_type: &[u8]) -> bool {
+    let kind = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 /// Writes one field line whose name and value have been looked at.

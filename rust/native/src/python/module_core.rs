@@ -171,6 +171,8 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
         access_log_format: setting(settings, "access_log_format")?,
         error_log_fd: setting(settings, "error_log_fd")?,
         log_level: setting(settings, "log_level")?,
+        disconnect_grace: nanoseconds(settings, "disconnect_grace")?,
+        pathsend: setting(settings, "pathsend")?,
     })
 }
 
@@ -380,6 +382,16 @@ impl Core {
     fn drain(&self, py: Python<'_>) {
         let core = self.for_main(py);
         py.detach(|| core.drain());
+    }
+
+    /// Closes every WebSocket: the drain has a deadline.
+    fn close_websockets(&self, py: Python<'_>) {
+        py.detach(|| self.core.close_websockets());
+    }
+
+    /// Breaks the connections of the app threads' requests: the drain's time is over.
+    fn cut(&self, py: Python<'_>) {
+        py.detach(|| self.core.cut());
     }
 
     /// A descriptor that becomes readable when the drain is complete.

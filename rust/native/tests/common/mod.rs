@@ -91,6 +91,8 @@ pub fn settings(threads: usize) -> Settings {
         access_log_fd: -1,
         access_log_format: String::new(),
         error_log_fd: -1,
+        disconnect_grace: 0,
+        pathsend: false,
         log_level: 40,
     }
 }

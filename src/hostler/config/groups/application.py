@@ -42,6 +42,13 @@ class Application(Group):
         "start is taken for one that does not want to know; on: that ends the worker.",
         uvicorn="lifespan",
     )
+    pathsend = Option(
+        Switch(),
+        "off",
+        "Whether ASGI applications are told that they may send a file by its path or descriptor "
+        "(http.response.pathsend, http.response.zerocopysend). Only for applications whose middlewares know these "
+        "messages: one that compresses bodies and does not know them loses the file.",
+    )
     root_path = Option(
         Maybe(UrlPath()),
         "none",

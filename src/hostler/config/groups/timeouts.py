@@ -88,6 +88,21 @@ class Timeouts(Group):
         uvicorn="timeout_graceful_shutdown",
         brief="for running requests at a stop [default: 30s]",
     )
+    stream_drain = Option(
+        Span("0"),
+        "2s",
+        "How long an open stream of an ASGI application (a response that has begun, without a Content-Length: "
+        "server-sent events, MCP) may go on after a stop or a reload was asked for. Then the application reads "
+        "http.disconnect, as if the client had left. At the end of graceful_timeout its task is cancelled. Raise it "
+        "where streams are finite and must not be cut, up to graceful_timeout.",
+    )
+    disconnect_grace = Option(
+        Span("0"),
+        "3s",
+        "How long the task of a streaming ASGI response may go on after its client has left, without waiting in "
+        "receive() or sending, before it is cancelled: an idle stream would never learn of it. 0: for ever.",
+        gunicorn="asgi_disconnect_grace_period",
+    )
     drain_delay = Option(
         Span("0"),
         "0",

@@ -61,6 +61,14 @@ class Sockets:
         await self.send({"type": "websocket.http.response.body", "body": b"come ", "more_body": True})
         await self.send({"type": "websocket.http.response.body", "body": b"later"})
 
+    async def denies_and_fails(self) -> None:
+        start = {"type": "websocket.http.response.start", "status": 429, "headers": [(b"x-why", b"full")]}
+        await self.send(start)
+        raise ValueError("after the start of a denial")
+
+    async def denies_and_returns(self) -> None:
+        await self.send({"type": "websocket.http.response.start", "status": 429, "headers": []})
+
     async def denies_for_ever(self) -> None:
         """Sends more than its Content-Length until send() raises."""
         await self.receive()

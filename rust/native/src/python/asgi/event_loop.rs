@@ -2,8 +2,9 @@
 
 use super::super::{forked, module_core};
 use super::callables::{SocketReceive, SocketSend};
-use super::http::{enlist, outcome, HttpExchange};
+use super::http::{enlist, HttpExchange};
 use super::hub::{Hub, Parts, Party};
+use super::outcome::{outcome, Outcome};
 use super::scope::AppFacts;
 use super::tasks::copy_context;
 use super::websocket::SocketExchange;
@@ -168,6 +169,18 @@ impl Loop {
         self.hub.task_of(py, number)
     }
 
+    /// Open streams have had their time: the app of each reads http.disconnect.
+    fn end_streams(&self, py: Python<'_>) {
+        for exchange in self.hub.end_streams(py) {
+            self.confess(HttpExchange::wake(exchange.bind(py)));
+        }
+    }
+
+    /// The caller cancels every task now.
+    fn begin_cancelling(&self) {
+        self.hub.begin_cancelling();
+    }
+
     /// Tasks that go on by themselves.
     fn pending(&self, py: Python<'_>) -> Py<PyAny> {
         self.hub.pending.clone_ref(py).into_any()
@@ -223,7 +236,7 @@ impl Loop {
                 task.call_method1(&self.hub.words.add_done_callback, (exchange.getattr("task_done")?,))
                     .map(drop)
             }
-            Err(error) => SocketExchange::end(&exchange, Some(error)),
+            Err(error) => SocketExchange::end(&exchange, Outcome::Raised(error)),
         }
     }
 
@@ -261,7 +274,7 @@ impl Loop {
                 self.hub.pending.bind(py).add(&task)?;
                 task.call_method1(&self.hub.words.add_done_callback, (&reused.task_done,))?;
             }
-            Err(error) => HttpExchange::end(exchange, Some(error))?,
+            Err(error) => HttpExchange::end(exchange, Outcome::Raised(error))?,
         }
         Ok(())
     }
@@ -304,8 +317,8 @@ impl Loop {
             }
         });
         match ended {
-            Some(Ok(Some(None))) => forked::end(py, Ok(())),
-            Some(Ok(Some(Some(error)))) | Some(Err(error)) => forked::end(py, Err(error)),
+            Some(Ok(Some(outcome))) => forked::end(py, outcome.into_result()),
+            Some(Err(error)) => forked::end(py, Err(error)),
             Some(Ok(None)) => forked::end_in_loop(py),
             None => forked::end(py, task.as_ref().map(drop).map_err(|error| error.clone_ref(py))),
         }

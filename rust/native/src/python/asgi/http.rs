@@ -6,15 +6,17 @@ use super::super::thread::{describe, Asked};
 use super::awaitable::{Awaitable, Failed, HttpReceive, HttpRoom};
 use super::hub::{Hub, Party};
 use super::messages::{each_header, misplaced, part, Kind, Message};
+use super::outcome::{is_disconnect, outcome, Outcome};
 use crate::core::{Body, Exchange, FilePart, Finished, HeadError, Letter, News, Owner, Part, Request, Room, Token};
 use crate::sys::{self, FileSize};
 use pyo3::exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::fs::File;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
+
+mod leaving;
 
 /// Parts from this size on are lent to the reactor where a slow client makes them wait, not copied.
 const LEND: usize = 16 * 1024;
@@ -88,6 +90,12 @@ pub struct HttpExchange {
     told: bool,
     /// `request_timeout` has passed.
     given_up: bool,
+    /// We have cancelled its task.
+    is_ended_by_us: bool,
+    /// While its end is awaited of a client that left: bytes sent before.
+    leaver: Option<u64>,
+    /// The app was told of the drain.
+    dismissed: bool,
     /// Futures of those that wait for news.
     waiting: Vec<Py<PyAny>>,
     /// While it is pending.
@@ -117,6 +125,9 @@ impl HttpExchange {
             left: false,
             told: false,
             given_up: false,
+            is_ended_by_us: false,
+            leaver: None,
+            dismissed: false,
             waiting: Vec::new(),
             task: None,
             asked: Asked::default(),
@@ -145,6 +156,9 @@ impl HttpExchange {
         self.left = false;
         self.told = false;
         self.given_up = false;
+        self.is_ended_by_us = false;
+        self.leaver = None;
+        self.dismissed = false;
         self.task = None;
         self.is_due = false;
         self.copying = None;
@@ -219,7 +233,11 @@ impl HttpExchange {
                     Some(())
                 }
             },
-            Incoming::Given => this.left.then_some(()),
+            Incoming::Given if this.left => Some(()),
+            Incoming::Given => {
+                this.dismissed = this.is_dismissed();
+                this.dismissed.then_some(())
+            }
         };
         if message.is_none() {
             return Ok(None);
@@ -251,7 +269,7 @@ impl HttpExchange {
     }
 
     /// Wakes all who wait; they look for themselves.
-    fn wake(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub fn wake(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (hub, waiting) = {
             let mut this = slf.try_borrow_mut()?;
             if this.waiting.is_empty() {
@@ -268,6 +286,7 @@ impl HttpExchange {
         if news.timed_out {
             return Self::time_out(slf);
         }
+        Self::watch_leaver(slf)?;
         Self::wake(slf)
     }
 
@@ -596,6 +615,23 @@ impl HttpExchange {
         }
     }
 
+    /// What the app left out, and why that may be: a middleware that does not know an extension drops its messages.
+    fn what_is_missing(&self) -> String {
+        let text = match self.stage {
+            Stage::Fresh => "the app returned without sending a response",
+            Stage::Trailers => {
+                "the app returned before it sent the trailers that it announced (extension http.response.trailers)"
+            }
+            _ => "the app returned before its response was complete",
+        };
+        match self.hub.core.settings.pathsend && matches!(self.stage, Stage::Fresh | Stage::Started) {
+            true => format!(
+                "{text}; a middleware that does not know http.response.pathsend drops such messages: set pathsend = off"
+            ),
+            false => text.to_owned(),
+        }
+    }
+
     fn complain(&self, done: &Finished) {
         let Some(request) = self.request.as_deref() else { return };
         let errors = &self.hub.core.errors;
@@ -615,22 +651,20 @@ impl HttpExchange {
     }
 
     /// The app has ended, with this error if any. Whatever it left open is closed.
-    pub fn end(slf: &Bound<'_, Self>, error: Option<PyErr>) -> PyResult<()> {
+    pub fn end(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         let py = slf.py();
         let mut this = slf.try_borrow_mut()?;
         this.task = None;
         let hub = Arc::clone(&this.hub);
         let is_gone = this.left || this.exchange.is_gone();
         let was_complete = this.stage == Stage::Complete;
-        let failure = match error {
-            Some(_) if this.given_up => None, // it was cancelled, and said in the log
-            Some(error) if is_gone && is_disconnect(py, &error) => None,
-            Some(error) => Some(error),
-            None if was_complete || is_gone => None,
-            None => Some(PyRuntimeError::new_err(match this.stage {
-                Stage::Fresh => "the app returned without sending a response",
-                _ => "the app returned before its response was complete",
-            })),
+        let failure = match outcome {
+            _ if this.given_up => None, // it was cancelled, and said in the log
+            Outcome::Cancelled if this.is_ended_by_us || hub.is_cancelling() => None,
+            Outcome::Returned if was_complete || is_gone || this.dismissed => None,
+            Outcome::Returned => Some(PyRuntimeError::new_err(this.what_is_missing())),
+            Outcome::Raised(error) if (is_gone || this.dismissed) && is_disconnect(py, &error) => None,
+            ended => ended.into_error(),
         };
         if !was_complete {
             let mut done = this.what_is_left(is_gone);
@@ -653,6 +687,9 @@ impl HttpExchange {
     /// Ends the answer that the app did not.
     fn what_is_left(&mut self, is_gone: bool) -> Finished {
         let hub = Arc::clone(&self.hub);
+        if self.dismissed && !is_gone && self.exchange.is_sending() {
+            return self.end_dismissed();
+        }
         if self.exchange.is_sending() {
             let _ = self.exchange.push(&hub.core); // nothing follows
             let mut done = self.exchange.abort();
@@ -665,6 +702,9 @@ impl HttpExchange {
                 client_gone: true,
                 ..Finished::default()
             };
+        }
+        if hub.is_cancelling() {
+            return plain_answer(&mut self.exchange, &hub, 503, b"the server is stopping\n");
         }
         internal_error(&mut self.exchange, &hub.core)
     }
@@ -733,27 +773,6 @@ fn gone() -> PyErr {
     PyConnectionResetError::new_err("the client has left: its connection is closed")
 }
 
-/// Whether an error is nothing but the client's leaving.
-fn is_disconnect(py: Python<'_>, error: &PyErr) -> bool {
-    if error.is_instance_of::<PyOSError>(py) {
-        return true;
-    }
-    let value = error.value(py);
-    let Ok(parts) = value.getattr("exceptions") else {
-        return false;
-    };
-    let Ok(parts) = parts.try_iter() else { return false };
-    let mut any = false;
-    for one in parts {
-        let Ok(one) = one else { return false };
-        if !is_disconnect(py, &PyErr::from_value(one)) {
-            return false;
-        }
-        any = true;
-    }
-    any
-}
-
 #[pymethods]
 impl HttpExchange {
     /// ASGI's receive.
@@ -768,22 +787,23 @@ impl HttpExchange {
     fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         forked::refuse()?;
         let py = slf.py();
-        let (hub, room, unsent, ended, pauses) = {
+        let (hub, room, unsent, is_over, pauses) = {
             let mut this = slf.try_borrow_mut()?;
             let room = match Message::new(message).and_then(|message| this.take(py, &message)) {
                 Ok(room) => room,
                 Err(error) => return failed(py, &this.hub, error),
             };
-            let ended = this.stage == Stage::Complete && !this.waiting.is_empty();
+            let is_over = (this.stage == Stage::Complete || this.is_dismissed()) && !this.waiting.is_empty();
             let unsent = this.has_unsent_head() || std::mem::take(&mut this.is_due);
             let pauses = this.dropped >= DROPPED;
             if pauses {
                 this.dropped = 0;
             }
-            (Arc::clone(&this.hub), room, unsent, ended, pauses)
+            (Arc::clone(&this.hub), room, unsent, is_over, pauses)
         };
-        if ended {
-            Self::wake(slf)?; // who waits for the client's end hears that the answer is out
+        Self::watch_leaver(slf)?;
+        if is_over {
+            Self::wake(slf)?; // a task that waits for the client's end hears that the response is out, or has to end
         }
         if unsent && slf.try_borrow()?.task.is_some() {
             hub.flush_soon(slf)?;
@@ -798,10 +818,15 @@ impl HttpExchange {
         Ok(hub.done.clone_ref(py))
     }
 
+    /// Called by the loop `disconnect_grace` after the client left.
+    fn look_after_leaver(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::look_after(slf)
+    }
+
     /// Called by the task when it is done.
     fn task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         if forked::is_child() {
-            let ended = outcome(task).and_then(|error| error.map_or(Ok(()), Err));
+            let ended = outcome(task).and_then(Outcome::into_result);
             forked::end(task.py(), ended);
         }
         let hub = Arc::clone(&slf.try_borrow()?.hub);
@@ -814,18 +839,6 @@ impl HttpExchange {
 pub fn failed(py: Python<'_>, hub: &Arc<Hub>, error: PyErr) -> PyResult<Py<PyAny>> {
     let failed = Awaitable::new(Box::new(Failed(error, Arc::clone(hub))));
     Ok(Py::new(py, failed)?.into_any())
-}
-
-/// What a task that is done has raised.
-pub fn outcome(task: &Bound<'_, PyAny>) -> PyResult<Option<PyErr>> {
-    let py = task.py();
-    match task.call_method0(intern!(py, "exception")) {
-        Ok(error) => Ok((!error.is_none()).then(|| PyErr::from_value(error))),
-        Err(_) if task.call_method0(intern!(py, "cancelled"))?.is_truthy()? => {
-            Ok(Some(PyRuntimeError::new_err("the app's task was cancelled")))
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// Registers an exchange for news about its connection.

@@ -11,7 +11,13 @@ use crate::log::{Entry, Pending, Stamp};
 use crate::sys;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// `Hub::ending`: requests run; open streams are told that they end; every task is cancelled.
+const SERVES: u8 = 0;
+const ENDS_STREAMS: u8 = 1;
+const CANCELS: u8 = 2;
 
 /// Whoever answers a connection: told when something happens to it.
 pub enum Party {
@@ -32,6 +38,9 @@ pub struct Hub {
     pub pending: Py<PySet>,
     /// An awaitable that is done.
     pub done: Py<PyAny>,
+    /// How much of the worker's end the apps are told.
+    ending: AtomicU8,
+    call_later: Py<PyAny>,
     create_future: Py<PyAny>,
     call_soon: Py<PyAny>,
     log_error: Py<PyAny>,
@@ -67,7 +76,8 @@ impl Hub {
     pub fn new(py: Python<'_>, core: Arc<Core>, parts: Parts) -> PyResult<Self> {
         let event_loop = parts.event_loop.bind(py);
         let (facts, servers, front) = (parts.facts, parts.servers, parts.front);
-        let make_scopes = Box::new(move |py: Python<'_>| Scopes::new(py, &facts, &servers, &front));
+        let sends_files = core.settings.pathsend;
+        let make_scopes = Box::new(move |py: Python<'_>| Scopes::new(py, &facts, &servers, &front, sends_files));
         Ok(Self {
             core,
             words: Words::new(py),
@@ -77,6 +87,8 @@ impl Hub {
             context: parts.context,
             pending: PySet::empty(py)?.unbind(),
             done: Py::new(py, super::awaitable::Awaitable::done())?.into_any(),
+            ending: AtomicU8::new(SERVES),
+            call_later: event_loop.getattr("call_later")?.unbind(),
             create_future: event_loop.getattr("create_future")?.unbind(),
             call_soon: event_loop.getattr("call_soon")?.unbind(),
             log_error: parts.log_error,
@@ -88,6 +100,36 @@ impl Hub {
             lines: Mutex::default(),
             outbox: Mutex::default(),
         })
+    }
+
+    /// The worker drains, and open streams have had their time (`stream_drain`).
+    pub fn ends_streams(&self) -> bool {
+        self.ending.load(Relaxed) >= ENDS_STREAMS
+    }
+
+    /// Every task is cancelled: what that raises is no fault of the app's.
+    pub fn is_cancelling(&self) -> bool {
+        self.ending.load(Relaxed) >= CANCELS
+    }
+
+    pub fn begin_cancelling(&self) {
+        self.ending.store(CANCELS, Relaxed);
+    }
+
+    /// From here on streams end; returns those that run.
+    pub fn end_streams(&self, py: Python<'_>) -> Vec<Py<HttpExchange>> {
+        self.ending.fetch_max(ENDS_STREAMS, Relaxed);
+        let parties = lock(&self.parties);
+        let exchanges = parties.iter().flatten().filter_map(|(_, party)| match party {
+            Party::Http(exchange) => Some(exchange.clone_ref(py)),
+            Party::Socket(_) => None,
+        });
+        exchanges.collect()
+    }
+
+    /// Has the loop call something after so many nanoseconds.
+    pub fn call_later(&self, py: Python<'_>, after: u64, callback: Bound<'_, PyAny>) -> PyResult<()> {
+        self.call_later.bind(py).call1((after as f64 / 1e9, callback)).map(drop)
     }
 
     /// Sends letters in their order, and ends their requests.

@@ -9,6 +9,7 @@ mod event_loop;
 mod http;
 mod hub;
 mod messages;
+mod outcome;
 mod scope;
 mod tasks;
 mod websocket;

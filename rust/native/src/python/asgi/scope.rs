@@ -43,7 +43,8 @@ pub struct AppFacts {
 struct Templates {
     http: Py<PyDict>,
     websocket: Py<PyDict>,
-    asgi: Py<PyDict>,
+    http_asgi: Py<PyDict>,
+    websocket_asgi: Py<PyDict>,
     http_extensions: Py<PyDict>,
     websocket_extensions: Py<PyDict>,
     state: Py<PyDict>,
@@ -64,7 +65,13 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    pub fn new(py: Python<'_>, apps: &[Option<AppFacts>], servers: &[Py<PyAny>], front: &str) -> PyResult<Self> {
+    pub fn new(
+        py: Python<'_>,
+        apps: &[Option<AppFacts>],
+        servers: &[Py<PyAny>],
+        front: &str,
+        sends_files: bool,
+    ) -> PyResult<Self> {
         let key = |name: &str| PyString::intern(py, name).unbind();
         Ok(Self {
             keys: Keys {
@@ -87,7 +94,7 @@ impl Scopes {
             },
             templates: apps
                 .iter()
-                .map(|app| app.as_ref().map(|app| templates(py, app)).transpose())
+                .map(|app| app.as_ref().map(|app| templates(py, app, sends_files)).transpose())
                 .collect::<PyResult<_>>()?,
             servers: servers.iter().map(|server| server.clone_ref(py)).collect(),
             pairs: Pairs::new(py),
@@ -106,13 +113,17 @@ impl Scopes {
                 "no ASGI app is mounted there",
             ));
         };
-        let (template, extensions) = match request.websocket {
-            true => (&templates.websocket, &templates.websocket_extensions),
-            false => (&templates.http, &templates.http_extensions),
+        let (template, asgi, extensions) = match request.websocket {
+            true => (
+                &templates.websocket,
+                &templates.websocket_asgi,
+                &templates.websocket_extensions,
+            ),
+            false => (&templates.http, &templates.http_asgi, &templates.http_extensions),
         };
         let scope = template.bind(py).copy()?;
         let head = &request.head;
-        put(&scope, &self.keys.asgi, templates.asgi.bind(py).copy()?.as_any())?;
+        put(&scope, &self.keys.asgi, asgi.bind(py).copy()?.as_any())?;
         put(&scope, &self.keys.state, templates.state.bind(py).copy()?.as_any())?;
         if head.version == Version::Http10 {
             put(&scope, &self.keys.http_version, self.keys.http10.bind(py))?;
@@ -228,10 +239,26 @@ fn subprotocols<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, 
     Ok(list)
 }
 
-fn templates(py: Python<'_>, app: &AppFacts) -> PyResult<Templates> {
-    let asgi = PyDict::new(py);
-    asgi.set_item(PyString::intern(py, "version"), PyString::intern(py, "3.0"))?;
-    asgi.set_item(PyString::intern(py, "spec_version"), PyString::intern(py, "2.5"))?;
+/// What a server announces of HTTP. From "2.4" on Starlette waits for an error of `send()` to learn that the client has
+/// left, which an idle stream never sees; with this version frameworks listen for http.disconnect.
+const HTTP_VERSION: &str = "2.3";
+/// The same of WebSockets: "2.5" has `reason` in websocket.disconnect.
+const WEBSOCKET_VERSION: &str = "2.5";
+
+/// Extensions by which an app sends a file in the place of http.response.body: a middleware that compresses bodies, and
+/// knows no other message, loses them. The option `pathsend` announces them.
+const FILES: [&str; 2] = ["http.response.pathsend", "http.response.zerocopysend"];
+/// Those that an app takes part in by its own message beside the body; to lose one costs nothing else.
+const ALWAYS: [&str; 2] = ["http.response.trailers", "http.response.early_hint"];
+
+fn templates(py: Python<'_>, app: &AppFacts, sends_files: bool) -> PyResult<Templates> {
+    let asgi = |version: &str| -> PyResult<Py<PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item(PyString::intern(py, "version"), PyString::intern(py, "3.0"))?;
+        dict.set_item(PyString::intern(py, "spec_version"), PyString::intern(py, version))?;
+        Ok(dict.unbind())
+    };
+    let files: &[&str] = if sends_files { &FILES } else { &[] };
     let extensions = |names: &[&str]| -> PyResult<Py<PyDict>> {
         let dict = PyDict::new(py);
         for name in names {
@@ -242,13 +269,9 @@ fn templates(py: Python<'_>, app: &AppFacts) -> PyResult<Templates> {
     Ok(Templates {
         http: template(py, app, false)?,
         websocket: template(py, app, true)?,
-        asgi: asgi.unbind(),
-        http_extensions: extensions(&[
-            "http.response.trailers",
-            "http.response.early_hint",
-            "http.response.pathsend",
-            "http.response.zerocopysend",
-        ])?,
+        http_asgi: asgi(HTTP_VERSION)?,
+        websocket_asgi: asgi(WEBSOCKET_VERSION)?,
+        http_extensions: extensions(&[&ALWAYS, files].concat())?,
         websocket_extensions: extensions(&["websocket.http.response"])?,
         state: app.state.clone_ref(py),
     })

@@ -7,6 +7,7 @@ use super::awaitable::{Awaitable, Source};
 use super::http::expect_room;
 use super::hub::{Hub, Party};
 use super::messages::{each_header, misplaced, part, Kind, Message};
+use super::outcome::{is_disconnect, outcome, Outcome};
 use crate::core::{Ending, Exchange, Finished, News, Request, Room, Token};
 use hostler_wire::http1::response::{is_field_value, is_hop_by_hop, is_token};
 use hostler_wire::websocket::{handshake, is_sendable_close_code, Event};
@@ -411,24 +412,27 @@ impl SocketExchange {
     }
 
     /// The app has ended, with this error if any.
-    pub fn end(slf: &Bound<'_, Self>, error: Option<PyErr>) -> PyResult<()> {
+    pub fn end(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         let mut this = slf.try_borrow_mut()?;
         this.task = None;
         let hub = Arc::clone(&this.hub);
         let asked = std::mem::take(&mut this.asked);
         let is_over = this.ending.is_some();
-        let failure = match error {
-            Some(error) if is_over && error.is_instance_of::<PyConnectionResetError>(slf.py()) => None,
-            Some(error) => Some(error),
-            None if is_over || this.stage == Stage::Open => None,
-            None => Some(PyRuntimeError::new_err(
-                "the app returned without accepting or closing the WebSocket",
-            )),
+        let failure = match outcome {
+            Outcome::Cancelled if hub.is_cancelling() => None,
+            Outcome::Raised(error) if is_over && is_disconnect(slf.py(), &error) => None,
+            Outcome::Returned if is_over || this.stage == Stage::Open => None,
+            Outcome::Returned => Some(PyRuntimeError::new_err(match this.stage {
+                Stage::Denying => "the app returned before its response to the handshake was complete",
+                _ => "the app returned without accepting or closing the WebSocket",
+            })),
+            ended => ended.into_error(),
         };
         match this.stage {
             Stage::Open if failure.is_some() => this.hang_up(1011, b"the app failed".to_vec()),
             Stage::Open => this.hang_up(1000, Vec::new()),
-            Stage::Connecting if !is_over => {
+            // The head of a denial response leaves with its first body: until then there is time for a 500.
+            Stage::Connecting | Stage::Denying if !is_over && !this.exchange.is_sending() => {
                 let mut done = internal_error(&mut this.exchange, &hub.core);
                 done.keep_alive = false;
                 done.app_error = true;
@@ -524,12 +528,12 @@ impl SocketExchange {
     /// Called by the task when it is done.
     fn task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         if forked::is_child() {
-            let ended = super::http::outcome(task).and_then(|error| error.map_or(Ok(()), Err));
+            let ended = outcome(task).and_then(Outcome::into_result);
             forked::end(task.py(), ended);
         }
         let hub = Arc::clone(&slf.try_borrow()?.hub);
         hub.pending.bind(slf.py()).discard(task)?;
-        Self::end(slf, super::http::outcome(task)?)
+        Self::end(slf, outcome(task)?)
     }
 }
 
