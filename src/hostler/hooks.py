@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostler.config.hook_source import NAMES, HookSource
 from hostler.errors import BootError, ConfigError, HostlerError
+from hostler.proc.patches import operator_code
 from hostler.proc.trusted import opener
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def execute(path: str) -> dict[str, Any]:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         raise ConfigError(f"{path}{line}: {type(error).__name__}: {getattr(error, 'msg', error)}") from None
     try:
-        exec(code, names)
+        with operator_code():
+            exec(code, names)
     except BaseException as error:  # sys.exit() too: whatever it does, it is told as its own fault
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == names["__file__"]]
         line = f":{frames[-1].lineno}" if frames else ""
@@ -179,7 +181,8 @@ class Hooks:
         """Before anything is opened. HostlerError when the hook raises: there is nothing to keep running yet."""
         if "on_starting" in self.functions:
             try:
-                self.functions["on_starting"](self.server)
+                with operator_code():
+                    self.functions["on_starting"](self.server)
             except Exception as error:
                 raise HostlerError(f"the hook on_starting raised {error!r}", traceback.format_exc()) from error
 
@@ -189,7 +192,8 @@ class Hooks:
         if function is None:
             return
         try:
-            function(*arguments)
+            with operator_code():
+                function(*arguments)
         except Exception as error:
             if name in _PREPARING:
                 raise BootError(f"the hook {name} raised {error!r}", traceback.format_exc()) from error

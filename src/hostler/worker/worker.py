@@ -22,7 +22,15 @@ from hostler.proc.fork import finish, leave
 from hostler.proc.signals import STACKS, SignalQueue
 from hostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from hostler.worker import greenlets
-from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter, withstand_signals
+from hostler.worker.boot import (
+    become_user,
+    fit_driver,
+    leave_terminal,
+    load,
+    report,
+    watch_arbiter,
+    withstand_signals,
+)  # fmt: skip
 from hostler.worker.handlers import after_import, before_import
 from hostler.worker.interfaces import Mounted
 from hostler.worker.raw_socket import RawSocket
@@ -110,10 +118,13 @@ class Worker:
         self._prepare_boot()
         try:
             if self._hooks is not None:
+                if self._config.driver == "gevent":
+                    greenlets.load()  # `gevent.monkey` is there for post_fork, as under gunicorn
                 self._hooked = self._hooks.begin(self._age)
             if self._apps is None:
                 become_user(self._config)
                 self._apps = load(self._config, self._logs, self._app)
+            self._config = fit_driver(self._config, self._apps, self._logs)
             apps = self._with_hooks(self._apps)
             self._take_signals()
             self._core = self._open_core(apps)

@@ -18,6 +18,7 @@ class WorkerClass(NamedTuple):
     about: str  # for docs/migrate/gunicorn.md
     notice: str = ""  # told when it is chosen, where something differs
     loop: str = ""  # the event loop that the class insists on
+    is_eventlet: bool = False
 
 
 _SYNC = WorkerClass(SERIAL, "one thread, one request after the other; connections are kept all the same")
@@ -25,7 +26,10 @@ _GTHREAD = WorkerClass(THREADS, "as many threads as `threads` says")
 _GEVENT = WorkerClass(GREENLETS, "greenlets, by the gevent driver (install hostler[gevent])")
 _ASGI = WorkerClass(LOOP, "ASGI, on uvloop where that is installed")
 _EVENTLET = WorkerClass(
-    GREENLETS, "the gevent driver, with a notice", "eventlet is not maintained any more: gevent's greenlets run it"
+    GREENLETS,
+    "the gevent driver, with a notice; an application that imports eventlet is refused",
+    "eventlet is not maintained any more: gevent's greenlets run it",
+    is_eventlet=True,
 )
 _MEINHELD = WorkerClass(
     OWN, "hostler's own threads, with a notice", "meinheld is not maintained any more: hostler's own threads run it"

@@ -16,6 +16,7 @@ from hostler.cli.gunicorn.settings import BY_FLAG, BY_NAME, OPTIONAL, REPEATED, 
 from hostler.config.hook_source import NAMES as HOOKS
 from hostler.config.names import closest, did_you_mean
 from hostler.errors import ConfigError
+from hostler.proc.patches import operator_code, uses_eventlet
 
 __all__ = ["Given", "Value", "read"]
 
@@ -53,6 +54,8 @@ def read(arguments: Sequence[str], environ: Mapping[str, str]) -> Given:
     chosen = typed.get("config") or variable.get("config")
     path = str(chosen.value) if chosen else _USUAL_FILE if os.path.isfile(_USUAL_FILE) else ""
     names = _file(path, chosen.label if chosen else "") if path else {}
+    if reason := uses_eventlet():
+        raise ConfigError(f"{path}: {reason}")
     shown = path.removeprefix("file:")
     known = {name: Value(names[name], f"{shown}: {name}") for name in BY_NAME if name in names and name not in HOOKS}
     hooks = {name: names[name] for name in HOOKS if names.get(name) is not None}
@@ -163,6 +166,7 @@ def _run(location: str, label: str) -> Mapping[str, Any]:
 
     module = location.removeprefix("python:")
     try:
-        return vars(import_module(module))
+        with operator_code():
+            return vars(import_module(module))
     except BaseException as error:  # whatever the module does, it is told as its own fault
         raise ConfigError(f"{label}: {module} raised {type(error).__name__}: {error}") from None

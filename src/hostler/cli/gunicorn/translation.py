@@ -119,7 +119,8 @@ class _Translation:
             put = self._set if label else lambda option, value, label: self._default(option, value)
             put("threads", max(1, threads), label)
         elif kind == classes.GREENLETS:
-            self._set("driver", "gevent", found.label)
+            # The name stays in the label: a worker refuses an application that imports eventlet (`fit_driver`).
+            self._set("driver", "gevent", f"{found.label} eventlet" if chosen.is_eventlet else found.label)
             most, label = self._whole("worker_connections", 1000)
             self._default("max_threads", max(1, min(most, _MOST_AT_ONCE)))
             if label and most > _MOST_AT_ONCE:
