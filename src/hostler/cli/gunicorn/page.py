@@ -72,7 +72,10 @@ def _classes() -> Iterator[str]:
     yield "|---|---|"
     for name, kind in CLASSES.items():
         yield f"| `{name}` | {kind.about} |"
-    yield "| a class of your own | hostler's own threads, or ASGI, with a notice: its own code does not run |"
+    yield (
+        "| a class of your own | what the class that it extends becomes, with the `CONFIG_KWARGS` of a `UvicornWorker` "
+        "(`root_path`, `lifespan`, `loop`, `proxy_headers`, limits of WebSockets); its methods do not run |"
+    )
     for name, reason in REFUSED.items():
         yield f"| `{name}` | refused: {reason} |"
     yield ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 from hostler.cli.gunicorn import classes
@@ -110,7 +111,7 @@ class _Translation:
 
     def _worker_class(self) -> None:
         found = self._given.values.get("worker_class", Value("sync", "worker_class"))
-        chosen = classes.find(found.value, found.label)
+        chosen = classes.find(found.value, found.label, self._folders())
         if chosen.notice:
             self._warnings.append(f"{found.label} {chosen.notice}")
         threads, label = self._whole("threads", 1)
@@ -130,12 +131,21 @@ class _Translation:
             self._default("proxy_headers", "on")
             if chosen.loop:
                 self._default("loop", chosen.loop)
+            for option, value in chosen.options.items():
+                self._default(option, value)
         timeout, label = self._whole("timeout", 30)
         option = "request_timeout" if kind == classes.SERIAL else "worker_timeout"
         if label:
             self._set(option, f"{timeout}s", label)
         else:
             self._default(option, f"{timeout}s")
+
+    def _folders(self) -> list[str]:
+        """Where the application's modules are looked for, as in a worker: the directory, then pythonpath."""
+        start = self._given.values.get("chdir")
+        added = self._given.values.get("pythonpath")
+        folders = [str(start.value) if start and start.value else os.getcwd()]
+        return [*folders, *_listed(added.value if added and added.value else [])]
 
     def _proxies(self) -> None:
         """gunicorn takes the scheme from a trusted proxy, and leaves the client's address to the application."""

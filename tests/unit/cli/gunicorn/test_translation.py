@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -294,3 +296,70 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "-w, --workers VALUE\n      processes" in text
     assert main(["gunicorn", "-v"]) == 0
+
+
+UVICORN = """
+    class UvicornWorker:
+        CONFIG_KWARGS = {"loop": "auto", "http": "auto"}
+"""
+OWN_CLASSES = """
+    from uvicorn_worker import UvicornWorker
+
+    class Api(UvicornWorker):
+        CONFIG_KWARGS = {
+            "loop": "asyncio", "http": "h11", "lifespan": "off", "root_path": "/api", "ws_max_size": 1000,
+            "ws_ping_interval": None, "proxy_headers": False, "log_config": "x.ini",
+        }
+
+    class Plain:
+        pass
+"""
+
+
+@pytest.fixture
+def own_classes(tmp_path: Path) -> None:
+    file(textwrap.dedent(UVICORN), "uvicorn_worker.py")
+    file(textwrap.dedent(OWN_CLASSES), "shopworkers.py")
+
+
+@pytest.mark.usefixtures("own_classes")
+def test_subclass_named_by_a_string_has_its_base_and_its_settings() -> None:
+    found = config("-k shopworkers.Api shop:app")
+    assert [found.interface, found.loop, found.lifespan, found.root_path] == ["asgi", "asyncio", "off", "/api"]
+    assert [int(found.ws_max_size), float(found.ws_ping_interval), found.proxy_headers] == [1000, 0.0, "off"]
+    [notice] = translated("-k shopworkers.Api shop:app").warnings
+    assert "methods that it changes in UvicornWorker do not run here" in notice
+    assert notice.endswith("nor do these of its CONFIG_KWARGS: log_config")
+
+
+@pytest.mark.usefixtures("own_classes")
+def test_command_line_is_stronger_than_a_subclass() -> None:
+    assert config("-k shopworkers.Api --root-path /shop shop:app").root_path == "/shop"
+
+
+@pytest.mark.usefixtures("own_classes")
+def test_class_named_by_a_string_is_not_imported_into_this_process() -> None:
+    config("-k shopworkers.Api shop:app")
+    assert "shopworkers" not in sys.modules
+    assert "uvicorn_worker" not in sys.modules
+
+
+@pytest.mark.usefixtures("own_classes")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("shopworkers.Plain", "run here; the"), ("shopworkers.Missing", "AttributeError"), ("none.W", "No module")],
+)
+def test_class_without_a_known_base_is_told_with_the_reason(name: str, reason: str) -> None:
+    [notice] = translated(f"-k {name} shop:app").warnings
+    assert notice.startswith(f"-k {name}: its own code does not run here")
+    assert reason in notice
+
+
+@pytest.mark.usefixtures("own_classes")
+def test_class_in_another_directory_is_found_by_pythonpath_and_chdir(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "shopworkers.py").rename(elsewhere / "shopworkers.py")
+    (tmp_path / "uvicorn_worker.py").rename(elsewhere / "uvicorn_worker.py")
+    assert config(f"--chdir {elsewhere} -k shopworkers.Api shop:app").root_path == "/api"
+    assert config(f"--pythonpath {elsewhere} -k shopworkers.Api shop:app").root_path == "/api"
