@@ -109,6 +109,7 @@ _DEFAULTS = (
     ("interface", "asgi"),
     ("proxy_headers", "off"),
     ("server_header", "daphne"),
+    ("unix_mode", "666"),  # Twisted's; nginx may run as another user
     ("ws_lifetime", "86400s"),
     ("ws_handshake_timeout", "5s"),
     ("ws_ping_timeout", "30s"),

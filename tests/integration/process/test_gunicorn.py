@@ -267,3 +267,13 @@ def test_under_gunicorn_tls_is_refused(serve: Serve) -> None:
     )  # fmt: skip
     assert done.returncode == 3
     assert "has no TLS: let a proxy end it" in done.stderr
+
+
+@pytest.mark.parametrize(("line", "mode"), [("", 0o777), ("-m 027", 0o750)])
+def test_unix_socket_has_the_mode_that_gunicorn_gives_it(serve: Serve, line: str, mode: int) -> None:
+    serve.source(HELLO)
+    path = serve.directory / "shop.sock"
+    server = serve(None, "app", "-b", f"unix:{path}", *line.split(), bind=[], python=GUNICORN, ready=False)
+    server.wait_ready()
+    assert path.stat().st_mode & 0o777 == mode
+    assert ("every user of this machine can connect" in server.log) == (mode == 0o777)

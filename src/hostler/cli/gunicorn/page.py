@@ -42,6 +42,9 @@ over, TTIN and TTOU change the number of workers. What is better:
   fails.
 * A request that is accepted is answered, through every reload, limit and stop.
 
+**Unix sockets** have the mode 0777 less `--umask`, as under gunicorn, so every user of the machine can connect. A
+warning says so, unless `--umask` is given; `-m 007` or `HOSTLER_UNIX_MODE=660` lets in its user and group alone.
+
 ## The other way round
 
 `gunicorn -k hostler.integrations.gunicorn.Worker shop.wsgi:application` keeps gunicorn's arbiter, and runs hostler's

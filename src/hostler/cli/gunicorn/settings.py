@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hostler.config.hook_source import NAMES as HOOKS
 
-__all__ = ["BY_FLAG", "BY_NAME", "SETTINGS", "Setting", "is_on"]
+__all__ = ["BY_FLAG", "BY_NAME", "SETTINGS", "Setting", "is_on", "octal"]
 
 # How a flag takes its value.
 VALUE, SWITCH, REPEATED, OPTIONAL = "value", "switch", "repeated", "optional"
@@ -67,7 +67,7 @@ def _field(value: Any) -> object:
     return "1M" if str(value) == "0" else max(32768, int(value))
 
 
-def _mode(value: Any) -> str:
+def octal(value: Any) -> str:
     """gunicorn's umask is a number, or text: octal after a 0, else decimal."""
     text = str(value)
     is_octal = text.startswith("0") and text[1:].isdigit()
@@ -241,7 +241,12 @@ SETTINGS: tuple[Setting, ...] = (
     _honoured("user", "-u --user", None, "of the workers", "user"),
     _honoured("group", "-g --group", None, "of the workers", "group"),
     _honoured(
-        "umask", "-m --umask", 0, "where it is set; without it that of whoever starts the server", "umask", _mode
+        "umask",
+        "-m --umask",
+        0,
+        "where it is set; without it the process's own. Unix sockets get 0777 less this mask",
+        "umask",
+        octal,
     ),
     _needless("initgroups", "--initgroups", False, "a user's groups are always set", takes=SWITCH),
     _honoured("tmp_upload_dir", "", None, "for large request bodies", "temp_dir", _text),

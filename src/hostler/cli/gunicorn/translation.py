@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from hostler.cli.gunicorn import classes
 from hostler.cli.gunicorn.reading import Given, Value
-from hostler.cli.gunicorn.settings import NEEDLESS, REFUSED, SETTINGS, is_on
+from hostler.cli.gunicorn.settings import NEEDLESS, REFUSED, SETTINGS, is_on, octal
 from hostler.config.hook_source import HookSource
 from hostler.config.settings import Assignment
 from hostler.errors import ConfigError
@@ -108,6 +108,12 @@ class _Translation:
         found = self._given.values.get("bind")
         if found is not None:
             self._set("bind", [address(text) for text in _listed(found.value)], found.label)
+        mask = self._given.values.get("umask")
+        if mask is None:
+            self._default("unix_mode", "777")
+        else:
+            mode = 0o777 & ~int(str(self._converted(octal, mask)), 8)
+            self._set("unix_mode", f"{mode:o}", mask.label)
 
     def _worker_class(self) -> None:
         found = self._given.values.get("worker_class", Value("sync", "worker_class"))

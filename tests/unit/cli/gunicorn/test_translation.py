@@ -363,3 +363,21 @@ def test_class_in_another_directory_is_found_by_pythonpath_and_chdir(tmp_path: P
     (tmp_path / "uvicorn_worker.py").rename(elsewhere / "uvicorn_worker.py")
     assert config(f"--chdir {elsewhere} -k shopworkers.Api shop:app").root_path == "/api"
     assert config(f"--pythonpath {elsewhere} -k shopworkers.Api shop:app").root_path == "/api"
+
+
+@pytest.mark.parametrize(
+    ("line", "mode"), [("", 0o777), ("-m 007", 0o770), ("--umask 0o27", 0o750), ("-m 22", 0o751), ("-m 0", 0o777)]
+)
+def test_unix_sockets_have_gunicorns_permissions(line: str, mode: int) -> None:
+    assert config(f"-b unix:/tmp/shop.sock {line} shop:app").unix_mode == mode
+
+
+def test_unix_socket_that_all_may_reach_is_told_once_with_the_remedy() -> None:
+    [warning] = config("-b unix:/tmp/a.sock -b unix:/tmp/b.sock shop:app").warnings
+    assert warning.startswith(
+        "every user of this machine can connect to unix:/tmp/a.sock unix:/tmp/b.sock unix_mode=777"
+    )
+    assert "HOSTLER_UNIX_MODE=660" in warning
+    assert not config("-b unix:/tmp/a.sock -m 0 shop:app").warnings
+    assert not config("-b unix:/tmp/a.sock shop:app", HOSTLER_UNIX_MODE="660").warnings
+    assert not config("-b 127.0.0.1:8000 shop:app").warnings
