@@ -154,6 +154,8 @@ class Logs:
     def capture(self) -> None:
         """Have standard output and standard error go to the error log's file, in this process and its children."""
         path = self._paths.get(self.error_fd)
+        if self.access_fd == _STDOUT:  # what is written there on purpose stays there
+            self.access_fd = os.dup(_STDOUT)
         for fd in (_STDOUT, _STDERR):
             if fd != self.error_fd:
                 os.dup2(self.error_fd, fd)

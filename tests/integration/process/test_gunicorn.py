@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -277,3 +278,28 @@ def test_unix_socket_has_the_mode_that_gunicorn_gives_it(serve: Serve, line: str
     server.wait_ready()
     assert path.stat().st_mode & 0o777 == mode
     assert ("every user of this machine can connect" in server.log) == (mode == 0o777)
+
+
+def test_capture_output_leaves_the_access_log_on_standard_output(serve: Serve) -> None:
+    serve.source("import sys\n" + textwrap.dedent(HELLO) + "print('imported', flush=True)\n")
+    line = "app -b 127.0.0.1:0 --capture-output --access-logfile - --error-logfile error.log"
+    script = f"import sys; from hostler.cli import main; sys.exit(main(['gunicorn', *{line.split()!r}]))"
+    server = serve(None, bind=[], python=["-c", script], ready=False)
+    errors = serve.directory / "error.log"
+    server.wait_for(lambda: errors.exists() and "listening on" in errors.read_text(), "the server to listen")
+    port = int(errors.read_text().partition("listening on http://127.0.0.1:")[2].split()[0])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET /seen HTTP/1.0\r\n\r\n")
+        assert b"hello" in connection.makefile("rb").read()
+    server.wait_log("GET /seen HTTP/1.0")
+    assert "imported" in errors.read_text()
+    assert "/seen" not in errors.read_text()
+
+
+def test_tab_in_the_access_logs_format_is_a_tab_in_its_lines(serve: Serve) -> None:
+    serve.source(HELLO)
+    serve.source("accesslog = '-'\naccess_log_format = '%(m)s\\t%(s)s'\n", "gunicorn.conf")
+    server = serve(None, "app", "-b", "127.0.0.1:0", bind=[], python=GUNICORN, ready=False)
+    server.wait_ready()
+    assert answer(server) == "hello"
+    server.wait_log("GET\t200")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import socket
 from typing import Any, NamedTuple
 
 from hostler.cli.gunicorn import classes
 from hostler.cli.gunicorn.reading import Given, Value
-from hostler.cli.gunicorn.settings import NEEDLESS, REFUSED, SETTINGS, is_on, octal
+from hostler.cli.gunicorn.settings import LEVELS, NEEDLESS, REFUSED, SETTINGS, is_on, octal
 from hostler.config.hook_source import HookSource
-from hostler.config.settings import Assignment
+from hostler.config.kinds import Span, Whole
+from hostler.config.settings import OPTIONS, Assignment
+from hostler.config.subjects import LogFormat
+from hostler.config.units import Duration
 from hostler.errors import ConfigError
 
 __all__ = ["Translated", "settings_of", "translate"]
@@ -17,6 +23,8 @@ __all__ = ["Translated", "settings_of", "translate"]
 _DEFAULT_PORT = 8000
 # The most that a worker runs at once here, threads or greenlets.
 _MOST_AT_ONCE = 256
+# An atom with its conversion: flags, width, precision and type as printf's; "" where the type is missing.
+_ATOM = re.compile(r"%\(([^)]*)\)((?:[-+#0]*\d*(?:\.\d+)?[sdifrca])?)")
 
 
 class Translated(NamedTuple):
@@ -68,9 +76,13 @@ class _Translation:
                 self._warnings.append(f"{found.label} changes nothing: {setting.text}")
             elif setting.option and found.value is not None:
                 self._set(setting.option, self._converted(setting.convert, found), found.label)
+        if self._given.more:
+            named = " ".join(self._given.more)
+            self._warnings.append(f"further arguments mean nothing, as under gunicorn: {named}")
         self._default("workers", 1)
         self._bind()
         self._worker_class()
+        self._logs()
         self._proxies()
         self._syslog()
         self._hooks()
@@ -80,10 +92,14 @@ class _Translation:
 
     def _set(self, option: str, value: object, label: str) -> None:
         if value not in (None, {}, []):
-            self._values[option] = Assignment(option, value, label, label)
+            bounded = within_bounds(option, value)
+            if bounded is not value:
+                self._warnings.append(f"{label}: {value} is out of bounds here; {bounded} is used")
+            self._values[option] = Assignment(option, bounded, label, label)
 
     def _default(self, option: str, value: object) -> None:
-        self._defaults[option] = Assignment(option, value, "hostler gunicorn", "hostler gunicorn")
+        bounded = within_bounds(option, value)
+        self._defaults[option] = Assignment(option, bounded, "hostler gunicorn", "hostler gunicorn")
 
     def _converted(self, convert: Any, found: Value) -> object:
         try:
@@ -171,6 +187,18 @@ class _Translation:
             known = {"auto": "on", "true": "on", "false": "off"}
             self._set("proxy_protocol", known.get(value, value), found.label)
 
+    def _logs(self) -> None:
+        """What gunicorn takes for a level or a format, though it is none."""
+        found = self._given.values.get("loglevel")
+        if found is not None and str(found.value).lower() not in LEVELS:
+            self._warnings.append(f"{found.label}: {found.value} is no level; info is used, as under gunicorn")
+            self._set("log_level", "info", found.label)
+        found = self._given.values.get("access_log_format")
+        if found is not None and isinstance(found.value, str):
+            text, changes = readable_format(found.value)
+            self._set("access_log_format", text, found.label)
+            self._warnings += [f"{found.label}: {change}" for change in changes]
+
     def _syslog(self) -> None:
         if not self._is_on("syslog"):
             return
@@ -186,6 +214,42 @@ class _Translation:
             self._set("hooks", source, given.path)
 
 
+def within_bounds(option: str, value: object) -> object:
+    """The value itself, or the nearest that the option takes: gunicorn knows no bounds of this kind."""
+    kind = OPTIONS[option].kind
+    kind = getattr(kind, "inner", kind)
+    try:
+        if isinstance(kind, Whole):
+            number = int(str(value))
+            return value if kind.maximum is None or number <= kind.maximum else kind.maximum
+        if isinstance(kind, Span):
+            seconds = Duration.parse(value)
+            span = min(max(seconds, kind.minimum), kind.maximum)
+            return value if span == seconds else str(span)
+    except ValueError:  # no number: the option has the words for that
+        pass
+    return value
+
+
+def readable_format(text: str) -> tuple[str, list[str]]:
+    """An access log format of which every atom can be written, and what was changed.
+
+    gunicorn logs "-" for an atom that it does not know.
+    """
+    changes: list[str] = []
+
+    def atom(match: re.Match[str]) -> str:
+        name, ending = match[1], match[2]
+        if not LogFormat.is_atom(name):
+            changes.append(f'there is no atom %({name})s; "-" stands in its place')
+            return "-"
+        if ending != "s":
+            changes.append(f"{match[0]} is read as %({name})s")
+        return f"%({name})s"
+
+    return _ATOM.sub(atom, text), changes
+
+
 def address(text: str) -> str:
     """One of gunicorn's addresses as one of ours."""
     text = text.strip().removeprefix("tcp://")
@@ -193,7 +257,13 @@ def address(text: str) -> str:
         return f"unix:{text.removeprefix('unix://')}"
     is_host = not text.startswith(("unix:", "fd://")) and not text.isdigit() and text
     has_port = text.startswith(":") or (":" in text and not text.endswith("]"))
-    return f"{text}:{_DEFAULT_PORT}" if is_host and not has_port else text
+    if not is_host:
+        return text
+    host, _, port = text.rpartition(":") if has_port else (text, "", str(_DEFAULT_PORT))
+    if host and not host.strip("0123456789."):  # 0, 127.1: inet_aton(3) reads these as the system's resolver does
+        with contextlib.suppress(OSError):
+            host = socket.inet_ntoa(socket.inet_aton(host))
+    return f"{host}:{port}"
 
 
 def _listed(value: object) -> list[str]:

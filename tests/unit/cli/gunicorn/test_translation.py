@@ -171,7 +171,6 @@ def test_file_by_other_names(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("", "the application is missing: hostler gunicorn [options] shop.wsgi:application"),
-        ("a:b c:d", 'unexpected "c:d": the application is "a:b" already'),
         ("--bogus a:b", 'gunicorn has no option "--bogus"'),
         ("--worker-clas a:b", "the application is missing: hostler gunicorn [options] shop.wsgi:application"),
         ("--wrokers 3 a:b", 'gunicorn has no option "--wrokers" - did you mean "--workers"?'),
@@ -381,3 +380,57 @@ def test_unix_socket_that_all_may_reach_is_told_once_with_the_remedy() -> None:
     assert not config("-b unix:/tmp/a.sock -m 0 shop:app").warnings
     assert not config("-b unix:/tmp/a.sock shop:app", HOSTLER_UNIX_MODE="660").warnings
     assert not config("-b 127.0.0.1:8000 shop:app").warnings
+
+
+@pytest.mark.parametrize(
+    ("line", "option", "value", "told"),
+    [
+        ("-t 100000", "request_timeout", 86400, "-t: 100000s is out of bounds here; 24h is used"),
+        ("--graceful-timeout 999999", "graceful_timeout", 86400, "999999s is out of bounds here; 24h is used"),
+        ("--threads 1000", "threads", 256, "--threads: 1000 is out of bounds here; 256 is used"),
+        ("-w 5000", "workers", 1000, "-w: 5000 is out of bounds here; 1000 is used"),
+        ("--limit-request-fields 0", "limit_request_fields", 32768, ""),
+        ("--log-level trace", "log_level", 20, "--log-level: trace is no level; info is used"),
+        ("--log-level notset", "log_level", 20, "notset is no level"),
+        ("--log-level fatal", "log_level", 20, "fatal is no level"),
+        ("--log-level CRITICAL", "log_level", 40, ""),
+        ("--access-logformat '%(h)s %(D)'", "access_log_format", "%(h)s %(D)s", "%(D) is read as %(D)s"),
+        (
+            "--access-logformat '%(D)d|%(z)s|%({x-id}i)-10s'",
+            "access_log_format",
+            "%(D)s|-|%({x-id}i)s",
+            "no atom %(z)s",
+        ),
+        ("--access-logformat '%(h)s\t%(s)s'", "access_log_format", "%(h)s\t%(s)s", ""),
+        ("extra words", "workers", 1, "further arguments mean nothing, as under gunicorn: extra words"),
+    ],
+)
+def test_what_gunicorn_takes_is_taken_with_a_word(line: str, option: str, value: object, told: str) -> None:
+    found = config(f"shop:app {line}")
+    given = found.values[option]
+    assert (int(given) if isinstance(given, float) else given) == value
+    warnings = translated(f"shop:app {line}").warnings
+    assert any(told in warning for warning in warnings) if told else not warnings
+
+
+@pytest.mark.parametrize(("text", "host"), [("0:8090", "0.0.0.0"), ("127.1:8090", "127.0.0.1"), ("127.1", "127.0.0.1")])
+def test_short_addresses_are_read_as_the_resolver_reads_them(text: str, host: str) -> None:
+    port = 8090 if ":" in text else 8000
+    assert config(f"-b {text} shop:app").bind == (TcpAddress(host, port),)
+
+
+def test_ssl_context_without_a_certificate_changes_nothing() -> None:
+    file("def ssl_context(config, default):\n    return default()\n")
+    [warning] = translated("shop:app").warnings
+    assert warning.startswith("gunicorn.conf.py: ssl_context changes nothing")
+
+
+def test_hook_may_be_named_by_a_string(tmp_path: Path) -> None:
+    file("def ready(server):\n    pass\n", "shophooks.py")
+    file("when_ready = 'shophooks.ready'\n")
+    given = read(["shop:app"], {})
+    assert given.hooks["when_ready"].__name__ == "ready"
+    del sys.modules["shophooks"]
+    file("when_ready = 'shophooks.gone'\n")
+    with pytest.raises(ConfigError, match=r'when_ready: "shophooks\.gone" cannot be imported: AttributeError'):
+        read(["shop:app"], {})
