@@ -8,6 +8,7 @@ arguments is gunicorn's documentation, "Server Hooks"; what differs here stands 
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,9 @@ _PREPARING = ("post_fork", "post_worker_init")
 
 def execute(path: str) -> dict[str, Any]:
     """The names that a Python file defines; ConfigError with the line at fault when it cannot be run."""
-    names = {"__name__": "__config__", "__file__": os.path.abspath(path), "__builtins__": __builtins__}
+    module = sys.modules["__config__"] = type(sys)("__config__")  # classes there can be pickled, as under gunicorn
+    names = vars(module)
+    names.update(__file__=os.path.abspath(path), __builtins__=__builtins__)
     try:
         with open(path, "rb", opener=opener) as file:
             code = compile(file.read(), os.path.abspath(path), "exec")

@@ -303,3 +303,57 @@ def test_tab_in_the_access_logs_format_is_a_tab_in_its_lines(serve: Serve) -> No
     server.wait_ready()
     assert answer(server) == "hello"
     server.wait_log("GET\t200")
+
+
+def test_raw_env_is_seen_by_hooks_of_the_arbiter_and_follows_a_reload(serve: Serve) -> None:
+    serve.source(ENV)
+    conf = """
+        import os
+        raw_env = ["GREETING=one"]
+        def child_exit(server, worker):
+            server.log.info("greeting %s software %s", os.environ.get("GREETING"), os.environ["SERVER_SOFTWARE"])
+    """
+    serve.source(conf, "gunicorn.conf")
+    server = serve(None, "app", "-b", "127.0.0.1:0", bind=[], python=GUNICORN, ready=False)
+    server.wait_ready()
+    assert answer(server) == "one"
+    [worker] = server.wait_children(1)
+    os.kill(worker, signal.SIGKILL)
+    server.wait_log(r"greeting one software gunicorn \(hostler")
+    server.wait_children(1, without=[worker])
+    serve.source(conf.replace('["GREETING=one"]', "[]"), "gunicorn.conf")
+    assert reload(server).returncode == 0
+    assert answer(server) == "none"
+    server.wait_log("greeting None software gunicorn")
+
+
+@pytest.mark.parametrize("where", ["environ", "raw_env"])
+def test_script_name_of_the_environment_is_the_applications(serve: Serve, where: str) -> None:
+    serve.source(
+        """
+        import os
+        def application(environ, start_response):
+            body = f"{environ['SCRIPT_NAME']} {environ['PATH_INFO']} {os.environ['SCRIPT_NAME']}".encode()
+            start_response("200 OK", [("Content-Length", str(len(body)))])
+            return [body]
+        """
+    )
+    line = ["app", "-b", "127.0.0.1:0", *(["-e", "SCRIPT_NAME=/shop"] if where == "raw_env" else [])]
+    env = {"SCRIPT_NAME": "/shop"} if where == "environ" else {}
+    server = serve(None, *line, bind=[], python=GUNICORN, ready=False, env=env)
+    server.wait_ready()
+    with server.connect() as connection:
+        assert connection.request(b"GET /shop/cart HTTP/1.1\r\nHost: a\r\n\r\n").body == b"/shop /cart /shop"
+
+
+def test_configuration_file_is_a_module_whose_classes_can_be_pickled(serve: Serve) -> None:
+    serve.source(HELLO)
+    conf = """
+        import pickle
+        class Thing: pass
+        def when_ready(server):
+            server.log.info("pickled %s", type(pickle.loads(pickle.dumps(Thing()))).__module__)
+    """
+    serve.source(conf, "gunicorn.conf")
+    server = serve(None, "app", "-b", "127.0.0.1:0", bind=[], python=GUNICORN, ready=False)
+    server.wait_log("pickled __config__")

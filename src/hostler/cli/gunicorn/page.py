@@ -45,6 +45,10 @@ over, TTIN and TTOU change the number of workers. What is better:
 **Unix sockets** have the mode 0777 less `--umask`, as under gunicorn, so every user of the machine can connect. A
 warning says so, unless `--umask` is given; `-m 007` or `HOSTLER_UNIX_MODE=660` lets in its user and group alone.
 
+**Variables.** `raw_env` is set in the arbiter and in the workers. `SERVER_SOFTWARE` is `gunicorn (hostler/VERSION)` in
+`os.environ`. `SCRIPT_NAME` there, or in `raw_env`, is the path below which a WSGI application is served; requests
+elsewhere get 404, where gunicorn answers 500.
+
 ## The other way round
 
 `gunicorn -k hostler.integrations.gunicorn.Worker shop.wsgi:application` keeps gunicorn's arbiter, and runs hostler's

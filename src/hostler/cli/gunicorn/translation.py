@@ -81,7 +81,8 @@ class _Translation:
             self._warnings.append(f"further arguments mean nothing, as under gunicorn: {named}")
         self._default("workers", 1)
         self._bind()
-        self._worker_class()
+        kind = self._worker_class()
+        self._script_name(kind)
         self._logs()
         self._proxies()
         self._syslog()
@@ -131,7 +132,17 @@ class _Translation:
             mode = 0o777 & ~int(str(self._converted(octal, mask)), 8)
             self._set("unix_mode", f"{mode:o}", mask.label)
 
-    def _worker_class(self) -> None:
+    def _script_name(self, kind: str) -> None:
+        """SCRIPT_NAME in the environment is the path below which a WSGI application is served, and part of the URLs."""
+        found = self._given.values.get("raw_env", Value([], ""))
+        pairs = dict(pair.split("=", 1) for pair in _listed(found.value) if "=" in pair)
+        path = pairs.get("SCRIPT_NAME", os.environ.get("SCRIPT_NAME", "")).rstrip("/")
+        app = self._values.get("app")
+        if path.startswith("/") and app is not None and kind != classes.LOOP:
+            self._set("app", f"{app.value}@{path}", app.label)
+
+    def _worker_class(self) -> str:
+        """What runs the requests: the class, or what `threads` makes of it."""
         found = self._given.values.get("worker_class", Value("sync", "worker_class"))
         chosen = classes.find(found.value, found.label, self._folders())
         if chosen.notice:
@@ -161,6 +172,7 @@ class _Translation:
             self._set(option, f"{timeout}s", label)
         else:
             self._default(option, f"{timeout}s")
+        return kind
 
     def _folders(self) -> list[str]:
         """Where the application's modules are looked for, as in a worker: the directory, then pythonpath."""
