@@ -58,6 +58,7 @@ class Logs:
         self.sinks: list[Callable[[int, str], None]] = []
         self.access_sinks: list[Callable[[str], None]] = []  # who gets the lines of the access log too
         self.has_file = True  # whether the file gets them still
+        self.has_access_file = True  # whether the access log's file gets them still, beside `access_sinks`
         self.reopeners: list[Callable[[], None]] = []  # of the sinks
         self.core_error_fd = -1  # where the core and applications write in place of the error log; -1: there
         self._lost = 0  # lines that could not be written, in a row

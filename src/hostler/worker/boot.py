@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from hostler.worker.interfaces import Mounted
 
 __all__ = [
-    "become_user", "fit_driver", "leave_terminal", "load", "report", "watch_arbiter", "withstand_signals",
+    "adopt_loggers", "become_user", "fit_driver", "leave_terminal", "load", "report", "watch_arbiter",
+    "withstand_signals",
 ]  # fmt: skip
 
 
@@ -84,6 +85,7 @@ def load(config: Config, logs: Logs, app: Callable[..., Any] | None = None) -> l
     greenlets.after_fork()
     if config.driver == "gevent":
         greenlets.patch()
+    _install_loggers(config, logs)
     try:
         apps = _load(config, app)
         ensure_standard_streams()  # it may have closed them: what is opened next would get their numbers
@@ -99,6 +101,24 @@ def load(config: Config, logs: Logs, app: Callable[..., Any] | None = None) -> l
 
         install()
     return apps
+
+
+def _install_loggers(config: Config, logs: Logs) -> None:
+    """Under `hostler gunicorn`: the loggers that applications expect there, unless `log_config` has its own."""
+    hooks = config.hooks
+    if hooks is None or not hooks.is_gunicorn or config.log_config is not None:
+        return
+    from hostler import loggers
+
+    loggers.install(logs, hooks.make_logger)
+
+
+def adopt_loggers(config: Config, logs: Logs) -> None:
+    """Have our lines go through gunicorn's loggers, where the application has changed these."""
+    if config.hooks is not None and config.hooks.is_gunicorn and config.log_config is None:
+        from hostler import loggers
+
+        loggers.adopt(logs)
 
 
 def fit_driver(config: Config, apps: list[Mounted], logs: Logs) -> Config:

@@ -20,7 +20,7 @@ from hostler.worker.stacks import text_of
 if TYPE_CHECKING:
     from hostler.native import Core
 
-__all__ = ["Greenlets", "after_fork", "is_patched", "load", "patch", "wait_writable"]
+__all__ = ["Greenlets", "after_fork", "is_patched", "patch", "prepare", "wait_writable"]
 
 _READ, _WRITE = 1, 2  # of gevent's io watchers
 # Priorities of libev: first when the loop wakes, last before it waits.
@@ -44,6 +44,12 @@ def is_patched() -> bool:
 def patch() -> None:
     """Monkey-patch the standard library before the application is imported, as gunicorn's gevent worker does."""
     load().patch_all()
+
+
+def prepare(driver: str) -> None:
+    """Import gevent for the gevent driver: `post_fork` finds `gevent.monkey`, as under gunicorn."""
+    if driver == "gevent":
+        load()
 
 
 def load() -> Any:

@@ -49,6 +49,11 @@ warning says so, unless `--umask` is given; `-m 007` or `HOSTLER_UNIX_MODE=660` 
 `os.environ`. `SCRIPT_NAME` there, or in `raw_env`, is the path below which a WSGI application is served; requests
 elsewhere get 404, where gunicorn answers 500.
 
+**Loggers.** Workers have the loggers `gunicorn.error` and `gunicorn.access`, with handlers and a level, before the
+application is imported. The server's lines go through them as soon as the application or a `logger_class` has put a
+filter, a handler or a formatter on them. A record of the access log has the line as its message, no
+atoms.
+
 ## The other way round
 
 `gunicorn -k hostler.integrations.gunicorn.Worker shop.wsgi:application` keeps gunicorn's arbiter, and runs hostler's

@@ -352,12 +352,11 @@ SETTINGS: tuple[Setting, ...] = (
         _switch,
         takes=SWITCH,
     ),
-    _needless(
+    _mapped(
         "logger_class",
         "--logger-class",
         "gunicorn.glogging.Logger",
-        "its own code does not run: log_config and access_log_format say what lines look like, statsd has"
-        " its own options",
+        "made in each worker: its filters, handlers and formats are used. Its access() and atoms() are not called",
     ),
     _honoured("logconfig", "--log-config", None, "an INI file for Python's logging", "log_config", _text),
     _honoured("logconfig_dict", "", {}, "a dict for Python's logging", "log_config"),

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import socket
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hostler.cli.gunicorn import classes
@@ -221,9 +222,29 @@ class _Translation:
 
     def _hooks(self) -> None:
         given = self._given
-        if given.hooks:
-            source = HookSource(given.path, given.hooks, settings_of(given))
-            self._set("hooks", source, given.path)
+        found = given.values.get("logger_class")
+        settings = settings_of(given)
+        maker = logger_maker(found.value, settings) if found is not None else None
+        source = HookSource(given.path, given.hooks, settings, True, maker)
+        self._set("hooks", source, given.path or "hostler gunicorn")
+
+
+def logger_maker(value: object, settings: dict[str, Any]) -> Callable[[], Any] | None:
+    """What makes an object of the operator's logger class in a worker; None for gunicorn's own classes."""
+    name = f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else str(value or "")
+    if name in ("", "gunicorn.glogging.Logger", "gunicorn.instrument.statsd.Statsd") or name.startswith("egg:"):
+        return None
+
+    def make() -> Any:
+        from importlib import import_module
+
+        from hostler.hooks import Settings
+
+        module, _, attribute = name.rpartition(".")
+        found = value if isinstance(value, type) else getattr(import_module(module), attribute)
+        return found(Settings(settings))
+
+    return make
 
 
 def within_bounds(option: str, value: object) -> object:

@@ -241,7 +241,6 @@ def test_broken_files(text: str, said: str) -> None:
         ("-k egg:meinheld#gunicorn_worker", "hostler's own threads run it"),
         ("-k app.workers.Mine", "app.workers.Mine: its own code does not run here"),
         ("-k gevent --worker-connections 1000", "256 requests run at once"),
-        ("--logger-class mine.Logger", "its own code does not run"),
     ],
 )
 def test_what_changes_nothing_is_told_once(line: str, said: str) -> None:
