@@ -107,6 +107,7 @@ _DEFAULTS = (
     ("access_log", "-"),  # at -v 0 there is none
     ("bind", ["127.0.0.1:8000"]),
     ("interface", "asgi"),
+    ("prepend_root_path", "off"),
     ("proxy_headers", "off"),
     ("server_header", "daphne"),
     ("unix_mode", "666"),  # Twisted's; nginx may run as another user

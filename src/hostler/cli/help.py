@@ -18,7 +18,7 @@ __all__ = ["answer", "explain", "options", "overview"]
 _WIDTH = 96
 _COLUMN = 38  # where explanations start, after the longest usage
 _USAGES = {
-    **{command: command for command in ("convert", "ctl", "reload", "stacks")},
+    **{command: command for command in ("convert", "ctl", "reload", "shim", "stacks")},
     "status": "ctl",
     "top": "top.command",
     "upgrade": "ctl",

@@ -446,3 +446,25 @@ def test_logger_class_that_raises_is_told_and_the_site_serves(serve: Serve) -> N
     get(server, "/seen")
     server.wait_log("GET /seen")
     server.wait_log(r"logger_class raised ValueError\('on purpose'\)")
+
+
+CLIENT = """
+    async def application(scope, receive, send):
+        if scope["type"] != "http":
+            raise RuntimeError("only HTTP")
+        body = scope["client"][0].encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+"""
+
+
+def test_variable_gives_gunicorns_own_arbiter_our_workers_with_the_client_of_a_proxy(serve: Serve) -> None:
+    serve.source(CLIENT)
+    server = serve(
+        None, "-b", "127.0.0.1:0", "--no-control-socket", "app", bind=[], ready=False,
+        python=("-W", "default", "-m", "gunicorn"),
+        env={"GUNICORN_CMD_ARGS": "-k hostler.integrations.gunicorn.Worker", "PYTHONWARNINGS": "default"},
+    )  # fmt: skip
+    with socket.create_connection(url(server), timeout=30) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")
+        assert connection.makefile("rb").read().endswith(b"192.0.2.7")

@@ -54,6 +54,14 @@ application is imported. The server's lines go through them as soon as the appli
 filter, a handler or a formatter on them. A record of the access log has the line as its message, no
 atoms.
 
+## Where the command is not yours
+
+Scripts that start gunicorn themselves (airflow, superset, mlflow, entrypoints of images): `hostler shim /opt/shim`
+writes a `gunicorn` there that runs `hostler gunicorn`; put that directory first on `PATH`. `python -m gunicorn` or code
+that calls `gunicorn.app.wsgiapp.run` keep gunicorn's arbiter, and get our workers by a variable:
+`GUNICORN_CMD_ARGS="-k hostler.integrations.gunicorn.Worker"`. Code that extends `BaseApplication` and reads no variable
+sets `worker_class` to that name. ASGI applications then get the client of `X-Forwarded-For` too.
+
 ## The other way round
 
 `gunicorn -k hostler.integrations.gunicorn.Worker shop.wsgi:application` keeps gunicorn's arbiter, and runs hostler's
