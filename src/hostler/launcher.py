@@ -195,6 +195,7 @@ class _Service:
         )
         if hooks is not None:
             hooks.server.address = [listener.url for listener in opened]
+            hooks.server.LISTENERS = [listener.socket for listener in opened]
         has_door = any(listener.is_ours and not listener.is_unix for listener in opened)
         timing = Timing(
             config.graceful_timeout,

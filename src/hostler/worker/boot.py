@@ -80,7 +80,7 @@ def load(config: Config, logs: Logs, app: Callable[..., Any] | None = None) -> l
 
     While somebody works at them (`reload`), one that cannot be imported is one that says so.
     """
-    loading.extend_path(config.pythonpath)
+    loading.extend_path(config.pythonpath, config.hooks is not None and config.hooks.is_gunicorn)
     patches.keep()
     greenlets.after_fork()
     if config.driver == "gevent":

@@ -54,6 +54,12 @@ application is imported. The server's lines go through them as soon as the appli
 filter, a handler or a formatter on them. A record of the access log has the line as its message, no
 atoms.
 
+**What is not the same** for WSGI applications, held by a test against gunicorn itself: `REQUEST_URI` and
+`hostler.queue_time` are there too, and `CONTENT_LENGTH` of a chunked body that was read; `HTTP_TRANSFER_ENCODING`,
+`gunicorn.socket` and `wsgi.early_hints` are not. `REMOTE_HOST` is set by neither. `--pythonpath` leaves out
+directories that do not exist, with a warning. `worker.tmp`, `worker.futures` and `worker.nr_conns` are there for hooks
+that read them, and empty.
+
 ## Where the command is not yours
 
 Scripts that start gunicorn themselves (airflow, superset, mlflow, entrypoints of images): `hostler shim /opt/shim`

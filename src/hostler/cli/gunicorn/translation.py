@@ -52,8 +52,17 @@ def settings_of(given: Given) -> dict[str, Any]:
         values[name] = int(value) if is_number else value
     values["env"] = dict(pair.split("=", 1) for pair in _listed(values["raw_env"]) if "=" in pair)
     values["is_ssl"] = False
+    values["default_proc_name"] = values["wsgi_app"] or values["default_proc_name"]
+    values["proc_name"] = values["proc_name"] or values["default_proc_name"]
+    values["worker_class_str"] = _class_name(values["worker_class"], int(str(values["threads"])))
     values["address"] = _listed(values["bind"])
     return values
+
+
+def _class_name(value: object, threads: int) -> str:
+    """`cfg.worker_class_str`: the name, where more than one thread makes sync gthread."""
+    name = value.__name__ if isinstance(value, type) else str(value)
+    return "gthread" if threads > 1 and (name == "sync" or name.endswith("SyncWorker")) else name
 
 
 class _Translation:
@@ -84,6 +93,7 @@ class _Translation:
         self._bind()
         kind = self._worker_class()
         self._script_name(kind)
+        self._pythonpath()
         self._logs()
         self._proxies()
         self._syslog()
@@ -174,6 +184,19 @@ class _Translation:
         else:
             self._default(option, f"{timeout}s")
         return kind
+
+    def _pythonpath(self) -> None:
+        """gunicorn takes directories that are not there, as Python does."""
+        found = self._given.values.get("pythonpath")
+        if found is None or not found.value:
+            return
+        base, *folders = self._folders()
+        there = [folder for folder in folders if os.path.isdir(os.path.join(base, folder))]
+        if there != folders:
+            missing = ", ".join(folder for folder in folders if folder not in there)
+            self._warnings.append(f"{found.label}: the directory does not exist: {missing}")
+        self._values.pop("pythonpath", None)
+        self._set("pythonpath", there, found.label)
 
     def _folders(self) -> list[str]:
         """Where the application's modules are looked for, as in a worker: the directory, then pythonpath."""
