@@ -8,12 +8,15 @@ arguments is gunicorn's documentation, "Server Hooks"; what differs here stands 
 from __future__ import annotations
 
 import os
+import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hostler.config.hook_source import NAMES, HookSource
 from hostler.errors import BootError, ConfigError, HostlerError
+from hostler.proc.patches import operator_code
 from hostler.proc.trusted import opener
 
 if TYPE_CHECKING:
@@ -28,7 +31,9 @@ _PREPARING = ("post_fork", "post_worker_init")
 
 def execute(path: str) -> dict[str, Any]:
     """The names that a Python file defines; ConfigError with the line at fault when it cannot be run."""
-    names = {"__name__": "__config__", "__file__": os.path.abspath(path), "__builtins__": __builtins__}
+    module = sys.modules["__config__"] = type(sys)("__config__")  # classes there can be pickled, as under gunicorn
+    names = vars(module)
+    names.update(__file__=os.path.abspath(path), __builtins__=__builtins__)
     try:
         with open(path, "rb", opener=opener) as file:
             code = compile(file.read(), os.path.abspath(path), "exec")
@@ -38,7 +43,8 @@ def execute(path: str) -> dict[str, Any]:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         raise ConfigError(f"{path}{line}: {type(error).__name__}: {getattr(error, 'msg', error)}") from None
     try:
-        exec(code, names)
+        with operator_code():
+            exec(code, names)
     except BaseException as error:  # sys.exit() too: whatever it does, it is told as its own fault
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == names["__file__"]]
         line = f":{frames[-1].lineno}" if frames else ""
@@ -65,6 +71,16 @@ class Log:
 
     def __init__(self, logs: Logs) -> None:
         self._logs = logs
+
+    @property
+    def error_log(self) -> Any:
+        """The logger gunicorn.error of the logging module."""
+        return _logger("gunicorn.error")
+
+    @property
+    def access_log(self) -> Any:
+        """The logger gunicorn.access."""
+        return _logger("gunicorn.access")
 
     def debug(self, message: str, *args: Any, **ignored: Any) -> None:
         """Log for those who look for a fault."""
@@ -101,6 +117,43 @@ class Log:
     warn = warning
 
 
+def _logger(name: str) -> Any:
+    import logging  # for the hooks alone that ask
+
+    return logging.getLogger(name)
+
+
+class App:
+    """`app` of a server or a worker."""
+
+    def __init__(self, cfg: Settings) -> None:
+        self.cfg = cfg
+        self.callable: Any = None  # the application, in a worker from `post_worker_init` on
+
+    def wsgi(self) -> Any:
+        """The application. In the arbiter a hook that asks has it imported there, as under gunicorn."""
+        if self.callable is None:
+            from importlib import import_module
+
+            module, _, name = str(self.cfg.settings.get("wsgi_app") or "").partition(":")
+            found: Any = import_module(module)
+            for part in (name or "application").removesuffix("()").split("."):
+                found = getattr(found, part)
+            self.callable = found() if name.endswith("()") else found
+        return self.callable
+
+
+class Heartbeat:
+    """`tmp` of a worker: hooks that notify the arbiter have nothing to do here, where the worker does it."""
+
+    def notify(self) -> None:
+        """Do nothing: the heartbeat is a number in shared memory."""
+
+    def last_update(self) -> float:
+        """Now, in seconds of the monotonic clock."""
+        return time.monotonic()
+
+
 class Server:
     """`server` of hooks: the arbiter."""
 
@@ -111,6 +164,8 @@ class Server:
         self.num_workers = int(cfg.settings.get("workers") or cfg.settings.get("min_workers") or 1)
         self.WORKERS: dict[int, Worker] = {}
         self.worker_age = 0
+        self.app = App(cfg)
+        self.LISTENERS: list[Any] = []
         self.address: Any = cfg.settings.get("address", [])
         self.proc_name = cfg.settings.get("proc_name")
 
@@ -129,13 +184,23 @@ class Worker:
         self.alive = True
         self.nr = 0  # requests so far; counted only where a request hook is set
         self.timeout = cfg.settings.get("timeout")
-        self.wsgi: Any = None  # the application, from `post_worker_init` on
-        self.app = self
+        self.app = App(cfg)
+        self.sockets: list[Any] = []
+        self.tmp = Heartbeat()
+        self.nr_conns = 0  # connections are the native core's
+        self.futures: list[Any] = []
 
     @property
-    def callable(self) -> Any:
-        """The application, as `worker.app.callable`."""
-        return self.wsgi
+    def wsgi(self) -> Any:
+        """The application, from `post_worker_init` on."""
+        return self.app.callable
+
+    @wsgi.setter
+    def wsgi(self, app: Any) -> None:
+        self.app.callable = app
+
+    def notify(self) -> None:
+        """As gunicorn's: here the worker's heartbeat needs no help."""
 
     def __str__(self) -> str:
         return f"<Worker {self.pid}>"
@@ -179,7 +244,8 @@ class Hooks:
         """Before anything is opened. HostlerError when the hook raises: there is nothing to keep running yet."""
         if "on_starting" in self.functions:
             try:
-                self.functions["on_starting"](self.server)
+                with operator_code():
+                    self.functions["on_starting"](self.server)
             except Exception as error:
                 raise HostlerError(f"the hook on_starting raised {error!r}", traceback.format_exc()) from error
 
@@ -189,7 +255,8 @@ class Hooks:
         if function is None:
             return
         try:
-            function(*arguments)
+            with operator_code():
+                function(*arguments)
         except Exception as error:
             if name in _PREPARING:
                 raise BootError(f"the hook {name} raised {error!r}", traceback.format_exc()) from error
@@ -234,6 +301,7 @@ class Hooks:
         """In a new worker's process; `age`: where it was not forked by the arbiter itself."""
         worker = self._next if self._next is not None and not age else Worker(age, self._log, self._cfg)
         worker.ppid, worker.pid = os.getppid(), os.getpid()
+        worker.sockets = self.server.LISTENERS
         self.call("post_fork", self.server, worker)
         return worker
 

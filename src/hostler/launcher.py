@@ -27,6 +27,7 @@ from hostler.proc.inboxes import Inboxes
 from hostler.proc.limits import raise_open_files
 from hostler.proc.machine import memory_limit, processors
 from hostler.proc.notify import Notifier
+from hostler.proc.patches import set_aside
 from hostler.proc.pidfile import Pidfile
 from hostler.proc.places import Ids
 from hostler.proc.title import set_title
@@ -71,7 +72,8 @@ def run(config: Config, app: Callable[..., Any] | None = None, reread: Callable[
         raise HostlerError("a server can be started by the main thread only: signals come to no other")
     handlers = signals.remember_early()  # again, where the command has done so
     try:
-        return _run(config, app, reread)
+        with set_aside():
+            return _run(config, app, reread)
     finally:
         signals.restore(handlers)
 
@@ -195,6 +197,7 @@ class _Service:
         )
         if hooks is not None:
             hooks.server.address = [listener.url for listener in opened]
+            hooks.server.LISTENERS = [listener.socket for listener in opened]
         has_door = any(listener.is_ours and not listener.is_unix for listener in opened)
         timing = Timing(
             config.graceful_timeout,

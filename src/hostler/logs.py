@@ -59,6 +59,7 @@ class Logs:
         self.access_sinks: list[Callable[[str], None]] = []  # who gets the lines of the access log too
         self.is_json = False  # whether a line of the file is a JSON object
         self.has_file = True  # whether the file gets them still
+        self.has_access_file = True  # whether the access log's file gets them still, beside `access_sinks`
         self.reopeners: list[Callable[[], None]] = []  # of the sinks
         self.core_error_fd = -1  # where the core and applications write in place of the error log; -1: there
         self._lost = 0  # lines that could not be written, in a row
@@ -165,6 +166,8 @@ class Logs:
     def capture(self) -> None:
         """Have standard output and standard error go to the error log's file, in this process and its children."""
         path = self._paths.get(self.error_fd)
+        if self.access_fd == _STDOUT:  # what is written there on purpose stays there
+            self.access_fd = os.dup(_STDOUT)
         for fd in (_STDOUT, _STDERR):
             if fd != self.error_fd:
                 os.dup2(self.error_fd, fd)

@@ -10,7 +10,6 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hostler.errors import HostlerError
 from hostler.logs import Logs
 from hostler.proc.sockets import Listener
 from hostler.proc.unix import Reached
@@ -55,14 +54,21 @@ class Statsd:
             self._address = address.removeprefix("unix://")
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         else:
-            host, _, port = address.rpartition(":")
-            try:
-                found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
-            except (OSError, UnicodeError) as error:
-                raise HostlerError(f"statsd {address}: the host is not known ({error})") from None
-            self._address = found[4]
-            self._socket = socket.socket(found[0], socket.SOCK_DGRAM)
+            self._address, self._socket = self._found(address)
         self._socket.setblocking(False)
+
+    def _found(self, address: str) -> tuple[Any, socket.socket]:
+        """The name is looked up in this moment only: the arbiter cannot wait for a resolver while it serves.
+
+        A name that nobody knows is no reason not to serve: nothing is sent until a reload looks again.
+        """
+        host, _, port = address.rpartition(":")
+        try:
+            found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
+        except (OSError, UnicodeError) as error:
+            self._logs.warning(f"statsd {address}: the host is not known ({error}); no metrics until a reload finds it")
+            return None, socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        return found[4], socket.socket(found[0], socket.SOCK_DGRAM)
 
     def deadline(self) -> float:
         """When to call `send`."""
@@ -109,6 +115,8 @@ class Statsd:
                 yield f"request.duration:{_milliseconds(bucket):.3f}|ms{rate}"
 
     def _send(self, packet: str) -> None:
+        if self._address is None:
+            return
         try:
             data = packet.encode("utf-8", "replace")
             if isinstance(self._address, str):

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "reload": "have a running server take up new code and configuration",
     "upgrade": "have a running server replaced by a new one on the same sockets",
     "stacks": "show where the threads of a running server are, with their requests",
+    "shim": "write a gunicorn command that runs hostler gunicorn, for scripts that start gunicorn themselves",
     "help": "explain a command and its options",
     "version": "show the version",
 }
@@ -111,6 +112,10 @@ def _run(arguments: list[str]) -> int:
         from hostler.cli.stacks import stacks
 
         return stacks(rest)
+    if command == "shim":
+        from hostler.cli.shim import shim
+
+        return shim(rest)
     if command in ("help", "-h", "--help"):
         from hostler.cli.help import explain
 

@@ -12,6 +12,7 @@ from typing import Any
 from hostler.cli.gunicorn.reading import read
 from hostler.cli.gunicorn.settings import BY_NAME, HONOURED
 from hostler.cli.gunicorn.translation import Translated, translate
+from hostler.config.hook_source import HookSource
 from hostler.config.kinds import Many, Pairs
 from hostler.config.settings import OPTIONS, Assignment
 from hostler.errors import ConfigError
@@ -73,7 +74,7 @@ def _translated(arguments: list[str]) -> Translated:
 
 
 def _lines(translated: Translated) -> Iterator[str]:
-    chosen = {assignment.name: assignment for assignment in translated.assignments}
+    chosen = {each.name: each for each in translated.assignments if not _is_empty(each)}
     yield "# Converted from gunicorn by hostler convert. All options: hostler help serve"
     for assignment in chosen.values():
         yield ""
@@ -88,6 +89,11 @@ def _lines(translated: Translated) -> Iterator[str]:
     for warning in translated.warnings:
         yield ""
         yield from _comment(warning)
+
+
+def _is_empty(assignment: Assignment) -> bool:
+    """Hooks that are none: `hostler gunicorn` gives workers gunicorn's loggers by them."""
+    return isinstance(assignment.value, HookSource) and not assignment.value.functions
 
 
 def _about(assignment: Assignment) -> str:

@@ -107,8 +107,10 @@ _DEFAULTS = (
     ("access_log", "-"),  # at -v 0 there is none
     ("bind", ["127.0.0.1:8000"]),
     ("interface", "asgi"),
+    ("prepend_root_path", "off"),
     ("proxy_headers", "off"),
     ("server_header", "daphne"),
+    ("unix_mode", "666"),  # Twisted's; nginx may run as another user
     ("ws_lifetime", "86400s"),
     ("ws_handshake_timeout", "5s"),
     ("ws_ping_timeout", "30s"),

@@ -19,7 +19,7 @@ __all__ = ["answer", "explain", "one_option", "options", "overview", "screen"]
 _WIDTH = 80
 _COLUMN = 28  # where explanations start; a longer usage has a line of its own
 _USAGES = {
-    **{command: command for command in ("convert", "ctl", "reload", "stacks")},
+    **{command: command for command in ("convert", "ctl", "reload", "shim", "stacks")},
     "status": "ctl",
     "top": "top.command",
     "upgrade": "ctl",

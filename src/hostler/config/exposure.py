@@ -1,4 +1,4 @@
-"""What root would use and the workers' user could change: one warning that names it."""
+"""What other users of the machine can reach or change: one warning for each kind, which names it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from hostler.config.settings import Config
 from hostler.proc import exposure, identity
 from hostler.proc.places import Ids
 
-__all__ = ["warn_of_exposed"]
+__all__ = ["warn_of_exposed", "warn_of_open_sockets"]
+
+_OTHERS = 0o006  # connect(2) needs the right to write
 
 
 def warn_of_exposed(config: Config) -> Iterator[str]:
@@ -30,6 +32,18 @@ def warn_of_exposed(config: Config) -> Iterator[str]:
         yield (
             f"the workers' user can change what root uses: {' '.join(exposed)} ({found}); "
             "keep it where only root can write"
+        )
+
+
+def warn_of_open_sockets(config: Config) -> Iterator[str]:
+    """One line when a drop-in command opens unix sockets to all users, as the tool that it replaces does."""
+    if not config.source("unix_mode").startswith("hostler ") or not config.unix_mode & _OTHERS:
+        return
+    paths = [str(each) for each in config.bind if isinstance(each, UnixAddress) and not each.is_abstract]
+    if paths:
+        yield (
+            f"every user of this machine can connect to {' '.join(paths)} unix_mode={config.unix_mode:o}; "
+            "HOSTLER_UNIX_MODE=660 lets in its user and group alone"
         )
 
 

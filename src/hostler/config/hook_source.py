@@ -19,3 +19,5 @@ class HookSource(NamedTuple):
     path: str = ""
     functions: Mapping[str, Callable[..., Any]] | None = None
     settings: Mapping[str, Any] | None = None  # what the hooks find in `cfg`, beside our own options
+    is_gunicorn: bool = False  # of `hostler gunicorn`, without functions too: workers have gunicorn's loggers
+    make_logger: Callable[[], Any] | None = None  # an object of the operator's logger_class

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from hostler.config.checks import check_directories, check_values, warn_of_idle_options
-from hostler.config.exposure import warn_of_exposed
+from hostler.config.exposure import warn_of_exposed, warn_of_open_sockets
 from hostler.config.settings import Assignment, Config
 from hostler.config.sources.environment import from_environment, from_platform, warn_of_variables
 from hostler.config.sources.file import discover, from_file
@@ -39,7 +39,12 @@ def load(
         config = Config(assignments)
     check_values(config)
     check_directories(config)
-    warnings = (*warn_of_variables(environ), *warn_of_idle_options(config), *warn_of_exposed(config))
+    warnings = (
+        *warn_of_variables(environ),
+        *warn_of_idle_options(config),
+        *warn_of_exposed(config),
+        *warn_of_open_sockets(config),
+    )
     return Config(assignments, warnings) if warnings else config
 
 

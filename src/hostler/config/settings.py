@@ -65,6 +65,11 @@ class Config(Application, Binding, Workers, Limits, Timeouts, WebSockets, Logs, 
         """What looks like a mistake and stops nothing, one line each, for the log of the server or the terminal."""
         return self._warnings
 
+    def replaced(self, name: str, value: object, where: str) -> "Config":
+        """A copy in which one option has another value, which `where` explains."""
+        assignment = Assignment(name, value, where, where)
+        return Config([*self._origins.values(), assignment], self._warnings)
+
     def source(self, name: str) -> str:
         """Where a value came from: "default", "hostler.toml:7", "HOSTLER_WORKERS", "--workers"."""
         origin = self._origins.get(name)

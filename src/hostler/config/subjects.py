@@ -86,7 +86,8 @@ class LogFormat(Text):
         super().__init__("FORMAT", 'a log format: "json", or text with atoms such as %(h)s')
 
     def read(self, value: object) -> str:
-        text = super().read(value)
+        text = super().read(value.replace("\t", " ") if isinstance(value, str) else value)
+        text = str(value).strip(" ") if "\t" in str(value) else text  # columns are parted by tabs in some logs
         words = text.split()
         if words[0] == "json":
             self._check_fields(words[1:])
@@ -100,7 +101,7 @@ class LogFormat(Text):
             if rest[1:2] != "(" or not end:
                 hint = "%% is a percent sign"
                 raise ValueError(f"{quote(rest)} is not an atom such as %(h)s; {hint}")
-            if not self._is_atom(atom):
+            if not self.is_atom(atom):
                 raise ValueError(f"the access log has no atom %({atom})s")
             rest = after
         return text
@@ -118,10 +119,12 @@ class LogFormat(Text):
                 raise ValueError(f'the JSON line has a field "{name}" already')
             names.add(name)
 
-    def _is_atom(self, atom: str) -> bool:
+    @classmethod
+    def is_atom(cls, atom: str) -> bool:
+        """Whether `%(atom)s` can be written."""
         if atom.startswith("{"):
-            return len(atom) > 3 and atom[-2] == "}" and atom[-1] in self.KEYED
-        return atom in self.ATOMS
+            return len(atom) > 3 and atom[-2] == "}" and atom[-1] in cls.KEYED
+        return atom in cls.ATOMS
 
 
 class Apps(Gathered[Mount]):

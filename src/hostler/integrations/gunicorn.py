@@ -24,6 +24,7 @@ from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 from hostler.proc.sockets import Listener
 from hostler.stats.scoreboard import Scoreboard
+from hostler.worker.interfaces import is_asgi
 
 __all__ = ["Worker"]
 
@@ -63,7 +64,6 @@ class Worker(Base):  # type: ignore[misc]  # gunicorn has no annotations
     def _hooked(self, logs: Logs) -> Any:
         """The application, with the request hooks around it that are set."""
         from hostler.hooks import Hooks
-        from hostler.worker.interfaces import is_asgi
 
         settings = {name: self.cfg.settings[name] for name in ("pre_request", "post_request")}
         functions = {name: each.get() for name, each in settings.items() if each.get() is not each.default}
@@ -86,7 +86,8 @@ class Worker(Base):  # type: ignore[misc]  # gunicorn has no annotations
         yield _assign("worker_timeout", cfg.timeout or 30)
         allowed = cfg.forwarded_allow_ips
         yield _assign("forwarded_allow_ips", ",".join(map(str, allowed)) if not isinstance(allowed, str) else allowed)
-        yield _assign("proxy_headers", "scheme" if cfg.secure_scheme_headers else "off")
+        read = "on" if is_asgi(self.wsgi) else "scheme"  # the client too, as uvicorn's worker; WSGI has middleware
+        yield _assign("proxy_headers", read if cfg.secure_scheme_headers else "off")
         if cfg.proxy_protocol != "off":
             yield _assign("proxy_protocol", {"auto": "on"}.get(cfg.proxy_protocol, cfg.proxy_protocol))
             allowed = cfg.proxy_allow_ips

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostler.errors import AppLoadError, BootError
 from hostler.logs import ensure_standard_streams
-from hostler.proc import identity
+from hostler.proc import identity, patches
 from hostler.proc.channel import Channel
 from hostler.proc.daemon import let_go
 from hostler.proc.signals import ORPHANED
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from hostler.logs import Logs
     from hostler.worker.interfaces import Mounted
 
-__all__ = ["become_user", "leave_terminal", "load", "report", "watch_arbiter", "withstand_signals"]
+__all__ = [
+    "adopt_loggers", "become_user", "fit_driver", "leave_terminal", "load", "report", "watch_arbiter",
+    "withstand_signals",
+]  # fmt: skip
 
 
 def watch_arbiter(channel: Channel, seconds: float, logs: Logs) -> None:
@@ -101,9 +104,12 @@ def load(config: Config, logs: Logs, app: Callable[..., Any] | None = None) -> l
 
     While somebody works at them (`reload`), one that cannot be imported is one that says so.
     """
-    loading.extend_path(config.pythonpath)
+    loading.extend_path(config.pythonpath, config.hooks is not None and config.hooks.is_gunicorn)
+    patches.keep()
+    greenlets.after_fork()
     if config.driver == "gevent":
         greenlets.patch()
+    _install_loggers(config, logs)
     try:
         apps = _load(config, app)
         ensure_standard_streams()  # it may have closed them: what is opened next would get their numbers
@@ -119,6 +125,44 @@ def load(config: Config, logs: Logs, app: Callable[..., Any] | None = None) -> l
 
         install()
     return apps
+
+
+def _install_loggers(config: Config, logs: Logs) -> None:
+    """Under `hostler gunicorn`: the loggers that applications expect there, unless `log_config` has its own."""
+    hooks = config.hooks
+    if hooks is None or not hooks.is_gunicorn or config.log_config is not None:
+        return
+    from hostler import loggers
+
+    loggers.install(logs, hooks.make_logger)
+
+
+def adopt_loggers(config: Config, logs: Logs) -> None:
+    """Have our lines go through gunicorn's loggers, where the application has changed these."""
+    if config.hooks is not None and config.hooks.is_gunicorn and config.log_config is None:
+        from hostler import loggers
+
+        loggers.adopt(logs)
+
+
+def fit_driver(config: Config, apps: list[Mounted], logs: Logs) -> Config:
+    """The configuration with the driver that this process needs, after the application was imported.
+
+    Code that has called gevent.monkey.patch_all() starts greenlets where it asks for threads, so threads cannot run
+    its requests. Raises BootError for what no driver runs.
+    """
+    if reason := patches.uses_eventlet():
+        raise BootError(reason)
+    if "eventlet" in sys.modules and config.source("driver").endswith(" eventlet"):
+        raise BootError(f"the application imports eventlet: {patches.NO_EVENTLET}")
+    if config.driver == "gevent" or not greenlets.is_patched():
+        return config
+    if any(each.is_asgi for each in apps):
+        raise BootError(
+            "gevent.monkey.patch_all() was called, and ASGI applications run on asyncio: leave that call out"
+        )
+    logs.info("gevent.monkey.patch_all() was called: the gevent driver runs the requests")
+    return config.replaced("driver", "gevent", "gevent.monkey.patch_all()")
 
 
 def _load(config: Config, app: Callable[..., Any] | None) -> list[Mounted]:

@@ -190,6 +190,7 @@ class EventLoop:
 
         loop = asyncio.get_running_loop()
         root = self._config.root_path or ""
+        front = root if self._config.prepend_root_path == "on" else ""
         self._native = Loop(
             self._core,
             loop,
@@ -202,7 +203,7 @@ class EventLoop:
                 for app, lifespan in zip(self._apps, lifespans, strict=True)
             ],
             [listener.server for listener in self._listeners],
-            root,
+            front,
         )
         for fd in self._native.filenos():
             loop.add_reader(fd, self._native.run)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from hostler.worker.stacks import text_of
 if TYPE_CHECKING:
     from hostler.native import Core
 
-__all__ = ["Greenlets", "after_fork", "patch", "wait_writable"]
+__all__ = ["Greenlets", "after_fork", "is_patched", "patch", "prepare", "wait_writable"]
 
 _READ, _WRITE = 1, 2  # of gevent's io watchers
 # Priorities of libev: first when the loop wakes, last before it waits.
@@ -30,18 +31,34 @@ _SLACK = 0.005
 
 def after_fork() -> None:
     """In a process that was forked from one that is patched: give it a loop of its own."""
-    import gevent
+    if "gevent" in sys.modules:
+        sys.modules["gevent"].reinit()
 
-    gevent.reinit()
+
+def is_patched() -> bool:
+    """Whether gevent has replaced the threads of this process by greenlets."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def patch() -> None:
     """Monkey-patch the standard library before the application is imported, as gunicorn's gevent worker does."""
+    load().patch_all()
+
+
+def prepare(driver: str) -> None:
+    """Import gevent for the gevent driver: `post_fork` finds `gevent.monkey`, as under gunicorn."""
+    if driver == "gevent":
+        load()
+
+
+def load() -> Any:
+    """Import gevent; returns `gevent.monkey`. BootError where it is not installed."""
     try:
         from gevent import monkey
     except ImportError as error:
         raise BootError(f"the gevent driver needs gevent (pip install 'hostler[gevent]'): {error}") from None
-    monkey.patch_all()
+    return monkey
 
 
 def wait_writable(fd: int) -> None:

@@ -23,9 +23,13 @@ _LISTED = 6  # names in a hint
 _PLUMBING = (os.path.dirname(os.path.dirname(__file__)) + os.sep, os.path.dirname(importlib.__file__) + os.sep)
 
 
-def extend_path(folders: Sequence[str]) -> None:
-    """Put the current directory, and after it `folders`, in front of Python's module path."""
-    sys.path[:0] = [os.getcwd(), *map(os.path.abspath, folders)]
+def extend_path(folders: Sequence[str], as_gunicorn: bool = False) -> None:
+    """Put the current directory, and after it `folders`, in front of Python's module path.
+
+    gunicorn has the folders before the directory, the last one first.
+    """
+    added = list(map(os.path.abspath, folders))
+    sys.path[:0] = [*reversed(added), os.getcwd()] if as_gunicorn else [os.getcwd(), *added]
 
 
 def load_all(mounts: Sequence[Mount], interface: str) -> list[Mounted]:

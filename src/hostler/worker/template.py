@@ -177,8 +177,7 @@ class Template:
             for number in (signal.SIGTERM, signal.SIGQUIT):  # the others are as a worker's are
                 signal.signal(number, signal.SIG_DFL)
             signals.unblock(mask)
-            if self._config.driver == "gevent":
-                greenlets.after_fork()
+            greenlets.after_fork()
             channel = Channel.of(fds[0])
             code = self._main(slot, age, channel, Dump(fds[1]), fds[2:], self._apps)
         except BaseException:  # a fault of ours: show it, and never run the template's code

@@ -23,7 +23,16 @@ from hostler.proc.signals import LEAVE, STACKS, SignalQueue
 from hostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from hostler.worker import greenlets
 from hostler.worker.about import describe
-from hostler.worker.boot import become_user, leave_terminal, load, report, watch_arbiter, withstand_signals
+from hostler.worker.boot import (
+    adopt_loggers,
+    become_user,
+    fit_driver,
+    leave_terminal,
+    load,
+    report,
+    watch_arbiter,
+    withstand_signals,
+)  # fmt: skip
 from hostler.worker.drain import Drain
 from hostler.worker.handlers import after_import, before_import
 from hostler.worker.interfaces import Mounted
@@ -115,11 +124,14 @@ class Worker:
         self._prepare_boot()
         try:
             if self._hooks is not None:
+                greenlets.prepare(self._config.driver)
                 self._hooked = self._hooks.begin(self._age)
             if self._apps is None:
                 become_user(self._config)
                 self._apps = load(self._config, self._logs, self._app)
+            self._config = fit_driver(self._config, self._apps, self._logs)
             apps = self._with_hooks(self._apps)
+            adopt_loggers(self._config, self._logs)
             self._take_signals()
             self._core = self._open_core(apps)
             self._core.keep_from_children([*self._signals.descriptors, self._channel.fileno()], _ENDING)
@@ -186,7 +198,7 @@ class Worker:
         """Where logging or syslog gets the logs, the core's lines go there by a pipe."""
         logs = self._logs
         if logs.access_sinks:
-            relay = Relay(logs.access_sinks, logs.access_fd)
+            relay = Relay(logs.access_sinks, logs.access_fd if logs.has_access_file else -1)
             logs.access_fd = relay.fd
             self._relays.append(relay)
         if logs.sinks or logs.is_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -267,3 +268,114 @@ def test_under_gunicorn_tls_is_refused(serve: Serve) -> None:
     )  # fmt: skip
     assert done.returncode == 3
     assert "has no TLS: let a proxy end it" in done.stderr
+
+
+@pytest.mark.parametrize(("line", "mode"), [("", 0o777), ("-m 027", 0o750)])
+def test_unix_socket_has_the_mode_that_gunicorn_gives_it(serve: Serve, line: str, mode: int) -> None:
+    serve.source(HELLO)
+    path = serve.directory / "shop.sock"
+    server = serve(None, "app", "-b", f"unix:{path}", *line.split(), bind=[], python=GUNICORN, ready=False)
+    server.wait_ready()
+    assert path.stat().st_mode & 0o777 == mode
+    assert ("every user of this machine can connect" in server.log) == (mode == 0o777)
+
+
+def test_capture_output_leaves_the_access_log_on_standard_output(serve: Serve) -> None:
+    serve.source("import sys\n" + textwrap.dedent(HELLO) + "print('imported', flush=True)\n")
+    line = "app -b 127.0.0.1:0 --capture-output --access-logfile - --error-logfile error.log"
+    script = f"import sys; from hostler.cli import main; sys.exit(main(['gunicorn', *{line.split()!r}]))"
+    server = serve(None, bind=[], python=["-c", script], ready=False)
+    errors = serve.directory / "error.log"
+    server.wait_for(lambda: errors.exists() and "listening on" in errors.read_text(), "the server to listen")
+    port = int(errors.read_text().partition("listening on http://127.0.0.1:")[2].split()[0])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET /seen HTTP/1.0\r\n\r\n")
+        assert b"hello" in connection.makefile("rb").read()
+    server.wait_log("GET /seen HTTP/1.0")
+    assert "imported" in errors.read_text()
+    assert "/seen" not in errors.read_text()
+
+
+def test_tab_in_the_access_logs_format_is_a_tab_in_its_lines(serve: Serve) -> None:
+    serve.source(HELLO)
+    serve.source("accesslog = '-'\naccess_log_format = '%(m)s\\t%(s)s'\n", "gunicorn.conf")
+    server = serve(None, "app", "-b", "127.0.0.1:0", bind=[], python=GUNICORN, ready=False)
+    server.wait_ready()
+    assert answer(server) == "hello"
+    server.wait_log("GET\t200")
+
+
+def test_raw_env_is_seen_by_hooks_of_the_arbiter_and_follows_a_reload(serve: Serve) -> None:
+    serve.source(ENV)
+    conf = """
+        import os
+        raw_env = ["GREETING=one"]
+        def child_exit(server, worker):
+            server.log.info("greeting %s software %s", os.environ.get("GREETING"), os.environ["SERVER_SOFTWARE"])
+    """
+    serve.source(conf, "gunicorn.conf")
+    server = serve(None, "app", "-b", "127.0.0.1:0", bind=[], python=GUNICORN, ready=False)
+    server.wait_ready()
+    assert answer(server) == "one"
+    [worker] = server.wait_children(1)
+    os.kill(worker, signal.SIGKILL)
+    server.wait_log(r"greeting one software gunicorn \(hostler")
+    server.wait_children(1, without=[worker])
+    serve.source(conf.replace('["GREETING=one"]', "[]"), "gunicorn.conf")
+    assert reload(server).returncode == 0
+    assert answer(server) == "none"
+    server.wait_log("greeting None software gunicorn")
+
+
+@pytest.mark.parametrize("where", ["environ", "raw_env"])
+def test_script_name_of_the_environment_is_the_applications(serve: Serve, where: str) -> None:
+    serve.source(
+        """
+        import os
+        def application(environ, start_response):
+            body = f"{environ['SCRIPT_NAME']} {environ['PATH_INFO']} {os.environ['SCRIPT_NAME']}".encode()
+            start_response("200 OK", [("Content-Length", str(len(body)))])
+            return [body]
+        """
+    )
+    line = ["app", "-b", "127.0.0.1:0", *(["-e", "SCRIPT_NAME=/shop"] if where == "raw_env" else [])]
+    env = {"SCRIPT_NAME": "/shop"} if where == "environ" else {}
+    server = serve(None, *line, bind=[], python=GUNICORN, ready=False, env=env)
+    server.wait_ready()
+    with server.connect() as connection:
+        assert connection.request(b"GET /shop/cart HTTP/1.1\r\nHost: a\r\n\r\n").body == b"/shop /cart /shop"
+
+
+def test_configuration_file_is_a_module_whose_classes_can_be_pickled(serve: Serve) -> None:
+    serve.source(HELLO)
+    conf = """
+        import pickle
+        class Thing: pass
+        def when_ready(server):
+            server.log.info("pickled %s", type(pickle.loads(pickle.dumps(Thing()))).__module__)
+    """
+    serve.source(conf, "gunicorn.conf")
+    server = serve(None, "app", "-b", "127.0.0.1:0", bind=[], python=GUNICORN, ready=False)
+    server.wait_log("pickled __config__")
+
+
+CLIENT = """
+    async def application(scope, receive, send):
+        if scope["type"] != "http":
+            raise RuntimeError("only HTTP")
+        body = scope["client"][0].encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+"""
+
+
+def test_variable_gives_gunicorns_own_arbiter_our_workers_with_the_client_of_a_proxy(serve: Serve) -> None:
+    serve.source(CLIENT)
+    server = serve(
+        None, "-b", "127.0.0.1:0", "--no-control-socket", "app", bind=[], ready=False,
+        python=("-W", "default", "-m", "gunicorn"),
+        env={"GUNICORN_CMD_ARGS": "-k hostler.integrations.gunicorn.Worker", "PYTHONWARNINGS": "default"},
+    )  # fmt: skip
+    with socket.create_connection(url(server), timeout=30) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")
+        assert connection.makefile("rb").read().endswith(b"192.0.2.7")

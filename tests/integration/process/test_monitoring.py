@@ -217,10 +217,18 @@ def test_statsd_counts_nothing_twice_over_a_reload(serve: Serve, udp: Receiver) 
     assert sum(counted) == 5
 
 
-def test_statsd_whose_host_is_not_known(serve: Serve) -> None:
-    server = serve(serve.source(HELLO), "--statsd", "no.such.host.invalid:8125", ready=False)
-    assert server.wait() == 1
-    assert "hostler: statsd no.such.host.invalid:8125: the host is not known" in server.log
+def test_statsd_whose_host_is_not_known_keeps_no_site_from_serving_and_is_found_at_a_reload(serve: Serve) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.settimeout(30)
+        config = serve.directory / "hostler.toml"
+        config.write_text('statsd = "no.such.host.invalid:8125"\nworkers = 1\n')
+        server = serve(serve.source(HELLO))
+        server.wait_log("statsd no.such.host.invalid:8125: the host is not known .* no metrics until a reload finds it")
+        assert answer(server) == "hello"
+        config.write_text(f'statsd = "127.0.0.1:{listening.getsockname()[1]}"\nworkers = 1\n')
+        assert reload(server).returncode == 0
+        assert b"gunicorn.workers:1|g" in listening.recv(65536)
 
 
 def test_lines_of_the_core_and_of_wsgi_errors_go_to_logging_too(serve: Serve) -> None:

@@ -53,7 +53,7 @@ def test_means_the_same(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", "-o", "hostler.toml", "gunicorn", *shlex.split(line)]) == 0
     found = dict(Config(from_file("hostler.toml")).values)
     hooks, wanted_hooks = found.pop("hooks"), wanted.pop("hooks")
-    assert (hooks and hooks.path) == (wanted_hooks and wanted_hooks.path)
+    assert (hooks.path if hooks else "") == wanted_hooks.path
     assert found == wanted
     assert "is written" in capsys.readouterr().err
 

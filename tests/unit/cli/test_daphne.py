@@ -181,3 +181,10 @@ def test_it_is_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr("hostler.launcher.run", run)
     assert main(["daphne", "-u", "app.sock", APP]) == 0
     assert configs[0].bind == (UnixAddress("app.sock"),)
+
+
+def test_unix_sockets_have_twisteds_permissions_and_a_warning() -> None:
+    given = translate(shlex.split("-u /tmp/shop.sock shop.asgi:application"))
+    found = load(given.assignments, {}, given.defaults)
+    assert found.unix_mode == 0o666
+    assert "every user of this machine can connect to unix:/tmp/shop.sock unix_mode=666" in found.warnings[0]

@@ -27,6 +27,7 @@ def test_defaults() -> None:
         "interface": "auto",
         "lifespan": "auto",
         "root_path": None,
+        "prepend_root_path": "on",
         "proxy_headers": "on",
         "forwarded_allow_ips": "127.0.0.1,::1",
         "loop": "auto",

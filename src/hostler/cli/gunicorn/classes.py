@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from hostler.cli.gunicorn.ancestry import Ancestry, ancestry_of, options_of
 from hostler.errors import ConfigError
 
 __all__ = ["CLASSES", "WorkerClass", "find"]
@@ -18,6 +20,8 @@ class WorkerClass(NamedTuple):
     about: str  # for docs/migrate/gunicorn.md
     notice: str = ""  # told when it is chosen, where something differs
     loop: str = ""  # the event loop that the class insists on
+    is_eventlet: bool = False
+    options: Mapping[str, object] = {}  # of hostler, which a subclass sets by its CONFIG_KWARGS
 
 
 _SYNC = WorkerClass(SERIAL, "one thread, one request after the other; connections are kept all the same")
@@ -25,7 +29,10 @@ _GTHREAD = WorkerClass(THREADS, "as many threads as `threads` says")
 _GEVENT = WorkerClass(GREENLETS, "greenlets, by the gevent driver (install hostler[gevent])")
 _ASGI = WorkerClass(LOOP, "ASGI, on uvloop where that is installed")
 _EVENTLET = WorkerClass(
-    GREENLETS, "the gevent driver, with a notice", "eventlet is not maintained any more: gevent's greenlets run it"
+    GREENLETS,
+    "the gevent driver, with a notice; an application that imports eventlet is refused",
+    "eventlet is not maintained any more: gevent's greenlets run it",
+    is_eventlet=True,
 )
 _MEINHELD = WorkerClass(
     OWN, "hostler's own threads, with a notice", "meinheld is not maintained any more: hostler's own threads run it"
@@ -59,6 +66,7 @@ CLASSES: dict[str, WorkerClass] = {
     "meinheld.gmeinheld.MeinheldWorker": _MEINHELD,
     "geventwebsocket.gunicorn.workers.GeventWebSocketWorker": _WEBSOCKET,
     "sanic.worker.GunicornWorker": _SANIC,
+    "hostler.integrations.gunicorn.Worker": WorkerClass(OWN, "hostler's own threads, or ASGI"),
 }
 _TORNADO = "Tornado applications are neither WSGI nor ASGI: run them by themselves, behind the same proxy"
 _AIOHTTP = "aiohttp applications are neither WSGI nor ASGI: run them by themselves (web.run_app)"
@@ -72,18 +80,32 @@ REFUSED = {
 }
 
 
-def find(value: object, label: str) -> WorkerClass:
-    """What runs in a class's place; ConfigError for one whose applications cannot be served."""
+def find(value: object, label: str, folders: Sequence[str] = ()) -> WorkerClass:
+    """What runs in a class's place; ConfigError for one whose applications cannot be served.
+
+    `folders`: where modules are looked for, beside Python's path, when the class is one of the operator's own.
+    """
     name = f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else str(value)
     name = name.removeprefix("egg:gunicorn#").strip()
     if name in REFUSED:
         raise ConfigError(f"{label} {name}: {REFUSED[name]}")
     if name in CLASSES:
         return CLASSES[name]
-    for base in value.__mro__[1:] if isinstance(value, type) else ():
-        known = CLASSES.get(f"{base.__module__}.{base.__qualname__}")
-        if known is not None:
-            return known._replace(notice=f"{name}: what it changes in {base.__qualname__} does not happen here")
     if "." not in name and ":" not in name:
         raise ConfigError(f'{label}: gunicorn has no worker class "{name}"; there are sync, gthread, gevent, asgi')
-    return WorkerClass(OWN, "", f"{name}: its own code does not run here; the application is served all the same")
+    ancestry = ancestry_of(value if isinstance(value, type) else name, folders)
+    for base in ancestry.bases:
+        if base in REFUSED:
+            raise ConfigError(f"{label} {name}: {REFUSED[base]}")
+        if base in CLASSES:
+            return _extended(CLASSES[base], name, base, ancestry)
+    why = f" ({ancestry.problem})" if ancestry.problem else ""
+    return WorkerClass(OWN, "", f"{name}: its own code does not run here{why}; the application is served all the same")
+
+
+def _extended(known: WorkerClass, name: str, base: str, ancestry: Ancestry) -> WorkerClass:
+    """A subclass: what its base becomes, with the settings that it has for uvicorn."""
+    options, unknown = options_of(ancestry.kwargs)
+    lost = f"; nor do these of its CONFIG_KWARGS: {', '.join(unknown)}" if unknown else ""
+    changed = f"{name}: methods that it changes in {base.rpartition('.')[2]} do not run here{lost}"
+    return known._replace(notice=changed, options=options)

@@ -6,6 +6,7 @@ import os
 import sys
 import textwrap
 
+from hostler.cli.gunicorn.environment import Environment
 from hostler.cli.gunicorn.reading import Given, read
 from hostler.cli.gunicorn.settings import BY_NAME, HONOURED, SETTINGS, SWITCH, is_on
 from hostler.cli.gunicorn.translation import Translated, settings_of, translate
@@ -41,7 +42,16 @@ def gunicorn(arguments: list[str]) -> int:
         return 0
     from hostler.launcher import run
 
-    return run(config, reread=lambda: _config(translate(read(arguments, os.environ))))
+    environment = Environment()
+    environment.change(config.env)
+
+    def reread() -> Config:
+        with environment.aside():
+            fresh = _config(translate(read(arguments, os.environ)))
+        environment.change(fresh.env)
+        return fresh
+
+    return run(config, reread=reread)
 
 
 def _config(translated: Translated) -> Config:

@@ -42,6 +42,32 @@ over, TTIN and TTOU change the number of workers. What is better:
   fails.
 * A request that is accepted is answered, through every reload, limit and stop.
 
+**Unix sockets** have the mode 0777 less `--umask`, as under gunicorn, so every user of the machine can connect. A
+warning says so, unless `--umask` is given; `-m 007` or `HOSTLER_UNIX_MODE=660` lets in its user and group alone.
+
+**Variables.** `raw_env` is set in the arbiter and in the workers. `SERVER_SOFTWARE` is `gunicorn (hostler/VERSION)` in
+`os.environ`. `SCRIPT_NAME` there, or in `raw_env`, is the path below which a WSGI application is served; requests
+elsewhere get 404, where gunicorn answers 500.
+
+**Loggers.** Workers have the loggers `gunicorn.error` and `gunicorn.access`, with handlers and a level, before the
+application is imported. The server's lines go through them as soon as the application or a `logger_class` has put a
+filter, a handler or a formatter on them. A record of the access log has the line as its message, no
+atoms.
+
+**What is not the same** for WSGI applications, held by a test against gunicorn itself: `REQUEST_URI` and
+`hostler.queue_time` are there too, and `CONTENT_LENGTH` of a chunked body that was read; `HTTP_TRANSFER_ENCODING`,
+`gunicorn.socket` and `wsgi.early_hints` are not. `REMOTE_HOST` is set by neither. `--pythonpath` leaves out
+directories that do not exist, with a warning. `worker.tmp`, `worker.futures` and `worker.nr_conns` are there for hooks
+that read them, and empty.
+
+## Where the command is not yours
+
+Scripts that start gunicorn themselves (airflow, superset, mlflow, entrypoints of images): `hostler shim /opt/shim`
+writes a `gunicorn` there that runs `hostler gunicorn`; put that directory first on `PATH`. `python -m gunicorn` or code
+that calls `gunicorn.app.wsgiapp.run` keep gunicorn's arbiter, and get our workers by a variable:
+`GUNICORN_CMD_ARGS="-k hostler.integrations.gunicorn.Worker"`. Code that extends `BaseApplication` and reads no variable
+sets `worker_class` to that name. ASGI applications then get the client of `X-Forwarded-For` too.
+
 ## The other way round
 
 `gunicorn -k hostler.integrations.gunicorn.Worker shop.wsgi:application` keeps gunicorn's arbiter, and runs hostler's
@@ -72,7 +98,10 @@ def _classes() -> Iterator[str]:
     yield "|---|---|"
     for name, kind in CLASSES.items():
         yield f"| `{name}` | {kind.about} |"
-    yield "| a class of your own | hostler's own threads, or ASGI, with a notice: its own code does not run |"
+    yield (
+        "| a class of your own | what the class that it extends becomes, with the `CONFIG_KWARGS` of a `UvicornWorker` "
+        "(`root_path`, `lifespan`, `loop`, `proxy_headers`, limits of WebSockets); its methods do not run |"
+    )
     for name, reason in REFUSED.items():
         yield f"| `{name}` | refused: {reason} |"
     yield ""

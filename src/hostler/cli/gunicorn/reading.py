@@ -6,16 +6,19 @@ WEB_CONCURRENCY, FORWARDED_ALLOW_IPS) is weaker than all three, and is read with
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from hostler.cli.gunicorn.settings import BY_FLAG, BY_NAME, OPTIONAL, REPEATED, SWITCH, Setting
 from hostler.config.hook_source import NAMES as HOOKS
 from hostler.config.names import closest, did_you_mean
 from hostler.errors import ConfigError
+from hostler.proc.patches import operator_code, uses_eventlet
 
 __all__ = ["Given", "Value", "read"]
 
@@ -38,30 +41,46 @@ class Given(NamedTuple):
     hooks: dict[str, Any]  # functions of the file
     path: str = ""  # of the file
     request: str = ""  # "help" or "version" when that was asked for instead
+    more: tuple[str, ...] = ()  # arguments behind the application, which gunicorn takes and does not use
 
 
 def read(arguments: Sequence[str], environ: Mapping[str, str]) -> Given:
     """Bring the sources together. Raises ConfigError, one line, for the first thing that cannot be read."""
-    typed, request = _line(arguments, "")
+    more: list[str] = []
+    typed, request = _line(arguments, "", more)
     if request:
         return Given({}, {}, request=request)
     try:
         words = shlex.split(environ.get(_VARIABLE, ""))
     except ValueError as error:
         raise ConfigError(f"{_VARIABLE}: {str(error).lower()}") from None
-    variable, _ = _line(words, f"{_VARIABLE}: ")
+    variable, _ = _line(words, f"{_VARIABLE}: ", more)
     chosen = typed.get("config") or variable.get("config")
     path = str(chosen.value) if chosen else _USUAL_FILE if os.path.isfile(_USUAL_FILE) else ""
     names = _file(path, chosen.label if chosen else "") if path else {}
+    if reason := uses_eventlet():
+        raise ConfigError(f"{path}: {reason}")
     shown = path.removeprefix("file:")
     known = {name: Value(names[name], f"{shown}: {name}") for name in BY_NAME if name in names and name not in HOOKS}
-    hooks = {name: names[name] for name in HOOKS if names.get(name) is not None}
+    hooks = {name: _hook(names[name], f"{shown}: {name}") for name in HOOKS if names.get(name) is not None}
     if path.startswith("python:"):
         shown = str(names.get("__file__") or shown)
-    return Given({**known, **variable, **typed}, hooks, shown)
+    return Given({**known, **variable, **typed}, hooks, shown, more=tuple(more))
 
 
-def _line(arguments: Sequence[str], prefix: str) -> tuple[dict[str, Value], str]:
+def _hook(value: Any, label: str) -> Any:
+    """A hook: a function, or "module.function" that names one."""
+    if not isinstance(value, str):
+        return value
+    module, _, name = value.rpartition(".")
+    try:
+        with _beside(), operator_code():
+            return getattr(import_module(module), name)
+    except BaseException as error:  # whatever the module does, it is told as its own fault
+        raise ConfigError(f'{label}: "{value}" cannot be imported: {type(error).__name__}: {error}') from None
+
+
+def _line(arguments: Sequence[str], prefix: str, more: list[str]) -> tuple[dict[str, Value], str]:
     """The settings of a command line; or "help" or "version", when it asks for that."""
     values: dict[str, Value] = {}
     waiting = list(reversed(arguments))
@@ -71,10 +90,10 @@ def _line(arguments: Sequence[str], prefix: str) -> tuple[dict[str, Value], str]
             return {}, _REQUESTS[argument]
         if argument == "--":
             for application in reversed(waiting):
-                _positional(values, application, prefix)
+                _positional(values, application, prefix, more)
             break
         if not argument.startswith("-") or argument == "-":
-            _positional(values, argument, prefix)
+            _positional(values, argument, prefix, more)
             continue
         flag, attached = _split(argument, waiting)
         setting = BY_FLAG[flag]
@@ -131,20 +150,28 @@ def _keep(values: dict[str, Value], setting: Setting, value: Any, label: str) ->
     values[setting.name] = Value(value, label)
 
 
-def _positional(values: dict[str, Value], argument: str, prefix: str) -> None:
+def _positional(values: dict[str, Value], argument: str, prefix: str, more: list[str]) -> None:
     if "wsgi_app" in values:
-        raise ConfigError(f'{prefix}unexpected "{argument}": the application is "{values["wsgi_app"].value}" already')
-    values["wsgi_app"] = Value(argument, f"{prefix}APP_MODULE")
+        more.append(argument)
+    else:
+        values["wsgi_app"] = Value(argument, f"{prefix}APP_MODULE")
 
 
 def _file(location: str, label: str) -> Mapping[str, Any]:
     """The names that a configuration file, or a module named python:MODULE, defines."""
+    with _beside():
+        return _run(location, label)
+
+
+@contextlib.contextmanager
+def _beside() -> Iterator[None]:
+    """Let the operator's code import what lies in this directory."""
     here = os.getcwd()
     is_added = here not in sys.path
     if is_added:
-        sys.path.insert(0, here)  # it may import what lies beside it
+        sys.path.insert(0, here)
     try:
-        return _run(location, label)
+        yield
     finally:
         if is_added:  # behind the standard library, or a json.py there would run in the arbiter, as its user
             sys.path.remove(here)
@@ -159,10 +186,9 @@ def _run(location: str, label: str) -> Mapping[str, Any]:
         if not os.path.exists(path):
             raise ConfigError(f'{label or path}: there is no file "{path}"')
         return execute(path)
-    from importlib import import_module
-
     module = location.removeprefix("python:")
     try:
-        return vars(import_module(module))
+        with operator_code():
+            return vars(import_module(module))
     except BaseException as error:  # whatever the module does, it is told as its own fault
         raise ConfigError(f"{label}: {module} raised {type(error).__name__}: {error}") from None

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hostler.config.hook_source import NAMES as HOOKS
 
-__all__ = ["BY_FLAG", "BY_NAME", "SETTINGS", "Setting", "is_on"]
+__all__ = ["BY_FLAG", "BY_NAME", "LEVELS", "SETTINGS", "Setting", "is_on", "octal"]
 
 # How a flag takes its value.
 VALUE, SWITCH, REPEATED, OPTIONAL = "value", "switch", "repeated", "optional"
@@ -53,9 +53,17 @@ def _seconds(value: Any) -> str:
     return f"{value}s" if str(value).strip().isdigit() else str(value)
 
 
+# gunicorn's levels, as ours.
+LEVELS = {"critical": "error", "error": "error", "warning": "warning", "info": "info", "debug": "debug"}
+
+
 def _level(value: Any) -> str:
-    level = str(value).lower()
-    return {"critical": "error", "warn": "warning"}.get(level, level)
+    return LEVELS.get(str(value).lower(), "info")
+
+
+def _fields(value: Any) -> object:
+    """gunicorn's 0 is its own most."""
+    return 32768 if str(value) == "0" else value
 
 
 def _line(value: Any) -> object:
@@ -67,7 +75,7 @@ def _field(value: Any) -> object:
     return "1M" if str(value) == "0" else max(32768, int(value))
 
 
-def _mode(value: Any) -> str:
+def octal(value: Any) -> str:
     """gunicorn's umask is a number, or text: octal after a 0, else decimal."""
     text = str(value)
     is_octal = text.startswith("0") and text[1:].isdigit()
@@ -92,7 +100,10 @@ _TLS = "TLS is a proxy's business: let nginx, Caddy or HAProxy end it, and leave
 _H2 = "HTTP/2 is a proxy's business: it speaks HTTP/1.1 to the server behind it"
 _DIRTY = "there are no dirty workers: run long jobs in a task queue, such as Celery"
 _STRICT = "requests are read strictly, because leniency lets them be smuggled"
-_PASTE = "PasteDeploy files are not read: name the application, as in hostler gunicorn 'shop:main()'"
+_PASTE = (
+    "it names a PasteDeploy file (Pyramid's production.ini), which is not read: write a module with "
+    "application = pyramid.paster.get_app('production.ini'), and name that module"
+)
 
 
 _DIRTY_HOOKS = ("on_dirty_starting", "dirty_post_fork", "dirty_worker_init", "dirty_worker_exit")
@@ -183,7 +194,12 @@ SETTINGS: tuple[Setting, ...] = (
         _line,
     ),
     _honoured(
-        "limit_request_fields", "--limit-request-fields", 100, "header fields of a request", "limit_request_fields"
+        "limit_request_fields",
+        "--limit-request-fields",
+        100,
+        "header fields of a request; 0: 32768",
+        "limit_request_fields",
+        _fields,
     ),
     _mapped(
         "limit_request_field_size",
@@ -241,7 +257,12 @@ SETTINGS: tuple[Setting, ...] = (
     _honoured("user", "-u --user", None, "of the workers", "user"),
     _honoured("group", "-g --group", None, "of the workers", "group"),
     _honoured(
-        "umask", "-m --umask", 0, "where it is set; without it that of whoever starts the server", "umask", _mode
+        "umask",
+        "-m --umask",
+        0,
+        "where it is set; without it the process's own. Unix sockets get 0777 less this mask",
+        "umask",
+        octal,
     ),
     _needless("initgroups", "--initgroups", False, "a user's groups are always set", takes=SWITCH),
     _honoured("tmp_upload_dir", "", None, "for large request bodies", "temp_dir", _text),
@@ -321,7 +342,7 @@ SETTINGS: tuple[Setting, ...] = (
         "access_log_format",
     ),
     _honoured("errorlog", "--error-logfile --log-file", "-", "the error log; - is standard error", "error_log"),
-    _honoured("loglevel", "--log-level", "info", "critical is error", "log_level", _level),
+    _honoured("loglevel", "--log-level", "info", "critical is error, an unknown level info", "log_level", _level),
     _honoured(
         "capture_output",
         "--capture-output",
@@ -331,12 +352,11 @@ SETTINGS: tuple[Setting, ...] = (
         _switch,
         takes=SWITCH,
     ),
-    _needless(
+    _mapped(
         "logger_class",
         "--logger-class",
         "gunicorn.glogging.Logger",
-        "its own code does not run: log_config and access_log_format say what lines look like, statsd has"
-        " its own options",
+        "made in each worker: its filters, handlers and formats are used. Its access() and atoms() are not called",
     ),
     _honoured("logconfig", "--log-config", None, "an INI file for Python's logging", "log_config", _text),
     _honoured("logconfig_dict", "", {}, "a dict for Python's logging", "log_config"),
@@ -370,7 +390,7 @@ SETTINGS: tuple[Setting, ...] = (
     _needless("default_proc_name", "", "gunicorn", "processes keep their name unless proc_name is set"),
     # Server Hooks
     *(_hook(name) for name in HOOKS),
-    _refused("ssl_context", "", None, _TLS),
+    _needless("ssl_context", "", None, _TLS),  # it matters where there is a certificate, which is refused
     # SSL
     _refused("keyfile", "--keyfile", None, _TLS),
     _refused("certfile", "--certfile", None, _TLS),

@@ -56,6 +56,12 @@ class Application(Group):
         "of ASGI.",
         uvicorn="root_path",
     )
+    prepend_root_path = Option(
+        Switch(),
+        "on",
+        "Whether the path that ASGI applications get begins with `root_path`, as the specification says. off: it is "
+        "the request's own, as under daphne.",
+    )
     chdir = Option(
         Maybe(Path("DIR", "a directory")),
         "none",

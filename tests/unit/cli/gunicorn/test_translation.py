@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +171,6 @@ def test_file_by_other_names(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("", "the application is missing: hostler gunicorn [options] shop.wsgi:application"),
-        ("a:b c:d", 'unexpected "c:d": the application is "a:b" already'),
         ("--bogus a:b", 'gunicorn has no option "--bogus"'),
         ("--worker-clas a:b", "the application is missing: hostler gunicorn [options] shop.wsgi:application"),
         ("--wrokers 3 a:b", 'gunicorn has no option "--wrokers" - did you mean "--workers"?'),
@@ -240,7 +241,6 @@ def test_broken_files(text: str, said: str) -> None:
         ("-k egg:meinheld#gunicorn_worker", "hostler's own threads run it"),
         ("-k app.workers.Mine", "app.workers.Mine: its own code does not run here"),
         ("-k gevent --worker-connections 1000", "256 requests run at once"),
-        ("--logger-class mine.Logger", "its own code does not run"),
     ],
 )
 def test_what_changes_nothing_is_told_once(line: str, said: str) -> None:
@@ -294,3 +294,142 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "-w, --workers VALUE\n      processes" in text
     assert main(["gunicorn", "-v"]) == 0
+
+
+UVICORN = """
+    class UvicornWorker:
+        CONFIG_KWARGS = {"loop": "auto", "http": "auto"}
+"""
+OWN_CLASSES = """
+    from uvicorn_worker import UvicornWorker
+
+    class Api(UvicornWorker):
+        CONFIG_KWARGS = {
+            "loop": "asyncio", "http": "h11", "lifespan": "off", "root_path": "/api", "ws_max_size": 1000,
+            "ws_ping_interval": None, "proxy_headers": False, "log_config": "x.ini",
+        }
+
+    class Plain:
+        pass
+"""
+
+
+@pytest.fixture
+def own_classes(tmp_path: Path) -> None:
+    file(textwrap.dedent(UVICORN), "uvicorn_worker.py")
+    file(textwrap.dedent(OWN_CLASSES), "shopworkers.py")
+
+
+@pytest.mark.usefixtures("own_classes")
+def test_subclass_named_by_a_string_has_its_base_and_its_settings() -> None:
+    found = config("-k shopworkers.Api shop:app")
+    assert [found.interface, found.loop, found.lifespan, found.root_path] == ["asgi", "asyncio", "off", "/api"]
+    assert [int(found.ws_max_size), float(found.ws_ping_interval), found.proxy_headers] == [1000, 0.0, "off"]
+    [notice] = translated("-k shopworkers.Api shop:app").warnings
+    assert "methods that it changes in UvicornWorker do not run here" in notice
+    assert notice.endswith("nor do these of its CONFIG_KWARGS: log_config")
+
+
+@pytest.mark.usefixtures("own_classes")
+def test_command_line_is_stronger_than_a_subclass() -> None:
+    assert config("-k shopworkers.Api --root-path /shop shop:app").root_path == "/shop"
+
+
+@pytest.mark.usefixtures("own_classes")
+def test_class_named_by_a_string_is_not_imported_into_this_process() -> None:
+    config("-k shopworkers.Api shop:app")
+    assert "shopworkers" not in sys.modules
+    assert "uvicorn_worker" not in sys.modules
+
+
+@pytest.mark.usefixtures("own_classes")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("shopworkers.Plain", "run here; the"), ("shopworkers.Missing", "AttributeError"), ("none.W", "No module")],
+)
+def test_class_without_a_known_base_is_told_with_the_reason(name: str, reason: str) -> None:
+    [notice] = translated(f"-k {name} shop:app").warnings
+    assert notice.startswith(f"-k {name}: its own code does not run here")
+    assert reason in notice
+
+
+@pytest.mark.usefixtures("own_classes")
+def test_class_in_another_directory_is_found_by_pythonpath_and_chdir(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "shopworkers.py").rename(elsewhere / "shopworkers.py")
+    (tmp_path / "uvicorn_worker.py").rename(elsewhere / "uvicorn_worker.py")
+    assert config(f"--chdir {elsewhere} -k shopworkers.Api shop:app").root_path == "/api"
+    assert config(f"--pythonpath {elsewhere} -k shopworkers.Api shop:app").root_path == "/api"
+
+
+@pytest.mark.parametrize(
+    ("line", "mode"), [("", 0o777), ("-m 007", 0o770), ("--umask 0o27", 0o750), ("-m 22", 0o751), ("-m 0", 0o777)]
+)
+def test_unix_sockets_have_gunicorns_permissions(line: str, mode: int) -> None:
+    assert config(f"-b unix:/tmp/shop.sock {line} shop:app").unix_mode == mode
+
+
+def test_unix_socket_that_all_may_reach_is_told_once_with_the_remedy() -> None:
+    [warning] = config("-b unix:/tmp/a.sock -b unix:/tmp/b.sock shop:app").warnings
+    assert warning.startswith(
+        "every user of this machine can connect to unix:/tmp/a.sock unix:/tmp/b.sock unix_mode=777"
+    )
+    assert "HOSTLER_UNIX_MODE=660" in warning
+    assert not config("-b unix:/tmp/a.sock -m 0 shop:app").warnings
+    assert not config("-b unix:/tmp/a.sock shop:app", HOSTLER_UNIX_MODE="660").warnings
+    assert not config("-b 127.0.0.1:8000 shop:app").warnings
+
+
+@pytest.mark.parametrize(
+    ("line", "option", "value", "told"),
+    [
+        ("-t 100000", "request_timeout", 86400, "-t: 100000s is out of bounds here; 24h is used"),
+        ("--graceful-timeout 999999", "graceful_timeout", 86400, "999999s is out of bounds here; 24h is used"),
+        ("--threads 1000", "threads", 256, "--threads: 1000 is out of bounds here; 256 is used"),
+        ("-w 5000", "workers", 1000, "-w: 5000 is out of bounds here; 1000 is used"),
+        ("--limit-request-fields 0", "limit_request_fields", 32768, ""),
+        ("--log-level trace", "log_level", 20, "--log-level: trace is no level; info is used"),
+        ("--log-level notset", "log_level", 20, "notset is no level"),
+        ("--log-level fatal", "log_level", 20, "fatal is no level"),
+        ("--log-level CRITICAL", "log_level", 40, ""),
+        ("--access-logformat '%(h)s %(D)'", "access_log_format", "%(h)s %(D)s", "%(D) is read as %(D)s"),
+        (
+            "--access-logformat '%(D)d|%(z)s|%({x-id}i)-10s'",
+            "access_log_format",
+            "%(D)s|-|%({x-id}i)s",
+            "no atom %(z)s",
+        ),
+        ("--access-logformat '%(h)s\t%(s)s'", "access_log_format", "%(h)s\t%(s)s", ""),
+        ("extra words", "workers", 1, "further arguments mean nothing, as under gunicorn: extra words"),
+    ],
+)
+def test_what_gunicorn_takes_is_taken_with_a_word(line: str, option: str, value: object, told: str) -> None:
+    found = config(f"shop:app {line}")
+    given = found.values[option]
+    assert (int(given) if isinstance(given, float) else given) == value
+    warnings = translated(f"shop:app {line}").warnings
+    assert any(told in warning for warning in warnings) if told else not warnings
+
+
+@pytest.mark.parametrize(("text", "host"), [("0:8090", "0.0.0.0"), ("127.1:8090", "127.0.0.1"), ("127.1", "127.0.0.1")])
+def test_short_addresses_are_read_as_the_resolver_reads_them(text: str, host: str) -> None:
+    port = 8090 if ":" in text else 8000
+    assert config(f"-b {text} shop:app").bind == (TcpAddress(host, port),)
+
+
+def test_ssl_context_without_a_certificate_changes_nothing() -> None:
+    file("def ssl_context(config, default):\n    return default()\n")
+    [warning] = translated("shop:app").warnings
+    assert warning.startswith("gunicorn.conf.py: ssl_context changes nothing")
+
+
+def test_hook_may_be_named_by_a_string(tmp_path: Path) -> None:
+    file("def ready(server):\n    pass\n", "shophooks.py")
+    file("when_ready = 'shophooks.ready'\n")
+    given = read(["shop:app"], {})
+    assert given.hooks["when_ready"].__name__ == "ready"
+    del sys.modules["shophooks"]
+    file("when_ready = 'shophooks.gone'\n")
+    with pytest.raises(ConfigError, match=r'when_ready: "shophooks\.gone" cannot be imported: AttributeError'):
+        read(["shop:app"], {})
