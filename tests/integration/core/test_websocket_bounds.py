@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.conformance.asgi.frames import BINARY, FIN, PING, RSV1, TEXT, Client
 from tests.integration.helpers import Serve, Server, processes
@@ -37,6 +38,23 @@ APP = """
             messages, size = messages + 1, size + len(body)
             if scope["path"] == "/echo":
                 await send({"type": "websocket.send", "bytes": body})
+"""
+# Takes one of four messages, which fill its inbox, and the rest when a ping and its timeout have passed.
+SLOW = """
+    import asyncio
+
+    async def application(scope, receive, send):
+        if scope["type"] != "websocket":
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        await asyncio.sleep(0.3)
+        await receive()
+        await asyncio.sleep(3.5)
+        for _ in range(3):
+            assert (await receive())["type"] == "websocket.receive"
+        await send({"type": "websocket.send", "text": "all"})
+        await receive()
 """
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 MB = 1_000_000
@@ -151,3 +169,13 @@ def test_idle_websocket_between_messages_is_left_alone(serve: Serve) -> None:
         assert asking.response().status == 408
     client.text("two")
     assert client.read().payload == b"two"
+
+
+def test_pong_that_waits_behind_a_full_inbox_is_not_missed(serve: Serve) -> None:
+    options = ("--ws-max-queue", "4", "--ws-ping-interval", "1s", "--ws-ping-timeout", "1s")
+    server = serve(serve.source(SLOW), *options, "--log-level", "debug")
+    with connect(server.url("/").replace("http", "ws")) as socket:
+        for number in range(4):
+            socket.send(str(number))
+        assert socket.recv(10) == "all"
+    assert "no answer to a ping" not in server.log

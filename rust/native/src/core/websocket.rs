@@ -226,16 +226,26 @@ impl Core {
         if conn.output.is_some() {
             interest |= sys::WRITABLE;
         }
+        let resumes = interest & sys::READABLE != 0 && !is_heard(conn);
         self.watch(conn, index, Some(interest));
+        if !resumes {
+            return;
+        }
+        let now = sys::monotonic_ns();
+        if let Some(socket) = conn.socket_state.as_deref_mut() {
+            // The pause was ours: what the client said meanwhile waits in the kernel, a pong too.
+            (socket.heard, socket.grown.1) = (now, now);
+            socket.pinged = socket.pinged.map(|_| now);
+        }
+        if conn.output.is_none() {
+            self.set_socket_deadline(state, index, now);
+        }
     }
 
     /// Reads on: first what was read before the pause.
     fn go_on_with_socket(&self, state: &mut State, index: usize, now: u64) {
         let conn = &mut state.conns[index];
         let bytes = std::mem::take(&mut conn.leftover);
-        if let Some(socket) = conn.socket_state.as_deref_mut() {
-            socket.grown.1 = now; // the pause was ours
-        }
         self.feed_socket(state, index, &bytes, now);
         if state.conns.get(index).is_some_and(|conn| conn.output.is_none()) {
             self.set_socket_deadline(state, index, now);
@@ -666,7 +676,7 @@ impl Core {
             return Some(now + CLOSING);
         }
         let gap = self.settings.body_rules.gap;
-        let is_reading = self.reads_socket(conn);
+        let is_reading = is_heard(conn);
         let silent = match socket.pinged {
             _ if !is_reading => None, // it cannot be heard
             Some(pinged) => Some(pinged + settings.ping_timeout),
@@ -699,7 +709,7 @@ impl Core {
             let due = tick_after(output.due, 0);
             return state.set_deadline(index, due);
         }
-        let (is_reading, peer) = (self.reads_socket(conn), conn.peer);
+        let (is_reading, peer) = (is_heard(conn), conn.peer);
         let Some(socket) = conn.socket_state.as_deref_mut() else {
             return;
         };
@@ -753,6 +763,12 @@ impl Core {
             self.tell_loop(state, index);
         }
     }
+}
+
+/// Whether its bytes are read at the moment. While they are not, because the app or the client takes nothing, no time of the
+/// client's counts. (That it may be read again, `reads_socket`, is not enough: reading goes on when half is taken.)
+fn is_heard(conn: &Conn) -> bool {
+    conn.interest.unwrap_or(0) & sys::READABLE != 0
 }
 
 /// A connection without a close frame (RFC 6455 §7.1.5).
