@@ -23,6 +23,7 @@ APP = """
     from hostler.stats.scoreboard import Scoreboard
 
     def line():
+        gc.unfreeze()  # what was made before the fork is listed too
         return next(each for each in gc.get_objects() if isinstance(each, Channel) and each.is_open)
 
     def flood():
@@ -35,6 +36,7 @@ APP = """
         threading.Thread(target=send, daemon=True).start()
 
     def board():
+        gc.unfreeze()  # what was made before the fork is listed too
         return max((each for each in gc.get_objects() if isinstance(each, Scoreboard)), key=lambda each: each.slots)
 
     def scribble():
@@ -58,6 +60,7 @@ APP = """
         except BlockingIOError:
             pass
         lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+        gc.unfreeze()  # what was made before the fork is listed too
         worker = next(each for each in gc.get_objects() if isinstance(each, Worker))
         inbox = socket.socket(fileno=worker._inboxes[-1][1])
         socket.send_fds(inbox, [b"x"], [lingering.detach()])  # not closed here: this process would wait too

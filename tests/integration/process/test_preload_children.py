@@ -257,6 +257,7 @@ FLOOD = """
     import gc, threading
     from hostler.proc.channel import Channel
 
+    gc.unfreeze()  # what was made before the fork is listed too
     line = next(each for each in gc.get_objects() if isinstance(each, Channel) and each.is_open)
 
     def flood():
