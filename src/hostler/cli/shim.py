@@ -13,8 +13,9 @@ __all__ = ["USAGE", "shim"]
 USAGE = """\
 Usage: hostler shim DIR
 
-Write a command named gunicorn to DIR that runs hostler gunicorn with the same arguments. Put DIR first on PATH for
-scripts that start gunicorn themselves (airflow webserver, superset, mlflow server, entrypoints of images). A file that
+Write a command named gunicorn to DIR that runs hostler gunicorn with the same
+arguments. Put DIR first on PATH for scripts that start gunicorn themselves
+(airflow webserver, superset, mlflow server, entrypoints of images). A file that
 hostler did not write is not replaced; remove the file to go back.
 """
 _MARK = "# Written by hostler shim: runs hostler gunicorn."

@@ -282,6 +282,7 @@ def test_disconnect_grace_zero_lets_tasks_go_on(serve: Serve, streams: Streams) 
     streams.begun(server, "/events?deaf").close()
     connection = streams.begun(server, "/events?sends")
     assert connection.read_until(b"0\r\n\r\n")  # two seconds later
+    server.wait_log("finally /events")
     assert server.log.count("finally /events") == 1
 
 
@@ -314,7 +315,7 @@ STARLETTE = """
         try:
             await request.body()
         except Exception as error:
-            print("leaves", type(error).__name__, flush=True)
+            print(f"leaves {type(error).__name__}", flush=True)
             if request.url.query == "chained":
                 raise ValueError("while it left")
             raise

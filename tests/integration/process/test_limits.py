@@ -117,10 +117,8 @@ def test_a_server_that_leaves_is_not_reloaded(serve: Serve) -> None:
     server.kill(signal.SIGTERM)
     server.wait_log("stopping in 60s")
     done = reload(server)
-    assert (done.returncode, done.stderr) == (
-        1,
-        "hostler: not reloaded: the server is stopping; nothing has changed\n",
-    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("\nhostler: not reloaded: the server is stopping; nothing has changed\n")
     server.kill(signal.SIGQUIT)
     assert server.wait() == 0
 

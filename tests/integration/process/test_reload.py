@@ -70,7 +70,7 @@ def test_reloads_under_load_fail_nobody(serve: Serve, workers: str) -> None:
     for number in range(1, 6):
         version(serve, f"v{number}", pause=0.1)
         done = reload(server)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr.count("\n")) == (0, 1), "the server that it acts on, and no fault"
         assert done.stdout.startswith("reloaded in ")
         assert answer(server).startswith(f"v{number} ")
     for load in loads:
@@ -171,7 +171,7 @@ def test_wrong_configuration_is_one_line_and_changes_nothing(serve: Serve, text:
     done = reload(server)
     assert done.returncode == 1
     assert said in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.count("\n") == 2, "which server, and why not"
     assert "nothing has changed" in done.stderr
     assert server.children() == before
     server.wait_log("hostler reload: not reloaded: ")
