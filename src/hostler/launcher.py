@@ -313,7 +313,7 @@ class _Service:
 
     def _hooks(self, config: Config) -> Hooks | None:
         if config.hooks is None:
-            self._last_hooks = None  # whoever ends meanwhile is told to nobody
+            self._last_hooks = None  # workers that end meanwhile are told to no hook
             return None
         from hostler.hooks import Hooks  # for those alone who have some
 

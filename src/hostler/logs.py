@@ -2,7 +2,7 @@
 
 Every line is one write() of its own, so lines of several processes never mix. A log that cannot be written
 (full disk, closed pipe, a reader that has stalled) loses lines and nothing else. On USR1 each process opens
-the same paths again and puts them onto the same descriptor numbers, so whoever holds a number needs no news.
+the same paths again and puts them onto the same descriptor numbers, so code that holds a number needs no news.
 The `logging` module is the app's, and is not used.
 """
 

@@ -1,4 +1,4 @@
-"""The only door to the native module, so that whoever must not load it is easy to find: the arbiter."""
+"""The only door to the native module, so that it is easy to see that the arbiter does not load it."""
 
 from hostler._native import (
     Core,

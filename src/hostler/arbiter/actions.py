@@ -31,7 +31,7 @@ class Log(NamedTuple):
 
 
 class Announce(NamedTuple):
-    """Say where we listen: somebody answers there now."""
+    """Say where we listen: a process answers there now."""
 
 
 class NameCut(NamedTuple):

@@ -10,7 +10,7 @@ from hostler.stats.scoreboard import Request
 
 __all__ = ["can_answer", "explain"]
 
-# Threads of the native core, which never hold the interpreter's lock.
+# Threads of the native core, which never hold the GIL.
 _NATIVE = ("hostler-monitor", "hostler-log")
 # Where a thread sleeps that has nothing to do.
 _AT_REST = ("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "accept", "accept4", "pause")
@@ -41,7 +41,7 @@ def explain(
     if not main.waits_for_lock and (main.state == "R" or main.call or main.place):
         text = f"{worker} runs no Python any more: its main thread {main.doing}; {outcome}"
         return "\n".join([text, *_stacks(stacks, threads, [main])])
-    text = f"{worker} runs no Python any more: native code keeps the interpreter's lock; {outcome}"
+    text = f"{worker} runs no Python any more: native code keeps the GIL; {outcome}"
     suspects = _suspects(threads[1:], {request.tid for request in requests})
     return "\n".join([text, *_accuse(suspects, requests, now_ns), *_stacks(stacks, threads, suspects)])
 

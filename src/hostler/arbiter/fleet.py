@@ -74,7 +74,7 @@ _UNDECIDED = (WorkerState.VACANT, WorkerState.FAILED)  # until they are among th
 
 
 class ImpossibleEvent(Exception):
-    """An event that cannot happen in the present state: a fault of whoever sent it."""
+    """An event that cannot happen in the present state: a fault of its sender."""
 
 
 class Fleet:

@@ -29,11 +29,11 @@ The theory. A worker's slot goes round a circle, one process after another, unti
   (Hurried) give it the deadline of any other drain.
 * RETIRING and SILENT are on their way out: the fleet starts another worker in a slot of its own, and when that
   is ready it relieves one of them. What serves still is told to drain; what is silent would not hear it, and is
-  killed, whoever is ready by then, after as long again as it was given to speak. When one of them ends by
+  killed, whatever worker is ready by then, after as long again as it was given to speak. When one of them ends by
   itself, the other worker is there or coming: GONE, no BACKOFF.
 * A word (Ready, BootFailed, Retire, Renew) may cross with our signal, so the states after it hear and ignore it.
 * VACANT lasts until the loop has answered Spawn: at once, or with preload when the template has.
-* In CLOSING the arbiter's door is shut already; the worker takes those who were in it. Whoever signals the
+* In CLOSING the arbiter's door is shut already; the worker takes those who were in it. A process that signals the
   whole process group or control group reaches workers too: one that ends in CLOSING is not replaced.
 """
 
@@ -390,6 +390,6 @@ WORKER[_S.READY, ev.Renew] = (_S.READY, _wear_out)
 WORKER[_S.DRAINING, ev.Renew] = (_S.DRAINING, _hurry)
 for _state in (_S.RETIRING, _S.SILENT, _S.FAILED, _S.CLOSING, _S.KILLED):
     WORKER[_state, ev.Renew] = (_state, _ignore)
-# Whoever was told to drain, by us or by somebody else.
+# A worker that was told to drain, by us or by a signal from outside.
 for _state in (_S.READY, _S.RETIRING, _S.SILENT, _S.CLOSING, _S.DRAINING, _S.KILLED):
     WORKER[_state, ev.Closed] = (_state, _closed)

@@ -102,7 +102,7 @@ class Listeners:
                 self._passed.append(address)
 
     def let_go(self) -> None:
-        """Close the descriptors of this process and nothing else: somebody else listens on."""
+        """Close the descriptors of this process and nothing else: another process listens on."""
         for opened in self._open.values():
             for listener in opened:
                 listener.socket.close()

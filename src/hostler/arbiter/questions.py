@@ -43,7 +43,7 @@ class Questions:
         }
 
     def take(self, question: Question) -> None:
-        """Answer, or see to it that somebody does."""
+        """Answer, or see to it that a worker does."""
         client, (verb, *words) = question
         if verb in self._verbs and len(words) == self._verbs[verb][0]:
             self._verbs[verb][1](client, *words)

@@ -2,7 +2,7 @@
 
 A reload gives the fleet a new generation. Workers that are spawned from then on belong to it; those of older ones are
 outdated. As many as `batch` allows are made RETIRING, which has the fleet start as many new ones, and each of these
-that is ready relieves one of the old: nobody stops accepting before somebody else does in its place.
+that is ready relieves one of the old: no worker stops accepting before another one does in its place.
 
     Reload ─▶ unproven ─ first new worker is ready ─▶ proven ─ the last old one accepts no more ─▶ done
                  │

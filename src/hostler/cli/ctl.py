@@ -103,7 +103,7 @@ def _check(verb: str, words: list[str]) -> None:
 
 
 def _status(server: Target, is_json: bool, is_watched: bool) -> None:
-    """Show the status; with `is_watched` again each second, until somebody interrupts or the server ends."""
+    """Show the status; with `is_watched` again each second, until it is interrupted or the server ends."""
     while True:
         answer = ask(server, "status")
         if is_watched and not is_json and sys.stdout.isatty():

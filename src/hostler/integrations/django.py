@@ -41,7 +41,7 @@ class _Owner:
         if threading.get_ident() == self._ident:
             was_known = self._ident in threading._active  # type: ignore[attr-defined]
             _close_all(opened)
-            if not was_known:  # somebody asked who the thread is, and a dummy was noted for ever
+            if not was_known:  # the thread's name was asked for, and a dummy was noted for ever
                 threading._active.pop(self._ident, None)  # type: ignore[attr-defined]
         else:
             import gevent  # nothing else destroys a thread-local elsewhere

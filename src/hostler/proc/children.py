@@ -94,7 +94,7 @@ def end_descendants() -> None:
 def end_multiprocessing(seconds: float) -> None:
     """Run multiprocessing's own clean-up, as far as the time allows; then its children are told to end.
 
-    Those are daemonic processes, managers and pools. A process that is not daemonic is one that somebody joins: it is
+    Those are daemonic processes, managers and pools. A process that is not daemonic is one that the app joins: it is
     left alone. Nothing is loaded for it: an app that has not used multiprocessing costs nothing.
     """
     util, process = sys.modules.get("multiprocessing.util"), sys.modules.get("multiprocessing.process")

@@ -40,7 +40,7 @@ def detach() -> Callable[[], None]:
         let_go()
         try:
             os.write(writer, _SERVES)
-        except OSError:  # whoever started us has not waited
+        except OSError:  # the process that started us has not waited
             pass
         os.close(writer)
 

@@ -67,7 +67,7 @@ def find(user: str | None, group: str | None) -> Identity:
         gid = _find_group(group)
     found = Identity(uid, gid, name)
     if os.geteuid() != 0 and not found.is_ours:
-        raise ValueError("only root can run workers as somebody else: leave it out, or start the server as root")
+        raise ValueError("only root can run workers as another user: leave it out, or start the server as root")
     if is_unknown and group is None:
         raise ValueError(f"this system has no entry for user {user}, so its group is not known: set group too")
     return found

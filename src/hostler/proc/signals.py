@@ -110,7 +110,7 @@ def restore(handlers: Mapping[int, Handler]) -> None:
 
 
 def await_children() -> None:
-    """Have the kernel keep children's exit codes: whoever started us may have SIGCHLD ignored, which is inherited."""
+    """Have the kernel keep children's exit codes: one that is ignored, as it may be inherited, loses them."""
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 

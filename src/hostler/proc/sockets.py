@@ -1,4 +1,4 @@
-"""Listening sockets: opened, or adopted from whoever started us.
+"""Listening sockets: opened, or adopted from the process that started us.
 
 Whatever stands in the way is a BindError that says what, and who.
 """
@@ -30,7 +30,7 @@ class Listener(NamedTuple):
     """A listening socket, non-blocking and closed on exec, and what must be known to close it well."""
 
     socket: socket.socket
-    is_ours: bool  # False: whoever passed it on may go on listening when we end
+    is_ours: bool  # False: the process that passed it on may go on listening when we end
     inode: tuple[int, int] | None = None  # (device, inode) of the file that we made for a unix socket
     is_admin: bool = False  # for probes only
     path: str = ""  # of a unix socket, as it was configured; empty: what the kernel says

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 __all__ = ["Thread", "threads_of"]
 
-# Who waits for the interpreter's lock comes up every 5 ms to ask for it, and may look as if it were running.
+# A thread that waits for the GIL comes up every 5 ms to ask for it, and may look as if it were running.
 _LOOKS = 4
 _PAUSE = 0.003
 # Max threads that are read, three files each: more than a worker has, however many an app starts.

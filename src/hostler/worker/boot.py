@@ -102,7 +102,7 @@ def become_user(config: Config) -> None:
 def load(config: Config, logs: Logs, app: Callable[..., Any] | None = None) -> list[Mounted]:
     """The applications: `app` where a script gave it, else those that the configuration names.
 
-    While somebody works at them (`reload`), one that cannot be imported is one that says so.
+    While a developer works at them (`reload`), one that cannot be imported is one that says so.
     """
     loading.extend_path(config.pythonpath, config.hooks is not None and config.hooks.is_gunicorn)
     patches.keep()

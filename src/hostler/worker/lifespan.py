@@ -123,7 +123,7 @@ class Lifespan:
         future.set_result((message.get("message") or "it gave no reason") if is_failure else "")
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
-        """A lifespan that dies while its application is served is a fault that somebody should know of."""
+        """A lifespan that dies while its application is served is a fault that the operator should know of."""
         error = None if task.cancelled() else task.exception()
         if not self._started.done() or self._started.result():
             return

@@ -1,7 +1,7 @@
 """The socket of a WSGI request, for libraries that speak WebSocket themselves (simple-websocket, flask-sock, others).
 
 They look for `environ["gunicorn.socket"]`. It stands there in every handshake, and is taken from the server only when
-somebody uses it: an app that knows nothing of WebSockets answers the handshake as any other request.
+the app uses it: an app that knows nothing of WebSockets answers the handshake as any other request.
 """
 
 from __future__ import annotations

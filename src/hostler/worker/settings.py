@@ -91,6 +91,6 @@ def share(requests: int, jitter: int) -> int:
 
 
 def parallel_threads() -> int:
-    """How many threads can run Python code at the same time: 1, or without the interpreter's lock our CPUs."""
+    """How many threads can run Python code at the same time: 1, or without the GIL our CPUs."""
     has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()  # PEP 703
     return 1 if has_lock else len(os.sched_getaffinity(0))

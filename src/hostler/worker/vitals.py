@@ -1,4 +1,4 @@
-"""What a worker measures of itself now and then, for whoever looks at the scoreboard."""
+"""What a worker measures of itself now and then, for all that read the scoreboard."""
 
 from __future__ import annotations
 

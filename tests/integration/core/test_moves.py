@@ -1,5 +1,5 @@
 """Connections that move between workers at random, with pipelined requests, bodies on their way, clients that leave and
-workers that are killed: no answer is lost, doubled, mixed up or sent to somebody else.
+workers that are killed: no answer is lost, doubled, mixed up or sent to another client.
 
 The long version is `make soak`.
 """
@@ -19,7 +19,7 @@ import pytest
 from tests.integration.core.test_handovers import Client
 from tests.integration.helpers import Connection, Serve, Server, ServerError
 
-# /NUMBER?KIND answers with what was asked, and appends its number to a file: one write each, whoever runs it.
+# /NUMBER?KIND answers with what was asked, and appends its number to a file: one write each, whatever worker runs it.
 WSGI = """
     import os
     import time

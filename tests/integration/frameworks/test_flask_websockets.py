@@ -33,7 +33,7 @@ def test_flask_sock(site: Server, client: Client) -> None:
 
 
 def test_a_handshake_that_the_app_does_not_want(server_of: Callable[..., Server]) -> None:
-    """The socket is the server's until somebody uses it."""
+    """The socket is the server's until the app uses it."""
     with server_of("flask_app").connect() as connection:
         fields = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         for _ in range(2):

@@ -77,7 +77,7 @@ class Chromium:
         while True:
             answer: dict[str, Any] = json.loads(socket.recv(timeout=_WITHIN))
             if answer.get("id") == number:
-                # An error means that the page is not there yet: whoever waits asks again.
+                # An error means that the page is not there yet: the caller asks again.
                 result: dict[str, Any] = answer.get("result", {})
                 return result
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.integration.helpers import Connection, Serve, Server
 
-# The answer is the pid of who gave it. PyDLL calls keep the interpreter's lock: nothing runs in that process meanwhile.
+# The answer is the pid of who gave it. PyDLL calls keep the GIL: nothing runs in that process meanwhile.
 APP = """
     import ctypes
     import os

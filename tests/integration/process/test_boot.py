@@ -36,7 +36,7 @@ def touch(serve: Serve, name: str) -> None:
     (serve.directory / name).touch()
 
 
-def test_says_that_it_listens_when_somebody_answers(serve: Serve) -> None:
+def test_says_that_it_listens_when_a_worker_answers(serve: Serve) -> None:
     server = serve(serve.source(SLOW), ready=False)
     server.wait_for((serve.directory / "importing").exists, "the import")
     assert server.log == ""

@@ -105,7 +105,7 @@ def test_only_worker_is_replaced_at_once_and_the_queue_waits_for_it(serve: Serve
         [worker] = server.children()
         os.kill(worker, signal.SIGKILL)
         server.wait_children(1, without=[worker])
-        with server.connect() as connection:  # the kernel keeps it until somebody accepts
+        with server.connect() as connection:  # the kernel keeps it until a worker accepts
             assert connection.request(GET).body == b"hello"
 
 

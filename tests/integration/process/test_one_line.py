@@ -115,7 +115,7 @@ def test_directory_that_is_deleted_while_it_serves(serve: Serve) -> None:
         (("--pidfile", "/proc/pid"), "hostler: pidfile /proc/pid: "),
         (
             ("--user", "root"),
-            "hostler: --user: only root can run workers as somebody else: leave it out, or start the ",
+            "hostler: --user: only root can run workers as another user: leave it out, or start the ",
         ),
     ],
 )

@@ -98,7 +98,7 @@ def test_queue_of_an_inherited_socket_is_served_and_the_socket_lives_on(serve: S
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_stop_under_load_fails_nobody(serve: Serve, workers: str) -> None:
-    """Whoever got a connection gets an answer; who comes later does not get a connection."""
+    """Each connection that was made gets its response; one that comes later is not made."""
     server = serve(serve.source(HOLD), "--workers", workers)
     answered = 0
     failed: list[BaseException] = []

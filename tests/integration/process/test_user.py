@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.integration.helpers import HELLO, Serve
 from tests.integration.process.test_death import GET
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 # All that the worker needs is imported by root: the interpreter may lie where nobody else can read it.
 SCRIPT = """
@@ -158,7 +158,7 @@ def uids(pid: int) -> set[int]:
 
 @needs_root
 def test_library_that_the_workers_user_cannot_read_is_named(public: Serve, tmp_path: Path) -> None:
-    """Root has read what the arbiter needs; the worker wants more when it is somebody else already."""
+    """Root has read what the arbiter needs; the worker wants more when it has changed its user already."""
     hidden = tmp_path / "hidden"
     shutil.copytree(ROOT / "src" / "hostler", hidden / "hostler")
     hidden.chmod(0o700)

@@ -15,7 +15,7 @@ from tests.integration.process.test_death import GET, Load
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
-# /lock keeps the interpreter's lock for a minute, in native code; /hold runs until the file "go" is there.
+# /lock keeps the GIL for a minute, in native code; /hold runs until the file "go" is there.
 LOCK = """
     import ctypes
     import os
@@ -101,7 +101,7 @@ def test_native_code_that_keeps_the_lock_is_named_with_its_request_and_its_line(
         stuck.send(ask("/lock"))
         assert wait_begun(server, serve, "/lock") == worker
         said = entry(server, "runs no Python any more")
-        assert f"worker 0 (pid {worker}) runs no Python any more: native code keeps the interpreter's lock" in said
+        assert f"worker 0 (pid {worker}) runs no Python any more: native code keeps the GIL" in said
         holder = re.search(
             r"it is held by (thread \d+ \(.+\)), which sleeps in (\w+), in GET /lock since \d+\.\ds", said
         )

@@ -49,7 +49,7 @@ def test_in_the_kernel() -> None:
 
 def test_thread_that_holds_the_lock_is_named_with_its_request() -> None:
     assert said(MAIN, LOCKED, SLEEPS, MONITOR, POLLS, requests=(request(14), request(13, "/other"))) == (
-        "worker 0 (pid 12) runs no Python any more: native code keeps the interpreter's lock; "
+        "worker 0 (pid 12) runs no Python any more: native code keeps the GIL; "
         "no answer for 30s; a new worker starts\n"
         "it is held by thread 14 (hostler), which sleeps in clock_nanosleep, in GET /hold since 32.0s"
     )
@@ -86,7 +86,7 @@ def test_main_thread_that_is_kept_elsewhere(main: Thread, doing: str) -> None:
 
 def test_where_the_kernel_does_not_say_it_is_taken_to_be_the_lock() -> None:
     text = said(MAIN._replace(call="", place=""), SLEEPS._replace(call="", place=""), requests=(request(14),))
-    assert "keeps the interpreter's lock" in text
+    assert "keeps the GIL" in text
     assert "thread 14 (hostler), which sleeps in a system call, in GET /hold" in text
 
 

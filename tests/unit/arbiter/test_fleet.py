@@ -464,7 +464,7 @@ def test_exit_codes_in_words(code: int, words: str) -> None:
     assert module.how_it_ended(code) == words
 
 
-# --- Before the start, and after us somebody else ---
+# --- Before the start, and after us another process ---
 
 
 @pytest.mark.parametrize("event", [TERM, QUIT])

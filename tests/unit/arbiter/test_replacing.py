@@ -271,7 +271,7 @@ def test_silent_worker_is_killed_when_another_one_is_ready() -> None:
     assert slots(story) == {1: "ready", 2: "ready"}
 
 
-def test_silent_worker_is_killed_after_as_long_again_whoever_is_ready() -> None:
+def test_silent_worker_is_killed_after_as_long_again_whatever_worker_is_ready() -> None:
     story = silent()
     story.beats = {101: 1}
     look(story, 12.0)

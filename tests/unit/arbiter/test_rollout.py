@@ -344,7 +344,7 @@ class Reloading(World):
         return super().perform(action)
 
     def check_relief(self, pid: int) -> None:
-        """Whoever is told to go leaves as many behind as shall serve, or was not serving."""
+        """A worker that is told to go leaves as many behind as shall serve, or was not serving."""
         if pid in self.ready and LEAVE not in self.signals.get(pid, ()):
             serving = (WorkerState.READY, WorkerState.RETIRING, WorkerState.SILENT)
             others = [each for each in self.fleet.workers if each.pid != pid and each.state in serving]

@@ -81,7 +81,7 @@ def test_work_that_the_others_could_not_take_keeps_everybody() -> None:
     assert [world.pass_second(0.4) for _ in range(100)] == [0] * 100
 
 
-def test_while_somebody_comes_or_goes_nothing_is_decided() -> None:
+def test_while_a_worker_comes_or_goes_nothing_is_decided() -> None:
     world = World(2)
     for _ in range(10):
         world.now += 1

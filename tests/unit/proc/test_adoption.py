@@ -80,7 +80,7 @@ def test_older_orphan_is_refused(subreaper: None) -> None:
     end(pid)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_orphan_of_another_user_is_refused(subreaper: None) -> None:
     since = moment()
     pid = orphan(60, uid=65534)

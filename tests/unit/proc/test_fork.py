@@ -204,7 +204,7 @@ def test_reap_collects_a_bounded_number_at_a_time() -> None:
 
 
 def test_exit_code_is_known_where_sigchld_was_ignored() -> None:
-    """Whoever started us may have it ignored, and an exec keeps that."""
+    """The process that started us may have it ignored, and an exec keeps that."""
     old = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         assert run(lambda: 7) == 7

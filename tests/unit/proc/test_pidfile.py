@@ -54,7 +54,7 @@ def test_file_of_a_living_process_is_refused(path: Path, other: int) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_pid_that_was_given_to_another_process_is_stale(path: Path, other: int) -> None:
-    """After a reboot, or in a fresh container, the number in the file is somebody else's."""
+    """After a reboot, or in a fresh container, the number in the file is another process's."""
     path.write_text(f"{other}\n")
     an_hour_ago = time.time() - 3600
     os.utime(path, (an_hour_ago, an_hour_ago))

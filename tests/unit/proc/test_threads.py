@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
 class Child:
-    """A process whose main thread wants the interpreter's lock while another one sleeps with it."""
+    """A process whose main thread wants the GIL while another one sleeps with it."""
 
     def __init__(self, run: Callable[[], object]) -> None:
         ours, theirs = os.pipe()

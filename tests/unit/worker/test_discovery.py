@@ -30,7 +30,7 @@ ENTRY = "from django.core.wsgi import get_wsgi_application\napplication = get_ws
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "")  # so that it is taken away again, whoever sets it
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "")  # so that it is taken away again, whatever sets it
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
     return tmp_path
 

@@ -37,7 +37,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     """Writes modules into a folder that is first on the path; what was imported is forgotten."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "")  # so that it is taken away again, whoever sets it
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "")  # so that it is taken away again, whatever sets it
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
     before = set(sys.modules)
 

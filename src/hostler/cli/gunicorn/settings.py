@@ -325,7 +325,7 @@ SETTINGS: tuple[Setting, ...] = (
         "forwarder_headers",
         "--forwarder-headers",
         "SCRIPT_NAME,PATH_INFO",
-        "names with underscores are dropped, whoever sends them; the path below which a proxy serves the "
+        "names with underscores are dropped in every request; the path below which a proxy serves the "
         "application is `root_path`",
     ),
     _needless("header_map", "--header-map", "drop", "fields whose name has an underscore are dropped"),

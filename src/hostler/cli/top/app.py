@@ -80,7 +80,7 @@ class Told(Message):
 
 
 class Top(App[None]):
-    """One server, until somebody quits."""
+    """One server, until the user quits."""
 
     TITLE = "hostler top"
     ENABLE_COMMAND_PALETTE = False

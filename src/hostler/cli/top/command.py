@@ -25,7 +25,7 @@ _LEAST, _MOST = 0.2, 60.0
 
 
 def top(arguments: list[str]) -> int:
-    """Show the server until somebody quits."""
+    """Show the server until the user quits."""
     rest, interval = _interval(arguments)
     words, wanted = read("top", rest)
     if wanted is None:

@@ -75,7 +75,7 @@ class Timeouts(Group):
     worker_timeout = Option(
         Span("0"),
         "30s",
-        "How long a worker may be unable to run any Python code (native code keeps the interpreter's lock, the "
+        "How long a worker may be unable to run any Python code (native code keeps the GIL, the "
         "process is stopped) before it is replaced and its requests are cut; 0: for ever.",
     )
     graceful_timeout = Option(

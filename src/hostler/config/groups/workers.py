@@ -46,8 +46,8 @@ class Workers(Group):
         "even",
         "Which worker gets a connection. even: the one with the least to do, and of equals the one that has served "
         "least lately; a request that would wait goes to a worker that is idle, with its connection. packed: the first "
-        "that is idle, so that the others stay so. kernel: whoever it wakes, for good. random: anybody at any time, "
-        "for tests. WebSockets stay where they began.",
+        "that is idle, so that the others stay so. kernel: the worker that it wakes, for good. random: any worker at "
+        "any time, for tests. WebSockets stay where they began.",
     )
     preload = Option(
         Switch(),
