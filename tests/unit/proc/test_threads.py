@@ -68,10 +68,11 @@ def compute() -> None:
 
 @pytest.mark.parametrize("child", [sleep_with_lock], indirect=True)
 def test_threads_that_sleep(child: Child) -> None:
-    main, other = child.wait(lambda found: len(found) == 2 and found[0].waits_for_lock and found[1].state == "S")
-    assert (main.tid, main.state) == (child.pid, "S")
+    main, other = child.wait(
+        lambda found: len(found) == 2 and found[0].waits_for_lock and "nanosleep" in found[1].doing
+    )
+    assert (main.tid, main.state, other.state) == (child.pid, "S", "S")
     assert not other.waits_for_lock
-    assert "nanosleep" in other.doing
     assert other.doing.startswith("sleeps in ")
 
 
