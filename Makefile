@@ -12,8 +12,8 @@ VENV ?= .venv
 SUPPORTED := 3.11 3.12 3.13 3.14
 # How long `fuzz` and `soak` run, each.
 SECONDS_EACH ?= 600
-# Tests that run at the same time; 0 runs them one after the other, which --pdb needs.
-JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# Tests that run at the same time; 0 runs them one after the other, which --pdb needs. They wait most of their time.
+JOBS ?= 4
 # Passed on to pytest: make test-python ARGS="-k upload -x"
 ARGS ?=
 
@@ -49,7 +49,7 @@ $(VENV)/.native: $(VENV)/.deps $(RUST_SOURCES)
 
 .PHONY: quick
 quick: setup test-rust ## In a minute or so: the Rust tests, the unit tests, the conformance tests
-	$(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses 4 --dist worksteal tests/unit tests/conformance
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests/unit tests/conformance
 
 .PHONY: test-packages
 test-packages:
@@ -84,7 +84,7 @@ test-rust: ## Only the Rust tests
 .PHONY: test-python
 test-python: setup ## Only the Python tests; ARGS="-k upload" picks some
 	@echo "== $$($(BIN)/python --version)"
-	@CARGO_TARGET_DIR=$(abspath $(TARGET)) $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist worksteal -m "not alone" $(ARGS) || [ $$? = 5 ]
+	@CARGO_TARGET_DIR=$(abspath $(TARGET)) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not alone" $(ARGS) || [ $$? = 5 ]
 	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]  # 5: ARGS picks none of these
 
 .PHONY: test-others

@@ -136,12 +136,14 @@ def test_there_are_never_more_than_the_cap(start: Callable[..., Server]) -> None
     assert threads(server) == 3
 
 
+@pytest.mark.alone
 def test_requests_that_compute_get_few(start: Callable[..., Server]) -> None:
     server = start()
     together(server, 30, "/burn?0.03")
     assert int(ask(server, "/most")) <= 12, "of thirty"
 
 
+@pytest.mark.alone
 def test_a_long_computation_does_not_keep_others_waiting(start: Callable[..., Server]) -> None:
     server = start()
     with server.connect() as burning:
