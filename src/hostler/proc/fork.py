@@ -15,8 +15,10 @@ from hostler.proc.children import end_multiprocessing
 from hostler.proc.inherited import forget_exit_handlers
 from hostler.proc.patience import alarm, limit
 
-__all__ = ["finish", "flush", "fork", "is_own_fork", "leave", "reaped"]
+__all__ = ["finish", "flush", "fork", "is_own_fork", "leave", "reaped", "stay_frozen"]
 
+# Not gc.get_freeze_count() > 0, which Python 3.12 says from the start.
+_stays_frozen = False
 # Seconds that multiprocessing's own clean-up may take: a manager ends in a twentieth of it.
 _CHILDREN_WITHIN = 0.5
 # Seconds that a standard stream may take to write what is in its buffer.
@@ -40,7 +42,6 @@ def fork(
     flush()  # else both would write what is still in the buffers
     signals.await_children()
     mask = signals.block({*handlers, *kept})
-    was_frozen = gc.get_freeze_count() > 0
     gc.freeze()  # the child's collector would write into all that it has of us, and so unshare it
     try:
         pid = os.fork()
@@ -49,10 +50,18 @@ def fork(
             _child(prepare, main, handlers, mask | set(kept))
         _own.add(pid)
     finally:  # in the parent only: the child does not come back
-        if not was_frozen:
+        if not _stays_frozen:
             gc.unfreeze()
         signals.unblock(mask)
     return pid
+
+
+def stay_frozen() -> None:
+    """For a process that is there to be forked: its collector leaves alone what it has now, for good."""
+    global _stays_frozen
+    _stays_frozen = True
+    gc.collect()
+    gc.freeze()
 
 
 def is_own_fork(pid: int) -> bool:

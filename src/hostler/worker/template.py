@@ -7,7 +7,6 @@ keep a port; and it ends with the template.
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 import signal
 import sys
@@ -22,7 +21,7 @@ from hostler.proc import signals
 from hostler.proc.channel import Channel
 from hostler.proc.children import end_descendants, end_multiprocessing, forget_multiprocessing
 from hostler.proc.dump import Dump
-from hostler.proc.fork import flush, leave
+from hostler.proc.fork import flush, leave, stay_frozen
 from hostler.proc.inherited import forget_exit_handlers
 from hostler.proc.patience import alarm
 from hostler.worker import greenlets, relay
@@ -109,8 +108,7 @@ class Template:
         watch_arbiter(self._channel, _ORPHAN_END, self._logs)
         self._logs.reopen()  # they may have been moved meanwhile
 
-        gc.collect()
-        gc.freeze()  # the collector writes into every object that it looks at, which would unshare it
+        stay_frozen()  # the collector writes into every object that it looks at, which would unshare it
 
     def _serve(self) -> None:
         while True:
