@@ -386,12 +386,14 @@ impl Core {
 
     /// Closes every WebSocket: the drain has a deadline.
     fn close_websockets(&self, py: Python<'_>) {
-        py.detach(|| self.core.close_websockets());
+        let core = self.for_main(py);
+        py.detach(|| core.close_websockets());
     }
 
     /// Breaks the connections of the app threads' requests: the drain's time is over.
     fn cut(&self, py: Python<'_>) {
-        py.detach(|| self.core.cut());
+        let core = self.for_main(py);
+        py.detach(|| core.cut());
     }
 
     /// A descriptor that becomes readable when the drain is complete.
