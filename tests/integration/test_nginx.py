@@ -17,7 +17,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.conftest import ROOT
-from tests.integration.helpers import Serve, Server
+from tests.integration.helpers import Serve, Server, free_port
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 pytestmark = pytest.mark.skipif(not NGINX or not shutil.which("openssl"), reason="nginx or openssl is not here")
@@ -36,12 +36,6 @@ ECHO = """
         while (event := await receive())["type"] == "websocket.receive":
             await send({"type": "websocket.send", "text": f"{scope['scheme']} {scope['client'][0]} {event['text']}"})
 """
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def recipe(directory: Path, port: int) -> str:

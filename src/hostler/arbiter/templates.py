@@ -217,12 +217,13 @@ class Templates:
     def _understood(self, template: Template, message: str) -> Iterator[Told]:
         head, _, text = message.partition("\n")
         word, *rest = head[:_REASON_SHOWN].split(" ", 2)
+        is_end_of_import = word == "ready" or head in ("failed app", "failed boot")
         is_news = not (template.was_ready or template.has_failed or template.is_retired)
         if word == "ready" and is_news:
             template.is_ready = template.was_ready = True
             template.due = None
             yield News(template)
-        elif head in ("failed app", "failed boot") and is_news:
+        elif is_end_of_import and is_news:
             template.has_failed = True
             yield News(template, printable_lines(text), head == "failed app")
         elif word in ("forked", "unforked") and len(rest) == 2 and (fork := template.answered(rest[0])) is not None:
@@ -233,7 +234,7 @@ class Templates:
                 yield ev.SpawnFailed(fork.slot, printable(rest[1]))
             yield from self._ask(template)
             self._close_if_idle(template)
-        elif not (template.is_retired and (word == "ready" or head in ("failed app", "failed boot"))):
+        elif not (template.is_retired and is_end_of_import):
             said = printable(head[:40])
             text = f"the template {template.pid} says {said!r}, which does not fit: ignored"
             self._arbiter.processes.remarks.add(template.pid, text, time.monotonic())

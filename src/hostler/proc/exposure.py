@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from hostler.proc.places import Ids
 
-__all__ = ["changeable"]
+__all__ = ["changeable", "way"]
 
 
 def changeable(path: str, user: Ids, is_read: bool = False) -> str | None:
@@ -17,7 +17,7 @@ def changeable(path: str, user: Ids, is_read: bool = False) -> str | None:
     `is_read`: the file itself counts too. Without it the user may have the file, as a log.
     """
     for form in _forms(path):
-        for place, below in _way(form):
+        for place, below in way(form):
             if (below or is_read) and _can_change(place, below, user):
                 return place
     return None
@@ -35,7 +35,7 @@ def _forms(path: str) -> Iterator[str]:
         yield found
 
 
-def _way(path: str) -> Iterator[tuple[str, str]]:
+def way(path: str) -> Iterator[tuple[str, str]]:
     """The directories from the root on, each with what is below it on the way; at last the path, with nothing."""
     names = [name for name in path.split("/") if name]
     for depth in range(len(names) + 1):

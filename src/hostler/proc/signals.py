@@ -110,7 +110,7 @@ def restore(handlers: Mapping[int, Handler]) -> None:
 
 
 def await_children() -> None:
-    """Have the kernel keep children's exit codes: one that is ignored, as it may be inherited, loses them."""
+    """Have the kernel keep children's exit codes. It does not where SIGCHLD is ignored, which an exec passes on."""
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 

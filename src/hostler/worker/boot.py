@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostler.errors import AppLoadError, BootError
 from hostler.logs import ensure_standard_streams
-from hostler.proc import identity, patches
+from hostler.proc import exposure, identity, patches
 from hostler.proc.channel import Channel
 from hostler.proc.daemon import let_go
 from hostler.proc.signals import ORPHANED
@@ -55,15 +55,13 @@ def report(channel: Channel, error: AppLoadError | BootError) -> int:
     """Tell the arbiter why there is no app; returns the exit code."""
     what = "app" if isinstance(error, AppLoadError) else "boot"
     channel.die_with_peer(False)
+    lines = [f"failed {what}", error.message, error.detail.rstrip("\n")]
     if (closed := closed_directory(os.__file__, __file__)) is not None:
-        detail = f"{error.detail}\n" if error.detail else ""
-        detail += (
+        lines.append(
             f"uid {os.geteuid()} may not enter {closed}, which it needs for Python's modules or hostler's: "
             "install them where the workers' user can read them"
         )
-    else:
-        detail = error.detail
-    channel.send(f"failed {what}\n{error.message}\n{detail}".rstrip("\n"))
+    channel.send("\n".join(filter(None, lines)))
     return error.exit_code
 
 
@@ -74,10 +72,8 @@ def closed_directory(*paths: str) -> str | None:
     of them, or an unknown encoding.
     """
     for path in paths:
-        names = os.path.abspath(path).split("/")[:-1]
-        for depth in range(1, len(names) + 1):
-            place = "/".join(names[:depth]) or "/"
-            if not os.access(place, os.X_OK):
+        for place, below in exposure.way(os.path.abspath(path)):
+            if below and not os.access(place, os.X_OK):
                 return place
     return None
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.integration.helpers.raw import free_port
+
 _WITHIN = 30.0
 
 
@@ -65,13 +67,6 @@ def pgbouncer(directory: Path, port: int, clients: int) -> Iterator[int]:
     _give(directory, home)
     with _running(_as_postgres([program, str(home / "pgbouncer.ini")]), own, directory / "pgbouncer.log", home):
         yield own
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextmanager

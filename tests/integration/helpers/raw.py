@@ -130,3 +130,10 @@ class Connection:
         data = self.sock.recv(_READ)
         self._buffer += data
         return bool(data)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that no process has now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

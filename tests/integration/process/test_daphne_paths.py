@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import time
 import urllib.error
 import urllib.request
 
 import pytest
 
-from tests.integration.helpers import Serve
+from tests.integration.helpers import Serve, free_port
 
 PATHS = """
     async def application(scope, receive, send):
@@ -37,8 +36,7 @@ def fetch(port: int, path: str) -> str:
 @pytest.mark.parametrize("tool", [("-m", "daphne"), ("-m", "hostler", "daphne")])
 def test_root_path_leaves_the_path_as_daphne_leaves_it(serve: Serve, tool: tuple[str, ...]) -> None:
     serve.source(PATHS)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     line = ["-b", "127.0.0.1", "-p", str(port), "--root-path", "/shop", "app:application"]
     serve(None, *line, bind=[], python=tool, ready=False, env={"PYTHONPATH": str(serve.directory)})
     assert fetch(port, "/cart%20x") == "/shop /cart x"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.helpers import Serve, Server
+from tests.integration.helpers import Serve, Server, free_port
 from tests.integration.helpers.serve import HELLO
 from tests.integration.process.test_reload import answer, reload
 
@@ -71,12 +71,6 @@ def ready(serve: Serve, *options: str, app: str = APP) -> Server:
     wait_line(server, serve, "")
     server.log_path.write_text(f"listening on http://127.0.0.1:{port} \n")
     return server
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.mark.parametrize("options", [(), ("--preload",), ("--driver", "gevent")])
