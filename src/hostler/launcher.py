@@ -291,15 +291,18 @@ class _Service:
     def _use_sinks(self, config: Config) -> None:
         """Have log lines go to logging and syslog, where the configuration says so."""
         logs = self._logs
-        logs.sinks, logs.access_sinks, logs.reopeners, logs.has_file = [], [], [], True
+        logs.send_errors_to([])
+        logs.send_access_to([])
+        logs.reopen_too([])
         logs.is_json = config.error_log_format == "json"
         if config.log_config is None and config.syslog is None:
             return
         from hostler.sinks import Sinks  # the logging module, for those alone who want it
 
         sinks = Sinks(config, _owner(config))
-        logs.sinks, logs.access_sinks, logs.reopeners = sinks.error, sinks.access, [sinks.reopen]
-        logs.has_file = not sinks.replaces_file
+        logs.send_errors_to(sinks.error, has_file=not sinks.replaces_file)
+        logs.send_access_to(sinks.access)
+        logs.reopen_too([sinks.reopen])
 
     def _metrics(self, config: Config) -> Statsd | None:
         if config.statsd is None:

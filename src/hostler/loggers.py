@@ -70,9 +70,9 @@ def adopt(logs: Logs) -> None:
     """Have the server's lines go through a logger that the application or `logger_class` has changed."""
     error, access = error_and_access()
     if _is_changed(error):
-        logs.sinks, logs.has_file = [lambda level, message: error.log(level, "%s", message)], False
+        logs.send_errors_to([lambda level, message: error.log(level, "%s", message)], has_file=False)
     if logs.access_fd >= 0 and _is_changed(access):
-        logs.access_sinks, logs.has_access_file = [lambda line: access.info("%s", line)], False
+        logs.send_access_to([lambda line: access.info("%s", line)], has_file=False)
 
 
 def _is_changed(logger: logging.Logger) -> bool:

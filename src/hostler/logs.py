@@ -13,7 +13,7 @@ import os
 import select
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from hostler.errors import HostlerError
@@ -54,13 +54,13 @@ class Logs:
         self.level = level
         # User and group who must be able to open the files again; None: we.
         self.owner = owner
-        # Who gets the lines of the error log too, or instead of its file: (level, message).
-        self.sinks: list[Callable[[int, str], None]] = []
-        self.access_sinks: list[Callable[[str], None]] = []  # who gets the lines of the access log too
+        # Who gets the lines of the error log too, or instead of its file: (level, message). None of them raises.
+        self.sinks: Sequence[Callable[[int, str], None]] = ()
+        self.access_sinks: Sequence[Callable[[str], None]] = ()  # who gets the lines of the access log too
         self.is_json = False  # whether a line of the file is a JSON object
         self.has_file = True  # whether the file gets them still
         self.has_access_file = True  # whether the access log's file gets them still, beside `access_sinks`
-        self.reopeners: list[Callable[[], None]] = []  # of the sinks
+        self._reopeners: Sequence[Callable[[], None]] = ()  # of the sinks
         self.core_error_fd = -1  # where the core and applications write in place of the error log; -1: there
         self._lost = 0  # lines that could not be written, in a row
         # Descriptor -> path, for those that are files.
@@ -71,6 +71,21 @@ class Logs:
         except HostlerError:
             self.close()
             raise
+
+    def send_errors_to(self, sinks: Iterable[Callable[[int, str], None]], *, has_file: bool = True) -> None:
+        """Give lines of the error log to `sinks` from now on, and to its file only if `has_file`.
+
+        What they raise costs that line, and nothing else: handlers and filters may be anybody's code.
+        """
+        self.sinks, self.has_file = [_Guarded("error_log", sink) for sink in sinks], has_file
+
+    def send_access_to(self, sinks: Iterable[Callable[[str], None]], *, has_file: bool = True) -> None:
+        """As `send_errors_to`, for the access log."""
+        self.access_sinks, self.has_access_file = [_Guarded("access_log", sink) for sink in sinks], has_file
+
+    def reopen_too(self, reopeners: Iterable[Callable[[], None]]) -> None:
+        """What opens the files of the sinks again; called after our own."""
+        self._reopeners = [_Guarded("reopening", again) for again in reopeners]
 
     def log(self, level: int, message: str) -> None:
         """Write one line, or several that belong together, if `level` is wanted; escaped, but for its line ends.
@@ -160,7 +175,7 @@ class Logs:
                 continue
             os.dup2(fresh, fd, inheritable=fd <= _STDERR)  # what the app starts has the standard streams
             os.close(fresh)
-        for again in self.reopeners:
+        for again in self._reopeners:
             again()
 
     def capture(self) -> None:
@@ -197,6 +212,27 @@ class Logs:
             raise HostlerError(f"{option} {path}: {error.strerror}") from None
         self._paths[fd] = path
         return fd
+
+
+class _Guarded:
+    """A sink that raises loses the line; the first one in a row is told of on standard error."""
+
+    def __init__(self, what: str, sink: Callable[..., None]) -> None:
+        self._what = what
+        self._sink = sink
+        self._is_broken = False
+
+    def __call__(self, *line: object) -> None:
+        try:
+            self._sink(*line)
+        except Exception as error:
+            if not self._is_broken:
+                reason = printable(" ".join(f"{type(error).__name__}: {error}".split()))
+                text = f"hostler: {self._what}: logging raised {reason}; lines are lost until it does not\n"
+                _write(_STDERR, text.encode("utf-8", "backslashreplace"))
+            self._is_broken = True
+        else:
+            self._is_broken = False
 
 
 class _Descriptor(io.BufferedIOBase):

@@ -6,13 +6,15 @@ and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.config
 import logging.handlers
 import os
 import socket
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hostler.errors import ConfigError, HostlerError
@@ -54,7 +56,8 @@ class Sinks:
         self.replaces_file = False  # the error log's own file gets nothing any more
         if config.log_config is not None:
             _guard_files(workers)
-            _configure(config)
+            with _beside_app(config):
+                _configure(config)
             self._use_logging()
         if config.syslog is not None:
             self._use_syslog(config)
@@ -116,6 +119,20 @@ def _guard_files(workers: Ids | None) -> None:
         return open(name, mode, encoding=handler.encoding, errors=handler.errors, opener=opener)
 
     setattr(logging.FileHandler, "_open", open_file)  # noqa: B010 - mypy: a method cannot be assigned
+
+
+@contextlib.contextmanager
+def _beside_app(config: Config) -> Iterator[None]:
+    """Let a configuration name the application's classes, as it can for gunicorn: from its directories, for so long.
+
+    Behind all others, or a json.py there would run in the arbiter, as its user.
+    """
+    before = list(sys.path)
+    sys.path += [os.getcwd(), *map(os.path.abspath, config.pythonpath)]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _named(name: str) -> str:

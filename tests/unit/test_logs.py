@@ -214,7 +214,7 @@ def test_closed_standard_streams_are_filled() -> None:
 
 def test_everything_in_an_entry_is_escaped_but_its_line_ends(logs: Logs, path: Path) -> None:
     seen: list[str] = []
-    logs.sinks.append(lambda level, message: seen.append(message))
+    logs.send_errors_to([lambda level, message: seen.append(message)])
     logs.error("one\x1b[2J\ntwo\u202e\x85")
     assert path.read_text(encoding="utf-8").partition("[ERROR] ")[2] == "one\\x1b[2J\ntwo\\u202e\\x85\n"
     assert seen == ["one\\x1b[2J\ntwo\\u202e\\x85"]
@@ -224,6 +224,33 @@ def test_everything_in_an_entry_is_escaped_but_its_line_ends(logs: Logs, path: P
     text = path.read_text(encoding="utf-8")
     assert "GET /\\u2028 from 1.2.3.4\\x9b failed in the app\n" in text
     assert text.endswith("ValueError: \\x1b]0;x\\x07\n")
+
+
+def test_sink_that_raises_loses_its_lines_and_is_told_of_once_in_a_row(
+    logs: Logs, path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str] = []
+    is_broken = True
+
+    def sink(level: int, message: str) -> None:
+        if is_broken:
+            raise KeyError("no\x1b[2J such\nfield")
+        seen.append(message)
+
+    logs.send_errors_to([sink])
+    logs.reopen_too([lambda: sink(0, "")])
+    logs.error("one")
+    logs.error("two")
+    logs.reopen()
+    said = "logging raised KeyError: 'no\\x1b[2J such\\nfield'; lines are lost until it does not\n"
+    assert capfd.readouterr().err == f"hostler: error_log: {said}hostler: reopening: {said}"
+    is_broken = False
+    logs.error("three")
+    is_broken = True
+    logs.error("four")
+    assert capfd.readouterr().err == f"hostler: error_log: {said}"
+    assert seen == ["three"]
+    assert [line.rpartition(" ")[2] for line in path.read_text().splitlines()] == ["one", "two", "three", "four"]
 
 
 def test_full_disk_is_told_elsewhere_and_what_is_lost_when_there_is_room_again(

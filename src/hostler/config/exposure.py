@@ -64,6 +64,9 @@ def _files(config: Config) -> Iterator[tuple[str, str, bool]]:
         yield "hooks", config.hooks.path, True
     if isinstance(config.log_config, str):
         yield "log_config", config.log_config, True
+    if config.log_config is not None:  # classes that it names are looked for there too
+        for folder in (".", *config.pythonpath):
+            yield "log_config", folder, True
 
 
 def _code() -> Iterator[tuple[str, str, bool]]:

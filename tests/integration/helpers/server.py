@@ -49,7 +49,7 @@ class Server:
         python: Sequence[str] = ("-m", "hostler", "serve"),
     ) -> None:
         self.log_path = log_path
-        with log_path.open("wb") as log:
+        with log_path.open("ab") as log:  # a test may write a line of its own
             self.process = subprocess.Popen(
                 [sys.executable, *python, *args],
                 stdin=subprocess.DEVNULL,
@@ -127,7 +127,11 @@ class Server:
             return Connection(socket.create_connection(address, timeout=timeout))
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(timeout)
-        sock.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+        try:
+            sock.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+        except OSError as error:
+            error.add_note(f"{address}; the server: {self.process.poll()}. Its log:\n{self.log}")
+            raise
         return Connection(sock)
 
     # --- Its processes ---

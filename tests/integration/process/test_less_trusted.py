@@ -148,6 +148,7 @@ def test_log_of_loggings_handlers_that_was_replaced_is_not_opened_by_root(
     assert_serves(server)
     ctl(server, "status")
     assert_untouched(secret)
+    assert server.stop() == 0
     server.kill(signal.SIGTERM)
     server.wait()
     assert_untouched(secret)

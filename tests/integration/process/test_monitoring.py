@@ -73,6 +73,11 @@ def ready(serve: Serve, *options: str, app: str = APP) -> Server:
     return server
 
 
+def ask(server: Server, path: str) -> bytes:
+    with server.connect() as connection:
+        return connection.request(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()).body
+
+
 @pytest.mark.parametrize("options", [(), ("--preload",), ("--driver", "gevent")])
 def test_logging_by_json(serve: Serve, options: tuple[str, ...]) -> None:
     (serve.directory / "log.json").write_text(json.dumps(JSON))
@@ -86,6 +91,56 @@ def test_logging_by_json(serve: Serve, options: tuple[str, ...]) -> None:
     server.wait_for(lambda: answer(server) and lines(serve), "the new file")
     server.stop()
     assert any("hostler.error INFO stopped" in line for line in lines(serve))
+
+
+RAISES = """
+import logging
+
+class Raises(logging.Filter):
+    def filter(self, record):
+        if "lost" in record.getMessage():
+            raise ValueError("a filter's own fault")
+        return True
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",), ("--driver", "gevent")])
+def test_filter_that_raises_costs_its_lines_and_no_process(serve: Serve, options: tuple[str, ...]) -> None:
+    table = json.loads(json.dumps(JSON))
+    table["filters"] = {"raises": {"()": "raises.Raises"}}
+    table["handlers"]["file"]["filters"] = ["raises"]
+    (serve.directory / "raises.py").write_text(RAISES)
+    (serve.directory / "log.json").write_text(json.dumps(table))
+    server = ready(serve, "--log-config", "log.json", *options, app=HELLO)
+    workers = server.children()
+    for _ in range(3):
+        assert ask(server, "/lost") == b"hello"
+    assert ask(server, "/found") == b"hello"
+    server.wait_for(lambda: any("GET /found" in line for line in lines(serve)), "what comes after lost lines")
+    assert not any("lost" in line for line in lines(serve))
+    assert server.children() == workers
+    assert reload(server).returncode == 0
+    assert answer(server) == "hello"
+
+
+def test_log_directory_that_is_gone_costs_lines_and_no_process(serve: Serve) -> None:
+    """WatchedFileHandler raises out of emit() when it cannot open its file."""
+    (serve.directory / "log").mkdir()
+    table = json.loads(json.dumps(JSON))
+    table["handlers"]["file"].update({"class": "logging.handlers.WatchedFileHandler", "filename": "log/all.log"})
+    (serve.directory / "log.json").write_text(json.dumps(table))
+    (serve.directory / "all.log").symlink_to("log/all.log")
+    server = ready(serve, "--log-config", "log.json", app=HELLO)
+    (serve.directory / "log").rename(serve.directory / "gone")
+    server.kill(signal.SIGUSR1)
+    assert "No such file or directory: 'log'; nothing has changed" in reload(server).stderr
+    for _ in range(3):
+        assert ask(server, "/lost") == b"hello"
+    server.wait_log(r"hostler: access_log: logging raised FileNotFoundError: .*; lines are lost until it does not")
+    (serve.directory / "log").mkdir()
+    assert ask(server, "/found") == b"hello"
+    server.wait_for(lambda: any("GET /found" in line for line in lines(serve)), "what comes after lost lines")
+    assert server.stop() == 0
 
 
 def test_logging_by_ini(serve: Serve) -> None:
