@@ -26,9 +26,8 @@ def detach() -> Callable[[], None]:
     mask = signals.block([signal.SIGINT])
     pid = os.fork()
     if pid:
-        signals.unblock(mask)
         os.close(writer)
-        _await(pid, reader)
+        _await(pid, reader, mask)
     os.close(reader)
     os.setsid()
     # Ctrl-C from before that was for the command alone, as it is from now on: what is ignored is not held back.
@@ -55,8 +54,9 @@ def let_go() -> None:
     os.close(null)
 
 
-def _await(pid: int, reader: int) -> None:
+def _await(pid: int, reader: int, mask: set[int]) -> None:
     try:
+        signals.unblock(mask)  # a Ctrl-C that was held back comes here
         is_serving = os.read(reader, 1) == _SERVES
     except KeyboardInterrupt:  # the child is in a session of its own: it goes on
         is_serving = True

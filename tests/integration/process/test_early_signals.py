@@ -45,6 +45,8 @@ HOLD = """
     os.setsid = setsid
     sys.meta_path.insert(0, Finder)
     os.register_at_fork(after_in_child=forked)
+    if os.environ.get("HOLD_PARENT"):
+        os.register_at_fork(after_in_parent=lambda: hold("parent"))
 """
 ASKS = sorted({signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU})
 
@@ -143,11 +145,16 @@ def test_reload_that_is_asked_for_while_the_template_imports_comes_when_the_serv
     assert server.stop() == 0
 
 
-def test_ctrl_c_right_after_the_fork_of_a_daemon_does_not_end_it(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.parametrize("holds", [{}, {"HOLD_PARENT": "1"}])
+def test_ctrl_c_right_after_the_fork_of_a_daemon_does_not_end_it(
+    serve: Serve, tmp_path: Path, holds: dict[str, str]
+) -> None:
     """The command has not had its own session yet: the terminal signals both, and the command says that it goes on."""
     options = ("--daemon", "--pidfile", "pid", "--error-log", "error.log")
-    server = start(serve, tmp_path, options, HOLD_SETSID="1")
+    server = start(serve, tmp_path, options, HOLD_SETSID="1", **holds)
     child = held(server, tmp_path)
+    if holds:
+        server.wait_for((tmp_path / "parent").exists, "the command after its fork")
     for pid in (server.pid, child):
         os.kill(pid, signal.SIGINT)
     (tmp_path / "go").touch()
