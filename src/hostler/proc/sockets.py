@@ -105,7 +105,9 @@ def open_tcp(host: str, port: int, backlog: int, *, v6only: bool = True, reuse_p
     """Listen on every address that `host` stands for: one, except for names such as localhost."""
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # As text it goes through the IDNA codec, whose tables are 400 KB of every process from then on.
+        name = host.encode() if host.isascii() else host
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise BindError(f"bind {shown}: the host is not known ({reason})") from None

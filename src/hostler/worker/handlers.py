@@ -7,7 +7,6 @@ app's handlers run in the main thread, which is ours, so what they raise is logg
 from __future__ import annotations
 
 import signal
-import traceback
 from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -79,5 +78,7 @@ class _Guarded:
         try:
             self._handler(number, frame)
         except BaseException as error:  # SystemExit too: the arbiter decides when a worker ends
+            import traceback  # not at the top: a quarter of a megabyte in each worker
+
             trace = "".join(traceback.format_exception(error)).rstrip("\n")
             self._logs.error(f"the application's handler for {name_of(number)} raised {error!r}\n{trace}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
 
@@ -75,6 +74,8 @@ def text_of(frame: FrameType | None) -> str:
     """The stack that ends in `frame`, innermost call last, without what stands at the start of each one."""
     if frame is None:
         return ""
+    import traceback  # not at the top: a quarter of a megabyte in each worker
+
     stack = traceback.extract_stack(frame)
     while stack and (stack[0].filename in _RUNNERS or f"{os.sep}gevent{os.sep}" in stack[0].filename):
         del stack[0]
@@ -83,6 +84,8 @@ def text_of(frame: FrameType | None) -> str:
 
 def text_of_frames(frames: Sequence[FrameType]) -> str:
     """The same for frames that do not stand on each other: what a coroutine awaits."""
+    import traceback
+
     summary = traceback.StackSummary.extract((frame, frame.f_lineno) for frame in frames)
     return "".join(summary.format()).rstrip("\n")
 
