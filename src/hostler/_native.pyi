@@ -51,6 +51,11 @@ class Core:
     def attend(self) -> tuple[list[int], list[tuple[str, _Running | None]]]:
         """The numbers of the threads to start, and notices: ("slow" | "timeout", request),
         ("standstill" | "worn", None)."""
+    def visit_main(self) -> None:
+        """Have the main thread, if it is in run_thread(0), come out of its wait and run Python's signal handlers.
+
+        Only for a core with one thread, which is the interpreter's main thread.
+        """
     def call_attention(self) -> None:
         """Make attention_fd() readable."""
     def not_started(self, index: int) -> None:

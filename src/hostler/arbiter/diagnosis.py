@@ -12,6 +12,8 @@ __all__ = ["can_answer", "explain"]
 
 # Threads of the native core, which never hold the GIL.
 _NATIVE = ("hostler-monitor", "hostler-log")
+# The thread that supervises, where the main thread runs the app.
+_SUPERVISOR = "hostler-watch"
 # Where a thread sleeps that has nothing to do.
 _AT_REST = ("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "accept", "accept4", "pause")
 # The top of the stack of an app thread that runs no request.
@@ -33,17 +35,22 @@ def explain(
     outcome = f"no answer for {silence:g}s; a new worker starts"
     if not threads:
         return "\n".join([f"{worker} runs no Python any more: {outcome}", *_stacks(stacks, [], [])])
-    main = threads[0]
-    if main.state in ("T", "t"):
+    if threads[0].state in ("T", "t"):
         return f"{worker} is stopped (SIGSTOP, or a debugger): {outcome}"
+    main = next((thread for thread in threads if thread.name == _SUPERVISOR), threads[0])
     if main.state == "D":
         return f"{worker} {main.doing}: {outcome}"
     if not main.waits_for_lock and (main.state == "R" or main.call or main.place):
-        text = f"{worker} runs no Python any more: its main thread {main.doing}; {outcome}"
+        text = f"{worker} runs no Python any more: its {_role(main, threads)} {main.doing}; {outcome}"
         return "\n".join([text, *_stacks(stacks, threads, [main])])
     text = f"{worker} runs no Python any more: native code keeps the GIL; {outcome}"
-    suspects = _suspects(threads[1:], {request.tid for request in requests})
+    others = [thread for thread in threads if thread is not main]
+    suspects = _suspects(others, {request.tid for request in requests})
     return "\n".join([text, *_accuse(suspects, requests, now_ns), *_stacks(stacks, threads, suspects)])
+
+
+def _role(thread: Thread, threads: Sequence[Thread]) -> str:
+    return "main thread" if thread is threads[0] else "supervising thread"
 
 
 def _suspects(threads: Sequence[Thread], busy: set[int]) -> list[Thread]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
+import contextlib
 import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import NoReturn
 
@@ -100,10 +103,25 @@ def finish(code: int, seconds: float, late: Callable[[], object]) -> NoReturn:
 def leave(code: int) -> NoReturn:
     """End this process at once, whatever its threads do; with it end the children that multiprocessing has for it."""
     try:
+        _end_later(code)
         end_multiprocessing(_CHILDREN_WITHIN)
         flush()
     finally:
         os._exit(code)
+
+
+def _end_later(code: int) -> None:
+    """Outside of the main thread nothing limits what the clean-up takes (`patience.limit`), so a thread ends it."""
+    threading = sys.modules.get("threading")
+    if threading is None or threading.current_thread() is threading.main_thread():
+        return
+
+    def end() -> None:
+        time.sleep(_CHILDREN_WITHIN + 2 * _FLUSH_WITHIN)
+        os._exit(code)
+
+    with contextlib.suppress(RuntimeError):  # no more threads
+        _thread.start_new_thread(end, ())
 
 
 def _child(

@@ -9,6 +9,7 @@ signals are remembered for it. A child holds back all of `HANDLED` from the fork
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
@@ -46,16 +47,23 @@ class SignalQueue:
     """Takes over `numbers` from their handlers until `close()`. Only the main thread may make one.
 
     Those of them that were remembered before are the first in the queue, and those that were held back follow.
+    `others`: called by `take` with each signal that came and is none of these. `restarts`: system calls of the main
+    thread go on after a signal, as code of an app expects that knows no EINTR.
     """
 
-    def __init__(self, numbers: Iterable[int]) -> None:
+    def __init__(
+        self, numbers: Iterable[int], others: Callable[[int], object] | None = None, restarts: bool = False
+    ) -> None:
         self.numbers = frozenset(numbers)
+        self._others = others
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         # Full means that the reader has a lot to do already: no need for a warning on stderr.
         self._old_fd = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._old_handlers: dict[int, Handler] = {number: signal.signal(number, _enqueue) for number in self.numbers}
+        self._old_handlers: dict[int, Handler] = {number: signal.signal(number, self.hear) for number in self.numbers}
+        for number in self.numbers if restarts else ():
+            signal.siginterrupt(number, False)
         os.write(self._writer, bytes(_early))
         _early.clear()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self.numbers)
@@ -74,7 +82,27 @@ class SignalQueue:
         taken = bytearray()
         while chunk := _read(self._reader):
             taken += chunk
+        if self._others is not None:
+            for number in taken:
+                if number not in self.numbers:
+                    self._others(number)
         return [number for number in taken if number in self.numbers]
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """The handler of each of them. The number is in the pipe by then, unless an event loop has the descriptor.
+
+        uvloop takes it as long as a loop of it runs in the main thread, and asyncio for `add_signal_handler`.
+        """
+        with contextlib.suppress(OSError, ValueError):  # full; or a forked child, which has /dev/null in its place
+            fd = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+            if fd not in (self._writer, -1):
+                signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+            if fd != self._writer:
+                os.write(self._writer, bytes([number]))
+
+    def claim(self) -> None:
+        """Have the wake-up descriptor again, where an event loop has taken it. In the main thread."""
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
     def close(self) -> None:
         """Give the signals back to the handlers before."""
@@ -153,10 +181,6 @@ def name_of(number: int) -> str:
 def _remember(number: int, frame: FrameType | None) -> None:
     if number not in _early:
         _early.append(number)
-
-
-def _enqueue(number: int, frame: FrameType | None) -> None:
-    """A Python function must be there, or the interpreter installs no handler that writes to the pipe."""
 
 
 def _read(fd: int) -> bytes:

@@ -1,6 +1,8 @@
-"""The thread of the event loop: ASGI applications run here, beside the threads of WSGI ones.
+"""The event loop of ASGI applications, in the main thread, beside the threads of WSGI ones.
 
-The main thread stays free to supervise: whatever blocks the loop, signals are heard, and the blocked stack can be read.
+What an application makes while it is imported (SQLite connections, thread-locals, context variables, signal handlers)
+is the loop's too then. Another thread supervises: whatever blocks the loop, signals are heard, and the blocked stack
+can be read.
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ import contextvars
 import os
 import threading
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from hostler.errors import BootError
 from hostler.worker.lifespan import Lifespan
+from hostler.worker.loop_signals import LoopSignals
 from hostler.worker.stacks import stack_of_thread, text_of_frames
 
 if TYPE_CHECKING:
@@ -27,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EventLoop"]
 
-NAME = "hostler-loop"
 # Seconds that cancelled tasks get to clean up.
 _LAST_MOMENT = 0.5
 # Seconds that applications get for lifespan.shutdown when graceful_timeout has passed. life.CUT_GRACE covers both.
@@ -35,37 +38,45 @@ _SHUTDOWN = 1.5
 
 
 class EventLoop:
-    """One event loop in a thread of its own. The methods are the main thread's."""
+    """One event loop: `run` in the main thread, and the supervisor's view of it."""
 
     def __init__(
-        self, config: Config, core: Core, logs: Logs, apps: Sequence[Mounted], listeners: Sequence[Listener]
+        self,
+        config: Config,
+        core: Core,
+        logs: Logs,
+        apps: Sequence[Mounted],
+        listeners: Sequence[Listener],
+        signals: LoopSignals,
     ) -> None:
         self._config = config
         self._core = core
         self._logs = logs
         self._apps = apps
         self._listeners = listeners
-        self._thread = threading.Thread(target=self._main, name=NAME)
+        self._signals = signals
         self._loop: asyncio.AbstractEventLoop | None = None
         self._native: Loop | None = None
         self._failure: BaseException | None = None
         self._started, self._starting = os.pipe()
+        self._is_over = threading.Event()
         self._deadline = 0.0
-        self._context = contextvars.copy_context()  # as the import of the applications left it, in this thread
+        self._context = contextvars.copy_context()  # as the import of the applications left it
         self._starting_up: Lifespan | None = None
+        self._fault: str | None = None  # what the application did to the loop that only a new worker heals
+        self._is_told = False
 
-    # --- The main thread's side ---
+    # --- The supervisor's side ---
 
-    def start(self) -> int:
-        """Begin; returns a descriptor that is readable when the applications are ready, or cannot be."""
-        self._thread.start()
+    @property
+    def started(self) -> int:
+        """A descriptor that is readable when the applications are ready, or cannot be."""
         return self._started
 
-    def check(self) -> None:
-        """Raise what kept the applications from starting."""
+    def has_started(self) -> bool:
+        """After `started`: whether the applications are ready; else `run` raises the reason."""
         os.close(self._started)
-        if self._failure is not None:
-            raise self._failure
+        return self._failure is None
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         """Have the loop call something."""
@@ -80,14 +91,23 @@ class EventLoop:
     def stop(self, deadline: float) -> bool:
         """Let tasks end and lifespans shut down until `deadline` (time.monotonic); False: not in time."""
         self._deadline = deadline
-        if self._loop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(max(0.0, deadline - time.monotonic()) + 2 * _LAST_MOMENT + _SHUTDOWN)
-        return not self._thread.is_alive()
+        if not self._is_over.is_set():
+            self.call_soon(self._end.set)
+        return self._is_over.wait(max(0.0, deadline - time.monotonic()) + 2 * _LAST_MOMENT + _SHUTDOWN)
+
+    def abort(self) -> None:
+        """End `run`: something else did not start."""
+        self.stop(time.monotonic())
+
+    def take_fault(self) -> str | None:
+        """Why a new worker is needed; once."""
+        fault, is_told = self._fault, self._is_told
+        self._is_told = fault is not None
+        return None if is_told else fault
 
     def stack(self) -> str:
         """Where the loop's thread is."""
-        return stack_of_thread(self._thread.native_id or 0)
+        return stack_of_thread(threading.main_thread().native_id or 0)
 
     def stack_of_start(self) -> str:
         """Where the lifespan is that has not started yet."""
@@ -108,37 +128,58 @@ class EventLoop:
 
     # --- The loop's side ---
 
-    def _main(self) -> None:
+    def run(self) -> None:
+        """Serve until `stop`. Raises BootError when the applications cannot be started."""
         try:
-            loop = self._new_loop()
-            asyncio.set_event_loop(loop)
-            self._size_executor(loop)
-            self._loop = loop
-            self._end = asyncio.Event()
-            task = loop.create_task(self._serve())
-            while not task.done():
-                try:
-                    loop.run_until_complete(task)
-                except (SystemExit, KeyboardInterrupt) as error:
-                    # An application that ends itself would take the others' requests with it.
-                    if task.done():
-                        break
-                    self._logs.error(f"a task of the application raised {error!r}: the server goes on")
+            self._run()
         except BaseException as error:
             self._fail(error)
         finally:
             self._tell()
+            self._is_over.set()
+        if self._failure is not None:
+            raise self._failure
 
-    def _new_loop(self) -> asyncio.AbstractEventLoop:
-        if self._config.loop != "asyncio":
+    def _run(self) -> None:
+        loop = self._find_loop()
+        asyncio.set_event_loop(loop)
+        self._signals.serve(loop)
+        self._size_executor(loop)
+        self._end = asyncio.Event()
+        self._loop = loop
+        task = loop.create_task(self._serve())
+        while not task.done():
             try:
+                loop.run_until_complete(task)
+            except (SystemExit, KeyboardInterrupt) as error:
+                # An application that ends itself would take the others' requests with it.
+                if task.done():
+                    break
+                self._logs.error(f"a task of the application raised {error!r}: the server goes on")
+            except RuntimeError:
+                if task.done():
+                    raise
+                self._complain("stopped its event loop")  # loop.stop(): nothing else ends it before the task
+
+    def _complain(self, what: str) -> None:
+        """The application has broken the loop for its other requests: go on as well as possible, until a successor."""
+        names = " ".join(filter(None, (app.name for app in self._apps if app.is_asgi)))
+        if self._fault is None:
+            self._fault = f"the application {what}{f' app={names}' if names else ''}"
+            self._core.call_attention()
+
+    def _find_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that the application has made while it was imported, if it is of the wanted kind; else a new one."""
+        wanted = self._config.loop
+        try:
+            if wanted != "asyncio":
                 import uvloop
 
-                return uvloop.new_event_loop()
-            except ImportError as error:
-                if self._config.loop == "uvloop":
-                    raise BootError(f"loop = uvloop needs uvloop (pip install 'hostler[uvloop]'): {error}") from None
-        return asyncio.new_event_loop()
+                return _loop_of_import(uvloop.Loop) or uvloop.new_event_loop()
+        except ImportError as error:
+            if wanted == "uvloop":
+                raise BootError(f"loop = uvloop needs uvloop (pip install 'hostler[uvloop]'): {error}") from None
+        return _loop_of_import(asyncio.BaseEventLoop) or asyncio.new_event_loop()
 
     def _size_executor(self, loop: asyncio.AbstractEventLoop) -> None:
         """daphne's ASGI_THREADS: how many threads `run_in_executor` and `sync_to_async` have."""
@@ -166,6 +207,8 @@ class EventLoop:
             self._failure = error
         else:
             self._logs.error(f"please report this fault of hostler: the event loop ended: {error!r}")
+            self._fault = "its event loop has ended"
+            self._core.call_attention()
 
     async def _serve(self) -> None:
         context, mode = self._context, self._config.lifespan
@@ -175,13 +218,17 @@ class EventLoop:
                 if lifespan is not None:
                     self._starting_up = lifespan
                     await lifespan.start()
+            self._signals.guard()
             self._attach(lifespans, context)
         except BaseException as error:
             self._fail(error)
-            self._tell()
             return
         self._tell()
-        await self._end.wait()
+        while not self._end.is_set():
+            try:
+                await self._end.wait()
+            except asyncio.CancelledError:
+                self._complain("cancelled all tasks of the event loop, the server's among them")
         await self._wind_up([lifespan for lifespan in lifespans if lifespan is not None])
 
     def _attach(self, lifespans: Sequence[Lifespan | None], context: contextvars.Context) -> None:
@@ -232,6 +279,17 @@ class EventLoop:
 
     def _left(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
+
+
+def _loop_of_import(kind: type) -> asyncio.AbstractEventLoop | None:
+    """The main thread's current loop: `get_event_loop()` in a module of the application has made it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # policies, from Python 3.14 on
+        policy = asyncio.get_event_loop_policy()
+    loop = getattr(getattr(policy, "_local", None), "_loop", None)  # get_event_loop() would make one
+    if not isinstance(loop, asyncio.AbstractEventLoop) or not isinstance(loop, kind):
+        return None
+    return None if loop.is_closed() or loop.is_running() else loop
 
 
 async def _coroutine(awaitable: Awaitable[Any]) -> Any:

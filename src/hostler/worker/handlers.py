@@ -1,7 +1,7 @@
 """Signal handlers in a process that imports the app: which are the app's, which are ours.
 
 A handler that the app sets while it is imported stays, unless hostler needs the signal; then one line says so. The
-app's handlers run in the main thread, which is ours, so what they raise is logged and goes no further.
+app's handlers run in the main thread, between other things, so what they raise is logged and goes no further.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from hostler.proc.signals import STACKS, Handler, name_of, pass_over
 
 if TYPE_CHECKING:
     from hostler.logs import Logs
+    from hostler.proc.signals import SignalQueue
 
-__all__ = ["after_import", "before_import"]
+__all__ = ["after_import", "before_import", "guard"]
 
 # What hostler needs in a worker, and for what.
 _USES: dict[int, str] = {
@@ -65,6 +66,27 @@ def after_import(before: Mapping[int, Handler], logs: Logs) -> None:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
         elif callable(now) and now is not handler:
             signal.signal(number, _Guarded(now, logs))
+
+
+def guard(queue: SignalQueue, logs: Logs) -> None:
+    """Look at the handlers that the application has set in its start-up, in the main thread.
+
+    They run beside the queue's, which hears of the signal from the interpreter. Default and ignored are taken back
+    where hostler needs the signal, since it would not hear of it then.
+    """
+    for number in signal.valid_signals():
+        now = signal.getsignal(number)
+        if number in queue.numbers and not callable(now):
+            text = f"the application has no handler for {name_of(number)} any more: it is set again"
+            logs.warning(f"{text}, since hostler uses the signal {_USES.get(number, 'to ask a worker')}")
+            signal.signal(number, queue.hear)
+        elif callable(now) and now != queue.hear and not isinstance(now, _Guarded) and _is_foreign(now):
+            signal.signal(number, _Guarded(now, logs))
+            signal.siginterrupt(number, False)
+
+
+def _is_foreign(handler: object) -> bool:
+    return not str(getattr(handler, "__module__", "")).startswith("hostler.")
 
 
 class _Guarded:

@@ -10,7 +10,7 @@ __all__ = ["LoopLag"]
 
 
 class LoopLag:
-    """What the main thread knows of the loop. Times are time.monotonic()'s, in seconds.
+    """What the supervisor knows of the loop. Times are time.monotonic()'s, in seconds.
 
     `ask` has the loop call something; `stack` tells where its thread is; `give_up` is called once, when the loop has
     been blocked for `limit`.

@@ -6,9 +6,9 @@ import _thread
 import os
 from collections.abc import Callable, Sequence
 
-from hostler.logs import ERROR, LEVELS
+from hostler.logs import ERROR, LEVELS, Logs
 
-__all__ = ["Relay", "error_sink"]
+__all__ = ["Relay", "error_sink", "start_relays"]
 
 _CHUNK = 65536
 _LEVELS = {name.upper(): level for name, level in LEVELS.items()}
@@ -66,3 +66,17 @@ def error_sink(sinks: Sequence[Callable[[int, str], None]]) -> Callable[[str], N
             sink(_LEVELS[name[1:]] if is_ours else ERROR, text if is_ours else line)
 
     return take
+
+
+def start_relays(logs: Logs) -> list[Relay]:
+    """Where logging, syslog or JSON gets the logs, have the core's lines go there by a pipe."""
+    relays = []
+    if logs.access_sinks:
+        relays.append(Relay(logs.access_sinks, logs.access_fd if logs.has_access_file else -1))
+        logs.access_fd = relays[-1].fd
+    if logs.sinks or logs.is_json:
+        is_json = logs.has_file and logs.is_json
+        file = logs.error_fd if logs.has_file and not is_json else -1
+        relays.append(Relay([error_sink([*logs.sinks, logs.write] if is_json else logs.sinks)], file))
+        logs.core_error_fd = relays[-1].fd
+    return relays

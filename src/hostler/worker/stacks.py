@@ -15,11 +15,9 @@ __all__ = ["render", "stack_of_thread", "text_of", "text_of_frames"]
 _Running = tuple[str, str, str, float, int]  # as Core.in_flight has them
 
 _HERE = os.path.dirname(__file__)
-# What stands at the start of each app thread's stack and tells nothing.
-_RUNNERS = (
-    threading.__file__,
-    *(os.path.join(_HERE, name) for name in ("worker.py", "greenlets.py", "event_loop.py")),
-)
+# What stands at the start of each app thread's stack and tells nothing. In the main thread all that started the process
+# stands before it.
+_RUNNERS = tuple(os.path.join(_HERE, name) for name in ("worker.py", "app_threads.py", "greenlets.py", "event_loop.py"))
 
 
 def render(
@@ -52,7 +50,7 @@ def render(
         if thread.ident in told or thread is threading.current_thread() or thread.ident is None:
             continue
         text = text_of(frames.get(thread.ident))
-        if thread.name.startswith("hostler-app-") and not text:
+        if (thread.name.startswith("hostler-app-") or thread is threading.main_thread()) and not text:
             idle += 1
         else:
             blocks.append(_block(_name(thread), frames.get(thread.ident)))
@@ -77,7 +75,9 @@ def text_of(frame: FrameType | None) -> str:
     import traceback  # not at the top: a quarter of a megabyte in each worker
 
     stack = traceback.extract_stack(frame)
-    while stack and (stack[0].filename in _RUNNERS or f"{os.sep}gevent{os.sep}" in stack[0].filename):
+    ours = max((index for index, each in enumerate(stack) if each.filename in _RUNNERS), default=-1)
+    del stack[: ours + 1]
+    while stack and (stack[0].filename == threading.__file__ or f"{os.sep}gevent{os.sep}" in stack[0].filename):
         del stack[0]
     return "".join(stack.format()).rstrip("\n")
 

@@ -1,4 +1,4 @@
-"""Waits in the main thread until the applications of the event loop have started."""
+"""Waits, in the supervisor, until the applications of the event loop have started."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SLOW = 6.0
 
 def await_start(
     loop: EventLoop, signals: SignalQueue, channel: Channel, logs: Logs, keep_time: Callable[[], int]
-) -> None:
-    """Start the applications; returns when they serve, raises BootError when they cannot.
+) -> bool:
+    """Returns when the applications serve, or cannot (False).
 
     TERM, QUIT and the end of the arbiter end the process. `keep_time` does what is due, and returns the milliseconds
     until it is to be called again.
     """
-    started = loop.start()
+    started = loop.started
     slow_at = time.monotonic() + SLOW
     poll = select.poll()
     for fd in (started, signals.fileno(), channel.fileno()):
@@ -46,7 +46,7 @@ def await_start(
             if not channel.is_open:
                 leave(0)
         if started in ready:
-            return loop.check()
+            return loop.has_started()
         if time.monotonic() >= slow_at:
             slow_at = float("inf")
             text = f"the application has not answered lifespan.startup; waiting_for={SLOW:.0f}s option=lifespan"

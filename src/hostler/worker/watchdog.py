@@ -1,6 +1,6 @@
 """What the worker says when requests take long: slow ones, those that timed out, and queues that stand still.
 
-The native core notices (it needs no thread of the app for that); the main thread, which never runs the app, says it
+The native core notices (it needs no thread of the app for that); the supervisor, which never runs the app, says it
 here, with the Python stacks that only it can read.
 """
 

@@ -1,7 +1,9 @@
 """A worker's life, in order: parent's death, the app, signals, the core, its threads, ready; then drain and end.
 
-The main thread never runs the app: it waits for signals, for the arbiter's end and for the drain. So whatever
-the app's threads do, the worker can be told to stop, and can say which requests it cuts.
+The supervisor's thread never runs the app: it waits for signals, for the arbiter's end and for the drain. So whatever
+the app's threads do, the worker can be told to stop, and can say which requests it cuts. It is the main thread, unless
+that one runs the event loop, or all requests of a worker that has one thread for them: what an app makes while it is
+imported is of the thread then that its requests run in.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from math import ceil
@@ -23,6 +24,7 @@ from hostler.proc.signals import LEAVE, STACKS, SignalQueue
 from hostler.stats.scoreboard import DRAINING, READY, Scoreboard
 from hostler.worker import greenlets
 from hostler.worker.about import describe
+from hostler.worker.app_threads import AppThreads
 from hostler.worker.boot import (
     adopt_loggers,
     become_user,
@@ -36,10 +38,12 @@ from hostler.worker.boot import (
 from hostler.worker.drain import Drain
 from hostler.worker.handlers import after_import, before_import
 from hostler.worker.interfaces import Mounted
+from hostler.worker.main_thread import beside
 from hostler.worker.raw_socket import RawSocket
-from hostler.worker.relay import Relay, error_sink
+from hostler.worker.relay import Relay, start_relays
 from hostler.worker.settings import core_settings
 from hostler.worker.stacks import render, stack_of_thread
+from hostler.worker.starting import await_start
 from hostler.worker.vitals import Vitals
 from hostler.worker.watchdog import Watchdog
 from hostler.worker.wear import Wear
@@ -54,12 +58,14 @@ if TYPE_CHECKING:
     from hostler.proc.sockets import Listener
     from hostler.worker.event_loop import EventLoop
     from hostler.worker.loop_lag import LoopLag
+    from hostler.worker.loop_signals import LoopSignals
 
 __all__ = ["Worker"]
 
 # What they mean here is no affair of the app's forked children: there they mean the end, as everywhere.
 _ENDING: list[int] = [signal.SIGTERM, signal.SIGQUIT]
-# So often the main thread comes by within worker_timeout: somewhat more often than the arbiter looks.
+_SIGNALS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, LEAVE, STACKS)
+# So often the supervisor comes by within worker_timeout: somewhat more often than the arbiter looks.
 _BEATS = 5
 # From the arbiter's death to ours: the drain, then everything.
 _ORPHAN_DRAIN = 0.7
@@ -68,9 +74,6 @@ _ORPHAN_END = 0.9
 _CLOSING = 0.5
 # What threads that are through get to end, when others will not.
 _LAST_MOMENT = 0.2
-# Seconds between two looks whether a thread that has left has ended, at first and at most.
-_BURY_FIRST = 0.01
-_BURY_MOST = 1.0
 
 
 class Worker:
@@ -107,12 +110,12 @@ class Worker:
         self._inboxes = inboxes
         self._age = age  # its number among all workers, where hooks want to know
         self._hooked: HookedWorker | None = None  # what hooks get of us
-        self._threads: set[threading.Thread] = set()
         self._greenlets: greenlets.Greenlets | None = None
         self._event_loop: EventLoop | None = None
+        self._loop_signals: LoopSignals | None = None
         self._lag: LoopLag | None = None
-        self._leaving: list[threading.Thread] = []  # of these, those that have done their work
-        self._bury_wait = _BURY_FIRST  # until the next look at them
+        self._runs_in_main = False  # WSGI requests, in the main thread
+        self._deadline = 0.0  # of the end, once the drain is over
         self._drain = Drain(float(config.stream_drain))
         self._has_named_cut = False
         self._wear = Wear(config, time.monotonic())
@@ -135,16 +138,39 @@ class Worker:
             self._take_signals()
             self._core = self._open_core(apps)
             self._core.keep_from_children([*self._signals.descriptors, self._channel.fileno()], _ENDING)
-            self._start_loop(apps)
-            self._start()
+            self._live(apps)
         except (AppLoadError, BootError) as error:
             return report(self._channel, error)
+        return self._end()
+
+    def _live(self, apps: list[Mounted]) -> None:
+        """From the core's start to the drain's end. Raises BootError for what does not start."""
+        self._dump.register()
+        withstand_signals(self._logs)  # in the main thread, which signals come to
+        if any(app.is_asgi for app in apps):
+            self._make_loop(apps)
+        else:
+            self._runs_in_main = self._config.threads == 1 and self._config.driver != "gevent"
+        self._threads = AppThreads(self._core, self._logs, self._runs_in_main)
+        if self._event_loop is None:
+            self._start()
+        if self._event_loop is not None:
+            beside(self._event_loop.run, self._supervise, self._event_loop.abort)
+        elif self._runs_in_main:
+            beside(self._threads.run, self._supervise, self._threads.abort)
+        else:
+            self._supervise()
+
+    def _supervise(self) -> None:
+        """From the start of the applications to the drain's end."""
+        if self._event_loop is not None:
+            if not await_start(self._event_loop, self._signals, self._channel, self._logs, self._keep_time):
+                return  # the loop's `run` raises the reason
+            self._start()
         self._watchdog = Watchdog(self._config, self._core, self._logs, self._listeners, self._retire, self._stack_of)
         self._wear = Wear(self._config, time.monotonic())  # it begins to serve now
-        self._announce(describe(self._config, self._apps))
-        is_drained = self._serve()
-        self._end(is_drained)
-        return 0
+        self._announce(describe(self._config, self._apps or []))
+        self._wind_up(self._serve())
 
     # --- Boot ---
 
@@ -173,11 +199,18 @@ class Worker:
             after_import(self._handlers, self._logs)
         except ImportError as error:
             raise BootError(f"the native core does not start: {error!r}") from error
-        self._signals = SignalQueue((signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, LEAVE, STACKS))
+        self._signals = SignalQueue(_SIGNALS, self._pass_on, restarts=True)
+
+    def _pass_on(self, number: int) -> None:
+        """A signal that is the app's has come: its handler runs as soon as the main thread runs Python code."""
+        if self._loop_signals is not None:
+            self._loop_signals.pass_on(number)
+        elif self._runs_in_main:
+            self._core.visit_main()
 
     def _open_core(self, apps: list[Mounted]) -> Core:
         try:
-            self._start_relays()
+            self._relays = start_relays(self._logs)
             from hostler.native import Core
 
             return Core(
@@ -194,40 +227,24 @@ class Worker:
         except Exception as error:  # whatever a native module may raise: it is not the app's fault
             raise BootError(f"the native core does not start: {error!r}") from error
 
-    def _start_relays(self) -> None:
-        """Where logging or syslog gets the logs, the core's lines go there by a pipe."""
-        logs = self._logs
-        if logs.access_sinks:
-            relay = Relay(logs.access_sinks, logs.access_fd if logs.has_access_file else -1)
-            logs.access_fd = relay.fd
-            self._relays.append(relay)
-        if logs.sinks or logs.is_json:
-            is_json = logs.has_file and logs.is_json
-            file = logs.error_fd if logs.has_file and not is_json else -1
-            relay = Relay([error_sink([*logs.sinks, logs.write] if is_json else logs.sinks)], file)
-            logs.core_error_fd = relay.fd
-            self._relays.append(relay)
-
     def _start(self) -> None:
         try:
             if self._config.driver == "gevent":
                 self._greenlets = greenlets.Greenlets(self._core, self._config.threads or self._config.max_threads)
                 self._greenlets.start()
             self._core.start()
-            for index in self._core.attend()[0]:
-                self._start_thread(index)
+            self._threads.start(self._core.attend()[0])
         except (OSError, RuntimeError) as error:  # RuntimeError: no more threads
             raise BootError(f"the worker does not start: {error}") from error
 
-    def _start_loop(self, apps: list[Mounted]) -> None:
-        """Start the applications of the event loop, and wait until they are ready; TERM ends the wait."""
-        if not any(app.is_asgi for app in apps):
-            return
+    def _make_loop(self, apps: list[Mounted]) -> None:
         from hostler.worker.event_loop import EventLoop
         from hostler.worker.loop_lag import LoopLag
-        from hostler.worker.starting import await_start
+        from hostler.worker.loop_signals import LoopSignals
 
-        loop = self._event_loop = EventLoop(self._config, self._core, self._logs, apps, self._listeners)
+        signals = self._loop_signals = LoopSignals(self._signals, self._logs)
+        loop = EventLoop(self._config, self._core, self._logs, apps, self._listeners, signals)
+        self._event_loop = loop
         self._lag = LoopLag(
             float(self._config.loop_lag),
             float(self._config.worker_timeout),
@@ -236,7 +253,6 @@ class Worker:
             loop.stack,
             self._retire,
         )
-        await_start(loop, self._signals, self._channel, self._logs, self._keep_time)
 
     def _keep_time(self) -> int:
         """Do what is due in every state of the worker; returns the milliseconds until it is to be called again."""
@@ -251,24 +267,7 @@ class Worker:
             return self._event_loop.stack_of(-thread - 1)
         return self._greenlets.stack_of(thread) if self._greenlets else stack_of_thread(thread)
 
-    def _start_thread(self, index: int) -> None:
-        thread = threading.Thread(target=self._run_thread, args=(index,), name=f"hostler-app-{index}")
-        thread.start()
-        self._threads.add(thread)
-
-    def _run_thread(self, index: int) -> None:
-        try:
-            self._core.run_thread(index)
-        except BaseException as error:  # a fault of the core: serve what is here, and be replaced
-            self._logs.error(f"please report this fault of hostler: app thread {index}: {error!r}")
-            os.kill(os.getpid(), signal.SIGTERM)
-        finally:
-            self._leaving.append(threading.current_thread())
-            self._core.call_attention()
-
     def _announce(self, about: str) -> None:
-        self._dump.register()
-        withstand_signals(self._logs)
         watch_arbiter(self._channel, _ORPHAN_END, self._logs)  # from here on there is time for the drain
         self._board.set_state(self._slot, READY)
         leave_terminal(self._config)
@@ -296,10 +295,10 @@ class Worker:
                 self._end_child()
             for number in self._signals.take():
                 self._on_signal(number)
+                self._pass_on(number)  # the app may have a handler of its own beside ours
             if self._core.attention_fd() in ready:
                 self._attend()
-            if self._leaving:
-                self._bury()
+            self._threads.bury()
             if self._channel.fileno() in ready:
                 self._channel.receive()
                 if not self._channel.is_open:
@@ -320,31 +319,15 @@ class Worker:
 
     def _attend(self) -> None:
         """Do what the core wants of Python: start threads, bury those that left, say what takes long."""
+        if self._event_loop is not None and (fault := self._event_loop.take_fault()) is not None:
+            self._retire(fault)
         wanted, notices = self._core.attend()
-        for index in wanted:
-            try:
-                self._start_thread(index)
-            except RuntimeError as error:  # no more threads: go on with those that are there
-                self._core.not_started(index)
-                self._logs.warning(f"no more threads than {len(self._threads)} can be started: {error}")
+        self._threads.start_more(wanted)
         for kind, request in notices:
             if kind == "worn":
                 self._renew(f"it has run its share of requests (max_requests {self._config.max_requests})")
             else:
                 self._watchdog.hear(kind, request)
-
-    def _bury(self) -> None:
-        """Forget threads that have ended, and give their memory back when all but one have.
-
-        One that has left may still run destructors of its thread-locals, for as long as the app likes: nothing waits.
-        """
-        leaving, self._leaving = self._leaving, []
-        ended = [thread for thread in leaving if not thread.is_alive()]
-        self._threads.difference_update(ended)
-        self._leaving += [thread for thread in leaving if thread not in ended]  # others may have come meanwhile
-        self._bury_wait = _BURY_FIRST if ended or not leaving else min(2 * self._bury_wait, _BURY_MOST)
-        if ended and len(self._threads) == 1:
-            self._core.trim()
 
     def _retire(self, reason: str) -> None:
         if self._hooked is not None:
@@ -366,8 +349,8 @@ class Worker:
             waits.append(self._lag.interval)
         if self._wear.interval is not None and not self._wear.is_due:
             waits.append(self._wear.interval)
-        if self._leaving:
-            waits.append(self._bury_wait)
+        if (wait := self._threads.wait) is not None:
+            waits.append(wait)
         if (wait := self._drain.wait(now)) is not None:
             waits.append(wait)
         return ceil(min(waits) * 1000)
@@ -407,7 +390,8 @@ class Worker:
 
     # --- End ---
 
-    def _end(self, is_drained: bool) -> None:
+    def _wind_up(self, is_drained: bool) -> None:
+        """End what runs requests, in the supervisor."""
         now = time.monotonic()
         deadline = self._drain.deadline or now + float(self._config.graceful_timeout)
         if not is_drained:
@@ -421,18 +405,19 @@ class Worker:
             self._cut()
         if self._greenlets and not self._greenlets.join(deadline - time.monotonic()):
             self._cut()
-        # A thread may still be in the app though its client has all: in close(), or because the client left.
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        if any(thread.is_alive() for thread in self._threads):
+        if not self._threads.join(deadline):
             self._cut()
         self._core.close()
         for relay in self._relays:
             relay.close(deadline - time.monotonic())
+        self._deadline = deadline
+
+    def _end(self) -> NoReturn:
+        """End the process, in the main thread."""
         self._say_goodbye()
         if self._end_process is not None:
             self._end_process(0)
-        finish(0, max(_LAST_MOMENT, deadline - time.monotonic()), self._log_late_end)
+        finish(0, max(_LAST_MOMENT, self._deadline - time.monotonic()), self._log_late_end)
 
     def _log_late_end(self) -> None:
         text = "the application's clean-up (its threads, atexit, its child processes) takes too long: cut"

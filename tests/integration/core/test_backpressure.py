@@ -197,7 +197,7 @@ def test_stream_waits_when_its_file_is_as_large_as_it_may_be(serve: Serve, spool
 
 def test_whole_bodies_beyond_response_memory_go_to_files(serve: Serve, spool: Path) -> None:
     # Few threads: the C library keeps up to 18 MB of what each of them has freed.
-    options = ("--temp-dir", str(spool), "--response-memory", "16M", "--threads", "2")
+    options = ("--temp-dir", str(spool), "--response-memory", "16M", "--threads", "2", "--slow-request", "0")
     server = serve(serve.source(WHOLE), *options)
     [worker] = server.children()
     with crowd(server, 24) as readers, server.connect() as asking:

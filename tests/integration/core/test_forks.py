@@ -149,10 +149,11 @@ def test_closed_connection_ends_for_its_client_while_a_child_lives(serve: Serve,
         before = processes.cpu(worker)
         time.sleep(1)
         assert processes.cpu(worker) - before < 0.3, "an idle worker"
-        held = [str(fd.readlink()) for fd in Path(f"/proc/{child}/fd").iterdir()]
-        connections = [link for link in held if link.startswith("socket:")]
-        listening = {str(Path(f"/proc/{worker}/fd/{fd}").readlink()) for fd in os.listdir(f"/proc/{worker}/fd")}
-        assert len(listening.intersection(connections)) <= 1, "the channel to the arbiter alone"
+        held = {str(fd.readlink()) for fd in Path(f"/proc/{child}/fd").iterdir()}
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        of_tcp = {f"socket:[{row[9]}]" for row in rows}  # proc_net_tcp(5): the inode
+        assert of_tcp.intersection(str(fd.readlink()) for fd in Path(f"/proc/{worker}/fd").iterdir())
+        assert not held.intersection(of_tcp), "neither connections nor listeners"
         os.kill(child, signal.SIGKILL)
 
 

@@ -84,6 +84,16 @@ def test_main_thread_that_is_kept_elsewhere(main: Thread, doing: str) -> None:
     assert "held" not in text
 
 
+def test_supervising_thread_beside_the_main_one_is_looked_at() -> None:
+    """In workers whose main thread runs the app."""
+    watch = MAIN._replace(tid=20, name="hostler-watch")
+    text = said(MAIN._replace(state="R", call=""), SLEEPS, watch, requests=(request(14),))
+    assert "native code keeps the GIL" in text
+    assert "thread 12 (hostler), which is running" in said(MAIN._replace(state="R", call=""), LOCKED, watch)
+    kept = said(MAIN, SLEEPS, watch._replace(call="write"), requests=(request(14),))
+    assert "its supervising thread sleeps in write; no answer for 30s" in kept
+
+
 def test_where_the_kernel_does_not_say_it_is_taken_to_be_the_lock() -> None:
     text = said(MAIN._replace(call="", place=""), SLEEPS._replace(call="", place=""), requests=(request(14),))
     assert "keeps the GIL" in text

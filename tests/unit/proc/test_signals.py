@@ -5,6 +5,7 @@ They are raised in the main thread: a signal to the process may reach another th
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 from collections.abc import Iterator
@@ -56,6 +57,34 @@ def test_signals_of_others_are_left_out(queue: SignalQueue) -> None:
     signal.raise_signal(signal.SIGWINCH)
     signal.signal(signal.SIGWINCH, old)
     assert queue.take() == []
+
+
+def test_signals_of_others_are_passed_on_by_take() -> None:
+    heard: list[int] = []
+    queue = SignalQueue([signal.SIGUSR1], heard.append)
+    old = signal.signal(signal.SIGWINCH, lambda number, frame: None)
+    for number in (signal.SIGWINCH, signal.SIGUSR1):
+        signal.raise_signal(number)
+    assert queue.take() == [signal.SIGUSR1]
+    assert heard == [signal.SIGWINCH]
+    signal.signal(signal.SIGWINCH, old)
+    queue.close()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_signal_is_heard_while_another_has_the_wake_up_descriptor(queue: SignalQueue, reset: bool) -> None:
+    """As event loops do in the main thread; asyncio leaves none at all when its last handler is removed."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(-1 if reset else writer)
+    signal.raise_signal(signal.SIGUSR1)
+    assert queue.take() == [signal.SIGUSR1]
+    queue.claim()
+    signal.raise_signal(signal.SIGUSR2)
+    assert queue.take() == [signal.SIGUSR2]
+    os.close(writer)
+    assert os.read(reader, 99) == (b"" if reset else bytes([signal.SIGUSR1]))
+    os.close(reader)
 
 
 def test_a_flood_of_signals_does_not_block(queue: SignalQueue) -> None:

@@ -86,7 +86,8 @@ def test_thread_that_runs(child: Child) -> None:
 @pytest.mark.parametrize("child", [sleep_with_lock], indirect=True)
 def test_thread_that_wakes_up_to_ask_for_the_lock_is_not_running(child: Child) -> None:
     child.wait(lambda found: len(found) == 2 and found[1].state == "S")
-    assert all(threads_of(child.pid)[0].waits_for_lock for _ in range(300))
+    # On a busy machine it may be on its way to a processor in all the looks of one reading.
+    assert sum(threads_of(child.pid)[0].waits_for_lock for _ in range(300)) > 280
 
 
 @pytest.mark.parametrize("child", [compute], indirect=True)

@@ -98,6 +98,9 @@ class FakeCore:
         wanted, self._wanted = self._wanted, []
         return wanted, []
 
+    def visit_main(self) -> None:
+        os.write(2, b"visit_main\n")
+
     def abandoned(self) -> int:
         return 0
 

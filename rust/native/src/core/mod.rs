@@ -170,6 +170,8 @@ pub struct Core {
     owes: AtomicBool,
     /// Spent pieces wait (a hint that saves taking the lock).
     has_spent: AtomicBool,
+    /// The interpreter's main thread, which runs requests, is to run Python code: see `visit_main`.
+    visit: AtomicBool,
 }
 
 impl Core {
@@ -218,6 +220,7 @@ impl Core {
             draining: AtomicBool::new(false),
             accepting: AtomicUsize::new(0),
             has_spent: AtomicBool::new(false),
+            visit: AtomicBool::new(false),
             settings,
         })
     }

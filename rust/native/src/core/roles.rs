@@ -21,6 +21,7 @@ use super::sharing::Sharer;
 use super::{Core, State};
 use crate::score;
 use crate::sys;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -475,7 +476,7 @@ impl Core {
         loop {
             self.poll(space, -1);
             let mut state = self.lock();
-            let work = state.stopping || !state.queue.is_empty() || !state.spent.is_empty();
+            let work = state.stopping || !state.queue.is_empty() || !state.spent.is_empty() || self.visit.load(Relaxed);
             if state.roles.poller != Poller::Thread(me) {
                 return;
             }
@@ -529,7 +530,7 @@ impl Core {
                 return false;
             }
             let mut state = self.lock();
-            if state.stopping || !state.queue.is_empty() || !state.spent.is_empty() {
+            if state.stopping || !state.queue.is_empty() || !state.spent.is_empty() || self.visit.load(Relaxed) {
                 return true;
             }
             match state.roles.poller {
@@ -545,6 +546,23 @@ impl Core {
             self.poll_until_work(me, space);
             return true;
         }
+    }
+
+    /// A signal has come, and the main thread, which is the only one that runs requests, is to run its Python handler: it
+    /// comes out of its wait, if it is in one.
+    pub fn visit_main(&self) {
+        self.visit.store(true, Relaxed);
+        let mut state = self.lock();
+        if state.roles.parked.pop().is_some() {
+            self.parkers[0].unpark();
+        }
+        drop(state);
+        self.kick.signal();
+    }
+
+    /// Whether the main thread was asked to come since this was called last.
+    pub fn is_visited(&self) -> bool {
+        self.visit.load(Relaxed) && self.visit.swap(false, Relaxed)
     }
 
     /// Sleeps until woken; false: to leave, nobody did.

@@ -444,6 +444,11 @@ impl Core {
         (wanted, notices.collect())
     }
 
+    /// Has the main thread, where it runs requests, come out of its wait and run the handlers of signals that have come.
+    fn visit_main(&self) {
+        self.core.visit_main();
+    }
+
     /// Makes `attention_fd` readable.
     fn call_attention(&self) {
         self.core.attention.signal();

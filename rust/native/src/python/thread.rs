@@ -97,7 +97,9 @@ impl AppThread {
     /// Works until the core stops, or there was nothing to do for `thread_idle`.
     pub fn run(&mut self, py: Python<'_>) -> PyResult<()> {
         let tid = sys::thread_id();
-        sys::name_thread(&format!("hostler-app-{}", self.me));
+        if tid != std::process::id() {
+            sys::name_thread(&format!("hostler-app-{}", self.me)); // the main thread's name is the process's
+        }
         self.core.enter(self.me, tid);
         let outcome = self.work(py, tid);
         self.core.leave(self.me);
@@ -126,6 +128,11 @@ impl AppThread {
                 Next::Stop => return Ok(()),
             }
             drop(self.core.take_spent());
+            if self.core.is_visited() {
+                if let Err(error) = py.check_signals() {
+                    error.write_unraisable(py, None); // of a handler, between two requests
+                }
+            }
         }
     }
 

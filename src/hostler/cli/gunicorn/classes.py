@@ -24,7 +24,7 @@ class WorkerClass(NamedTuple):
     options: Mapping[str, object] = {}  # of hostler, which a subclass sets by its CONFIG_KWARGS
 
 
-_SYNC = WorkerClass(SERIAL, "one thread, one request after the other; connections are kept all the same")
+_SYNC = WorkerClass(SERIAL, "one thread, the main one, one request after the other; connections are kept all the same")
 _GTHREAD = WorkerClass(THREADS, "as many threads as `threads` says")
 _GEVENT = WorkerClass(GREENLETS, "greenlets, by the gevent driver (install hostler[gevent])")
 _ASGI = WorkerClass(LOOP, "ASGI, on uvloop where that is installed")
