@@ -36,7 +36,7 @@ from hostler.worker.boot import (
 from hostler.worker.drain import Drain
 from hostler.worker.handlers import after_import, before_import
 from hostler.worker.interfaces import Mounted
-from hostler.worker.raw_socket import RawSocket
+from hostler.worker.raw_socket import RawSockets
 from hostler.worker.relay import Relay, error_sink
 from hostler.worker.settings import core_settings
 from hostler.worker.stacks import render, stack_of_thread
@@ -114,6 +114,7 @@ class Worker:
         self._leaving: list[threading.Thread] = []  # of these, those that have done their work
         self._bury_wait = _BURY_FIRST  # until the next look at them
         self._drain = Drain(float(config.stream_drain))
+        self._raw_sockets = RawSockets()
         self._has_named_cut = False
         self._wear = Wear(config, time.monotonic())
         self._vitals = Vitals(board, slot, config.threads or config.max_threads)
@@ -189,7 +190,7 @@ class Worker:
                 self._logs.errors_stream(),
                 self._logs.app_error,
                 greenlets.wait_writable if self._config.driver == "gevent" else None,
-                None if self._config.driver == "gevent" else RawSocket,
+                None if self._config.driver == "gevent" else self._raw_sockets.offer,
             )
         except Exception as error:  # whatever a native module may raise: it is not the app's fault
             raise BootError(f"the native core does not start: {error!r}") from error
@@ -404,6 +405,7 @@ class Worker:
             self._channel.send("closed")
         if self._drain.begin(seconds, time.monotonic()):
             self._core.close_websockets()
+            self._raw_sockets.end_reading()
 
     # --- End ---
 
