@@ -39,7 +39,7 @@ from hostler.worker.drain import Drain
 from hostler.worker.handlers import after_import, before_import
 from hostler.worker.interfaces import Mounted
 from hostler.worker.main_thread import beside
-from hostler.worker.raw_socket import RawSocket
+from hostler.worker.raw_socket import RawSockets
 from hostler.worker.relay import Relay, start_relays
 from hostler.worker.settings import core_settings
 from hostler.worker.stacks import render, stack_of_thread
@@ -117,6 +117,7 @@ class Worker:
         self._runs_in_main = False  # WSGI requests, in the main thread
         self._deadline = 0.0  # of the end, once the drain is over
         self._drain = Drain(float(config.stream_drain))
+        self._raw_sockets = RawSockets()
         self._has_named_cut = False
         self._wear = Wear(config, time.monotonic())
         self._vitals = Vitals(board, slot, config.threads or config.max_threads)
@@ -222,7 +223,7 @@ class Worker:
                 self._logs.errors_stream(),
                 self._logs.app_error,
                 greenlets.wait_writable if self._config.driver == "gevent" else None,
-                None if self._config.driver == "gevent" else RawSocket,
+                None if self._config.driver == "gevent" else self._raw_sockets.offer,
             )
         except Exception as error:  # whatever a native module may raise: it is not the app's fault
             raise BootError(f"the native core does not start: {error!r}") from error
@@ -387,6 +388,7 @@ class Worker:
             self._channel.send("closed")
         if self._drain.begin(seconds, time.monotonic()):
             self._core.close_websockets()
+            self._raw_sockets.end_reading()
 
     # --- End ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from tests.integration.helpers import Serve, Server
+from tests.integration.helpers.chromium import Chromium
 
 APPS = Path(__file__).parent / "apps"
 
@@ -37,3 +39,27 @@ def client() -> Iterator[Client]:
     yield make
     for each in clients:
         each.close()
+
+
+@pytest.fixture
+def chromium(tmp_path: Path) -> Iterator[Chromium]:
+    """A browser with one page; the test is marked `needs_chromium`."""
+    browser = Chromium(tmp_path)
+    yield browser
+    browser.end()
+
+
+# A line of the error log above INFO, and what Python writes of exceptions and warnings.
+_COMPLAINT = re.compile(r"^.*(?:\[(?:WARNING|ERROR)\]|Traceback|Warning:|Task .* never|Exception ignored).*$", re.M)
+
+
+def complaints(server: Server) -> list[str]:
+    """Lines of the log that would worry an operator."""
+    return _COMPLAINT.findall(server.log)
+
+
+def stop_in_order(server: Server) -> None:
+    """Stop the server by TERM: it ends in time, with 0, cuts nothing, and its log would worry no operator."""
+    assert server.stop() == 0
+    server.wait_gone()
+    assert complaints(server) == []

@@ -206,7 +206,7 @@ def _address(match: re.Match[str]) -> tuple[str, int] | str:
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Ours, without what would configure the server behind a test's back."""
-    configures = re.compile(r"HOSTLER_|LISTEN_|(PORT|WEB_CONCURRENCY|DJANGO_SETTINGS_MODULE)$")
+    configures = re.compile(r"HOSTLER_|LISTEN_|PYTEST_|(PORT|WEB_CONCURRENCY|DJANGO_SETTINGS_MODULE)$")
     env = {name: value for name, value in os.environ.items() if not configures.match(name)}
     # Tests run with warnings as errors; so do the servers that they start.
     env["PYTHONWARNINGS"] = "error"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from flask import Flask
@@ -10,7 +11,9 @@ from flask_socketio import SocketIO, emit
 
 application = Flask(__name__)
 sock = Sock(application)
-socketio = SocketIO(application, async_mode="threading")
+# How long a poll waits, and a WebSocket is silent: the default.
+ping_interval = float(os.environ.get("PING_INTERVAL", 25))
+socketio = SocketIO(application, async_mode="threading", ping_interval=ping_interval)
 
 
 @application.get("/")
@@ -22,6 +25,11 @@ def hello() -> str:
 def echo(ws: Any) -> None:
     while (text := ws.receive()) != "end":
         ws.send(f"{text}!")
+
+
+@socketio.on("pid")  # type: ignore[untyped-decorator]
+def pid() -> int:
+    return os.getpid()
 
 
 @socketio.on("shout")  # type: ignore[untyped-decorator]
