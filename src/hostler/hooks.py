@@ -8,49 +8,25 @@ arguments is gunicorn's documentation, "Server Hooks"; what differs here stands 
 from __future__ import annotations
 
 import os
-import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hostler.config.hook_source import NAMES, HookSource
-from hostler.errors import BootError, ConfigError, HostlerError
+from hostler.config.hook_source import HookSource
+from hostler.errors import BootError, HostlerError
+from hostler.hook_file import functions_of
 from hostler.proc.patches import operator_code
-from hostler.proc.trusted import opener
 
 if TYPE_CHECKING:
     from hostler.logs import Logs
+    from hostler.proc.sockets import Listener
 
-__all__ = ["Hooks", "Server", "Worker", "execute"]
+__all__ = ["Hooks", "Server", "Worker"]
 
 _CRITICAL = 50
 # Hooks whose failure must not be passed over.
 _PREPARING = ("post_fork", "post_worker_init")
-
-
-def execute(path: str) -> dict[str, Any]:
-    """The names that a Python file defines; ConfigError with the line at fault when it cannot be run."""
-    module = sys.modules["__config__"] = type(sys)("__config__")  # classes there can be pickled, as under gunicorn
-    names = vars(module)
-    names.update(__file__=os.path.abspath(path), __builtins__=__builtins__)
-    try:
-        with open(path, "rb", opener=opener) as file:
-            code = compile(file.read(), os.path.abspath(path), "exec")
-    except OSError as error:
-        raise ConfigError(f'"{path}" cannot be read: {error.strerror}') from None
-    except (SyntaxError, ValueError) as error:
-        line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise ConfigError(f"{path}{line}: {type(error).__name__}: {getattr(error, 'msg', error)}") from None
-    try:
-        with operator_code():
-            exec(code, names)
-    except BaseException as error:  # sys.exit() too: whatever it does, it is told as its own fault
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == names["__file__"]]
-        line = f":{frames[-1].lineno}" if frames else ""
-        said = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-        raise ConfigError(f"{path}{line}: {said}") from None
-    return names
 
 
 class Settings:
@@ -154,6 +130,20 @@ class Heartbeat:
         return time.monotonic()
 
 
+class Bound:
+    """One of `server.LISTENERS`: what a socket has, the socket itself as `sock`, and its URL as text."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.sock = listener.socket
+        self._url = listener.url
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["sock"], name)
+
+    def __str__(self) -> str:
+        return self._url
+
+
 class Server:
     """`server` of hooks: the arbiter."""
 
@@ -183,7 +173,8 @@ class Worker:
         self.aborted = False
         self.alive = True
         self.nr = 0  # requests so far; counted only where a request hook is set
-        self.timeout = cfg.settings.get("timeout")
+        timeout = cfg.settings.get("timeout")
+        self.timeout = timeout / 2 if isinstance(timeout, int) else None  # gunicorn's is half of its setting
         self.app = App(cfg)
         self.sockets: list[Any] = []
         self.tmp = Heartbeat()
@@ -222,13 +213,7 @@ class Hooks:
         self, source: HookSource, settings: Mapping[str, Any], logs: Logs, before: Hooks | None = None
     ) -> None:
         """`before`: those of the configuration until now; its workers are these hooks' own."""
-        functions: Mapping[str, Any] = source.functions if source.functions is not None else execute(source.path)
-        self.functions: dict[str, Callable[..., Any]] = {name: functions[name] for name in NAMES if name in functions}
-        for name, function in self.functions.items():
-            if not callable(function):
-                raise ConfigError(f"{source.path or 'hooks'}: {name} is not a function")
-        if not self.functions and source.functions is None:
-            raise ConfigError(f"{source.path}: no hook is defined there; there are {', '.join(NAMES)}")
+        self.functions: dict[str, Callable[..., Any]] = functions_of(source)
         self._log = Log(logs)
         self._logs = logs
         self._cfg = Settings({**settings, **(source.settings or {})})
@@ -263,6 +248,11 @@ class Hooks:
             self._logs.error(f"the hook {name} raised {error!r}\n{traceback.format_exc().rstrip()}")
 
     # --- In the arbiter ---
+
+    def listening(self, listeners: Sequence[Listener]) -> None:
+        """These are open now."""
+        self.server.address = [listener.url for listener in listeners]
+        self.server.LISTENERS = [Bound(listener) for listener in listeners if not listener.is_admin]
 
     def tell(self, name: str) -> None:
         """on_reload, when_ready, pre_exec, on_exit."""

@@ -196,8 +196,7 @@ class _Service:
             reuse_port=config.reuse_port == "on",
         )
         if hooks is not None:
-            hooks.server.address = [listener.url for listener in opened]
-            hooks.server.LISTENERS = [listener.socket for listener in opened]
+            hooks.listening(opened)
         has_door = any(listener.is_ours and not listener.is_unix for listener in opened)
         timing = Timing(
             config.graceful_timeout,

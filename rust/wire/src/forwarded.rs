@@ -9,24 +9,30 @@ use std::net::{IpAddr, Ipv6Addr};
 /// What stands before the IPv4 address in `::ffff:192.0.2.1` (RFC 4291 §2.5.5.2).
 const MAPPED_BITS: u8 = 96;
 
-/// Addresses and networks.
+/// Addresses and networks, and the ends of unix sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Networks {
     all: bool,
+    unix: bool,
     /// Each with the number of bits that count. IPv4 stands as such.
     list: Vec<(IpAddr, u8)>,
 }
 
 impl Networks {
-    /// Reads `127.0.0.1,10.0.0.0/8,::1`, or `*` for all. The error names the part that is wrong.
+    /// Reads `127.0.0.1,10.0.0.0/8,::1`, or `*` for all; `unix` for ends without an address. The error names the part that is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut networks = Self {
             all: false,
+            unix: false,
             list: Vec::new(),
         };
         for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
             if word == "*" {
                 networks.all = true;
+                continue;
+            }
+            if word == "unix" {
+                networks.unix = true;
                 continue;
             }
             let wrong = || format!("{word:?} is not an address or a network");
@@ -52,7 +58,7 @@ impl Networks {
 
     /// Nobody is in it.
     pub fn is_empty(&self) -> bool {
-        !self.all && self.list.is_empty()
+        !self.all && !self.unix && self.list.is_empty()
     }
 
     /// Whether the address is in one of them. An IPv4 address in IPv6 clothes is one of IPv4.
@@ -305,6 +311,8 @@ mod tests {
             assert_eq!(mapped.contains(ip.parse().expect("an address")), inside, "{ip}");
         }
         assert!(Networks::parse(" ").expect("none").is_empty());
+        let unix = Networks::parse("unix").expect("unix sockets alone");
+        assert!(!unix.is_empty() && !unix.contains("127.0.0.1".parse().expect("an address")));
         for bad in ["x", "10.0.0.0/33", "1.2.3", "::/129", "10.0.0.0/"] {
             assert!(Networks::parse(bad).is_err_and(|said| said.contains(bad)), "{bad}");
         }

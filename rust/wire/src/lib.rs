@@ -6,5 +6,6 @@
 pub mod escape;
 pub mod forwarded;
 pub mod http1;
+pub mod percent;
 pub mod proxy_protocol;
 pub mod websocket;

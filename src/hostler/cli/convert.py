@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hostler.cli.gunicorn.named import as_data
 from hostler.cli.gunicorn.reading import read
 from hostler.cli.gunicorn.settings import BY_NAME, HONOURED
 from hostler.cli.gunicorn.translation import Translated, translate
-from hostler.config.hook_source import HookSource
+from hostler.config.hook_source import NAMES, HookSource
 from hostler.config.kinds import Many, Pairs
-from hostler.config.settings import OPTIONS, Assignment
+from hostler.config.loading import settled
+from hostler.config.settings import OPTIONS, Assignment, Config
+from hostler.config.sources.file import from_text
 from hostler.errors import ConfigError
+from hostler.hook_file import functions_of
+from hostler.proc.printable import printable
 
 __all__ = ["USAGE", "convert"]
 
@@ -52,6 +58,7 @@ def convert(arguments: list[str]) -> int:
     elif command != "gunicorn":
         raise ConfigError(f'"{command}" cannot be converted: write gunicorn and its options, or a gunicorn.conf.py')
     text = "\n".join(_lines(_translated(rest))) + "\n"
+    _check(text, target or "hostler.toml")
     if target is None:
         print(text, end="")
         return 0
@@ -73,8 +80,33 @@ def _translated(arguments: list[str]) -> Translated:
     return translate(given, needs_app=False)
 
 
+def _check(text: str, path: str) -> None:
+    """Raise ConfigError for what `hostler serve` would refuse, so that it is not written."""
+    config = Config(settled(from_text(text, path)))
+    if config.hooks is not None:
+        functions_of(config.hooks)
+        _check_settings(config.hooks.path)
+
+
+def _check_settings(path: str) -> None:
+    """Refuse hooks that read a setting of gunicorn's: `cfg` has hostler's options under `hostler serve`."""
+    with open(path, "rb") as file:
+        tree = ast.parse(file.read())
+    hooks = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name in NAMES]
+    for node in (node for hook in hooks for node in ast.walk(hook)):
+        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Attribute):
+            continue
+        if node.value.attr == "cfg" and node.attr not in (*OPTIONS, "settings"):
+            where = f"{path}:{node.lineno} reads cfg.{node.attr}"
+            raise ConfigError(f"{where}, which hostler gunicorn alone has: leave it out, or keep hostler gunicorn")
+
+
 def _lines(translated: Translated) -> Iterator[str]:
     chosen = {each.name: each for each in translated.assignments if not _is_empty(each)}
+    if "hooks" in chosen and "chdir" in chosen:  # a path there begins in that directory
+        source = chosen["hooks"].value
+        assert isinstance(source, HookSource)
+        chosen["hooks"] = chosen["hooks"]._replace(value=source._replace(path=os.path.abspath(source.path)))
     yield "# Converted from gunicorn by hostler convert. All options: hostler help serve"
     for assignment in chosen.values():
         yield ""
@@ -86,9 +118,18 @@ def _lines(translated: Translated) -> Iterator[str]:
         yield "# What gunicorn does by default:"
     for assignment in usual:
         yield f"{assignment.name} = {_toml(assignment)}"
-    for warning in translated.warnings:
+    for warning in (*translated.warnings, *_lost(chosen, translated)):
         yield ""
         yield from _comment(warning)
+
+
+def _lost(chosen: Mapping[str, Assignment], translated: Translated) -> Iterator[str]:
+    """What `hostler gunicorn` does and this file cannot say."""
+    for assignment in translated.assignments:
+        if isinstance(assignment.value, HookSource) and assignment.value.make_logger is not None:
+            yield "logger_class is not made: use log_config, which has filters, handlers and formatters"
+    if "env" in chosen and "hooks" in chosen:
+        yield "env: the variables are set in workers alone; hooks of the arbiter (child_exit, ...) do not see them"
 
 
 def _is_empty(assignment: Assignment) -> bool:
@@ -108,7 +149,7 @@ def _about(assignment: Assignment) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
+    return textwrap.wrap(printable(text), _WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
 
 
 def _toml(assignment: Assignment) -> str:
@@ -118,11 +159,22 @@ def _toml(assignment: Assignment) -> str:
         value = kind.parse(assignment.value)
     except ValueError as error:
         raise ConfigError(f"{assignment.label}: {error}") from None
+    if isinstance(value, dict):
+        return _quoted(json.dumps(as_data(value, assignment.label), ensure_ascii=False), assignment)
     if isinstance(kind, Many):
-        items = [json.dumps(kind.inner.show(item), ensure_ascii=False) for item in value]
+        items = [_quoted(kind.inner.show(item), assignment) for item in value]
         return items[0] if len(items) == 1 else f"[{', '.join(items)}]"
     if isinstance(kind, Pairs):
-        return "[" + ", ".join(json.dumps(f"{name}={text}", ensure_ascii=False) for name, text in value) + "]"
+        return "[" + ", ".join(_quoted(f"{name}={text}", assignment) for name, text in value) + "]"
     if type(value) is int and not isinstance(kind.show(value), bool) and kind.show(value).isdigit():
         return str(value)
-    return json.dumps(kind.show(value), ensure_ascii=False)
+    return _quoted(kind.show(value), assignment)
+
+
+def _quoted(text: str, assignment: Assignment) -> str:
+    """A basic string of TOML, which is JSON's but for DEL; ConfigError for what is no Unicode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{assignment.label}: it has bytes that are no UTF-8 text, which TOML cannot say") from None
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

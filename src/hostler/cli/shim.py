@@ -15,8 +15,9 @@ Usage: hostler shim DIR
 
 Write a command named gunicorn to DIR that runs hostler gunicorn with the same
 arguments. Put DIR first on PATH for scripts that start gunicorn themselves
-(airflow webserver, superset, mlflow server, entrypoints of images). A file that
-hostler did not write is not replaced; remove the file to go back.
+(Superset's run-server.sh, entrypoints of images). A file that hostler did not
+write is not replaced; remove the file to go back. Programs that run the module
+gunicorn: see docs/migrate/gunicorn-in-code.md.
 """
 _MARK = "# Written by hostler shim: runs hostler gunicorn."
 

@@ -7,7 +7,7 @@ from hostler.config.address import Address, TcpAddress, UnixAddress
 from hostler.config.settings import Config
 from hostler.proc import identity
 
-__all__ = ["check_directories", "check_values", "warn_of_idle_options"]
+__all__ = ["check_directories", "check_users", "check_values", "warn_of_idle_options"]
 
 
 def check_values(config: Config) -> None:
@@ -24,12 +24,6 @@ def check_values(config: Config) -> None:
         limit = _named(config, "limit_request_body")
         problem = f"{config.body_memory} is more than {limit}: no body could be that large"
         raise config.complaint("body_memory", problem)
-    for name, user in (("group", None), ("user", config.user)):  # the group alone: a complaint names the right one
-        if config.values[name] is not None:
-            try:
-                identity.find(user, config.group)
-            except ValueError as error:
-                raise config.complaint(name, str(error)) from None
     seen: set[Address] = set()
     for name in ("bind", "admin_bind"):
         for address in config.values[name]:
@@ -37,6 +31,16 @@ def check_values(config: Config) -> None:
                 raise config.complaint(name, f"{address} is listed twice")
             if not (isinstance(address, TcpAddress) and address.port == 0):
                 seen.add(address)
+
+
+def check_users(config: Config) -> None:
+    """Refuse a user and a group that this machine does not have."""
+    for name, user in (("group", None), ("user", config.user)):  # the group alone: a complaint names the right one
+        if config.values[name] is not None:
+            try:
+                identity.find(user, config.group)
+            except ValueError as error:
+                raise config.complaint(name, str(error)) from None
 
 
 def check_directories(config: Config) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from hostler.config.checks import check_directories, check_values, warn_of_idle_options
+from hostler.config.checks import check_directories, check_users, check_values, warn_of_idle_options
 from hostler.config.exposure import warn_of_exposed, warn_of_open_sockets
 from hostler.config.settings import Assignment, Config
 from hostler.config.sources.environment import from_environment, from_platform, warn_of_variables
 from hostler.config.sources.file import discover, from_file
 
-__all__ = ["load"]
+__all__ = ["load", "settled"]
 
 
 def load(
@@ -30,14 +30,9 @@ def load(
     names = {assignment.name for assignment in chosen}
     # A platform's hint is only looked at where nobody decided: a strange $PORT must not stop a --bind.
     hints = [hint for hint in from_platform(environ) if hint.name not in names]
-    assignments = [*defaults, *_file(chosen), *hints, *chosen]
+    assignments = settled([*defaults, *_file(chosen), *hints, *chosen])
     config = Config(assignments)
-    if config.source("limit_request_line") == "default" and config.limit_request_line > config.limit_request_head:
-        head = config.limit_request_head  # a smaller head holds a smaller line
-        follows = Assignment("limit_request_line", head, "limit_request_head", "limit_request_head")
-        assignments = [follows, *assignments]
-        config = Config(assignments)
-    check_values(config)
+    check_users(config)
     check_directories(config)
     warnings = (
         *warn_of_variables(environ),
@@ -46,6 +41,21 @@ def load(
         *warn_of_open_sockets(config),
     )
     return Config(assignments, warnings) if warnings else config
+
+
+def settled(assignments: Sequence[Assignment]) -> Sequence[Assignment]:
+    """These, the last one of a name being the strongest, with defaults that follow from them.
+
+    Raises ConfigError where they contradict each other; what this machine has to do with it is not looked at.
+    """
+    config = Config(assignments)
+    if config.source("limit_request_line") == "default" and config.limit_request_line > config.limit_request_head:
+        head = config.limit_request_head  # a smaller head holds a smaller line
+        follows = Assignment("limit_request_line", head, "limit_request_head", "limit_request_head")
+        assignments = [follows, *assignments]
+        config = Config(assignments)
+    check_values(config)
+    return assignments
 
 
 def _file(chosen: Sequence[Assignment]) -> list[Assignment]:

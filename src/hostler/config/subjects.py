@@ -176,18 +176,18 @@ class Apps(Gathered[Mount]):
 
 
 class Trusted(Text):
-    """Addresses and networks whose word is taken: "127.0.0.1,10.0.0.0/8", or "*"."""
+    """Addresses and networks whose word is taken: "127.0.0.1,10.0.0.0/8", or "*"; "unix" for unix sockets alone."""
 
     __slots__ = ()
 
     def __init__(self) -> None:
-        super().__init__("LIST", "addresses and networks such as 127.0.0.1,10.0.0.0/8, or *")
+        super().__init__("LIST", "addresses and networks such as 127.0.0.1,10.0.0.0/8, or *, or unix")
 
     def read(self, value: object) -> str:
         items = value if isinstance(value, list) else str(value).split(",")
         words = [str(item).strip() for item in items if str(item).strip()]
         for word in words:
-            if word not in ("*", "127.0.0.1", "::1"):
+            if word not in ("*", "unix", "127.0.0.1", "::1"):
                 import ipaddress  # half a megabyte, so only where one was chosen
 
                 try:

@@ -84,14 +84,12 @@ class Worker(Base):  # type: ignore[misc]  # gunicorn has no annotations
         yield _assign("log_level", {"critical": "error", "warn": "warning"}.get(level, level))
         yield _assign("graceful_timeout", cfg.graceful_timeout)
         yield _assign("worker_timeout", cfg.timeout or 30)
-        allowed = cfg.forwarded_allow_ips
-        yield _assign("forwarded_allow_ips", ",".join(map(str, allowed)) if not isinstance(allowed, str) else allowed)
+        yield _assign("forwarded_allow_ips", _trusted(cfg.forwarded_allow_ips))
         read = "on" if is_asgi(self.wsgi) else "scheme"  # the client too, as uvicorn's worker; WSGI has middleware
         yield _assign("proxy_headers", read if cfg.secure_scheme_headers else "off")
         if cfg.proxy_protocol != "off":
             yield _assign("proxy_protocol", {"auto": "on"}.get(cfg.proxy_protocol, cfg.proxy_protocol))
-            allowed = cfg.proxy_allow_ips
-            yield _assign("proxy_allow_ips", allowed if isinstance(allowed, str) else ",".join(map(str, allowed)))
+            yield _assign("proxy_allow_ips", _trusted(cfg.proxy_allow_ips))
         if cfg.limit_request_line != cfg.settings["limit_request_line"].default:
             most = cfg.limit_request_line or 32768
             yield _assign("limit_request_line", min(max(most, 64), 32768))
@@ -133,6 +131,11 @@ class _Line(Channel):
 
     def die_with_peer(self, wanted: bool) -> None:
         """Both ends are ours."""
+
+
+def _trusted(allowed: Any) -> str:
+    """Proxies: gunicorn trusts those that come by a unix socket, whatever the list says."""
+    return (allowed if isinstance(allowed, str) else ",".join(map(str, allowed))) or "unix"
 
 
 def _assign(option: str, value: Any) -> Assignment:

@@ -1,5 +1,7 @@
 //! Which app a request is for: by the start of its path, and by its protocol.
 
+use hostler_wire::percent::Decoded;
+
 /// One app, and what it takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mount {
@@ -32,28 +34,7 @@ pub fn spelled(prefix: &[u8], path: &[u8]) -> usize {
     for _ in prefix {
         rest.next();
     }
-    path.len() - rest.0.len()
-}
-
-/// The bytes that a path means (RFC 3986 §2.1); what is no escape stands for itself.
-struct Decoded<'a>(&'a [u8]);
-
-impl Iterator for Decoded<'_> {
-    type Item = u8;
-
-    fn next(&mut self) -> Option<u8> {
-        let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
-        let (byte, rest) = match *self.0 {
-            [] => return None,
-            [b'%', high, low, ..] => match (digit(high), digit(low)) {
-                (Some(high), Some(low)) => (high << 4 | low, 3),
-                _ => (b'%', 1),
-            },
-            [byte, ..] => (byte, 1),
-        };
-        self.0 = &self.0[rest..];
-        Some(byte)
-    }
+    path.len() - rest.rest().len()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //!
 //! | the connection begins with | its peer | the fields count if |
 //! |---|---|---|
-//! | no PROXY header | the other end | that is in `forwarded_allow_ips`, or a unix socket |
+//! | no PROXY header | the other end | that is in `forwarded_allow_ips`, or a unix socket and that is not empty |
 //! | a PROXY header that names a source | the source | that is in `forwarded_allow_ips` |
 //! | a PROXY header without one (LOCAL, UNKNOWN) | the other end | as without a header |
 
@@ -211,6 +211,8 @@ mod tests {
             assert_eq!(seen(other_end, header, ""), format!("{other_end} false x None"));
         }
         assert_eq!(seen("unix", NAMES_TRUSTED, ""), "10.1.1.1 false x None");
+        assert_eq!(seen("unix", b"", "unix"), "198.51.100.7 true shop Some(8443)");
+        assert_eq!(seen("10.0.0.1", b"", "unix"), "10.0.0.1 false x None");
         assert_eq!(seen("unix", NAMES_UNTRUSTED, "*"), "198.51.100.7 true shop Some(8443)");
     }
 }

@@ -6,6 +6,8 @@ use crate::core::Request;
 use crate::sys::Peer;
 use hostler_wire::escape::escape;
 use hostler_wire::http1::Version;
+use hostler_wire::percent;
+use std::borrow::Cow;
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -238,7 +240,7 @@ fn render_atom(atom: Atom, entry: &Entry<'_>, stamp: &Stamp, out: &mut Pending) 
         Atom::Time => text.extend_from_slice(&stamp.common),
         Atom::RequestLine => request_line(entry, text),
         Atom::Method => or_dash(text, entry.request.map(Request::method)),
-        Atom::Path => or_dash(text, entry.request.map(|request| request.head.path.of(&request.buffer))),
+        Atom::Path => or_dash(text, entry.request.map(path).as_deref()),
         Atom::Query => escape(
             entry
                 .request
@@ -299,6 +301,17 @@ fn protocol(entry: &Entry<'_>) -> &'static [u8] {
         Some(Version::Http10) => b"HTTP/1.0",
         Some(Version::Http11) => b"HTTP/1.1",
     }
+}
+
+/// The path as the app sees it: decoded, as gunicorn logs it. `%(r)s` has it as it was sent.
+fn path(request: &Request) -> Cow<'_, [u8]> {
+    let raw = request.head.path.of(&request.buffer);
+    if !raw.contains(&b'%') {
+        return Cow::Borrowed(raw);
+    }
+    let mut decoded = Vec::with_capacity(raw.len());
+    percent::decode(raw, &mut decoded);
+    Cow::Owned(decoded)
 }
 
 /// The user's name in Basic credentials (RFC 7617).
@@ -502,6 +515,8 @@ mod tests {
             line("%({host}i)s %({X-Id}o)s %({none}o)s %({V}e)s", RAW),
             "x 7 - a \\\"b\\\"\n"
         );
+        let raw = b"GET /a%20b/%C3%A9%22%0A?c=%20 HTTP/1.1\r\nHost: x\r\n\r\n";
+        assert_eq!(line("%(U)s|%(q)s", raw), "/a b/\\xc3\\xa9\\\"\\x0a|c=%20\n");
     }
 
     #[test]

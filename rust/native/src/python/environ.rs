@@ -5,6 +5,7 @@ use super::text::latin1;
 use crate::core::{spelled, Body, Request};
 use crate::sys::Peer;
 use hostler_wire::http1::{Framing, Version};
+use hostler_wire::percent;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyString};
@@ -178,7 +179,7 @@ impl Environs {
             return self.values.text(py, raw);
         }
         self.scratch.clear();
-        percent_decode(raw, &mut self.scratch);
+        percent::decode(raw, &mut self.scratch);
         self.values.text(py, &self.scratch)
     }
 
@@ -288,25 +289,4 @@ fn template(py: Python<'_>, facts: &Facts, server: &(String, String)) -> PyResul
     environ.set_item(PyString::intern(py, "wsgi.file_wrapper"), &facts.file_wrapper)?;
     environ.set_item(PyString::intern(py, "hostler.queue_time"), 0.0)?;
     Ok(environ.unbind())
-}
-
-/// Decodes %XX; what is no such escape stays as it is.
-pub fn percent_decode(raw: &[u8], out: &mut Vec<u8>) {
-    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
-    let mut rest = raw;
-    while let Some(at) = memchr::memchr(b'%', rest) {
-        out.extend_from_slice(&rest[..at]);
-        rest = &rest[at..];
-        match *rest {
-            [_, high, low, ..] if digit(high).is_some() && digit(low).is_some() => {
-                out.push(digit(high).unwrap_or(0) << 4 | digit(low).unwrap_or(0));
-                rest = &rest[3..];
-            }
-            _ => {
-                out.push(b'%');
-                rest = &rest[1..];
-            }
-        }
-    }
-    out.extend_from_slice(rest);
 }

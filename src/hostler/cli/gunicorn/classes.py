@@ -40,7 +40,8 @@ _MEINHELD = WorkerClass(
 _WEBSOCKET = WorkerClass(
     GREENLETS,
     "greenlets, with a notice",
-    "gevent-websocket does not run here: WebSockets in WSGI applications are served by flask-sock and simple-websocket",
+    "there is no wsgi.websocket: WebSockets in WSGI applications need hostler's own threads (-k gthread), with "
+    "flask-sock or simple-websocket",
 )
 _SANIC = WorkerClass(LOOP, "ASGI, with a notice", "Sanic runs as an ASGI application")
 

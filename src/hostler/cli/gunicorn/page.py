@@ -54,24 +54,32 @@ application is imported. The server's lines go through them as soon as the appli
 filter, a handler or a formatter on them. A record of the access log has the line as its message, no
 atoms.
 
+**`logger_class`** is made once in each worker: its `__init__(cfg)` and `setup(cfg)` run, and what they put on the two
+loggers counts: filters, handlers, formatters, levels. Not called are `access()`, `atoms()`, `atoms_wrapper_class`,
+`reopen_files()` and the methods for messages: lines of the access log have the form of `access_log_format`, and are
+made in native code. Lines of the arbiter (starts, ends, reloads) do not go through it. A class that writes its own
+line in `access()` becomes `access_log_format`, or a formatter; one that counts there becomes `post_request`.
+
+**Proxies.** Those that come by a unix socket are trusted, whatever `forwarded_allow_ips` says. The scheme is read from
+`X-Forwarded-Proto` alone, not from `X-Forwarded-Ssl` or `X-Forwarded-Protocol`.
+
+**The access log's** `%(U)s` is the decoded path, as under gunicorn. Bytes outside printable ASCII are written as
+`\\xHH`, and a `SCRIPT_NAME` is left in front of it.
+
 **What is not the same** for WSGI applications, held by a test against gunicorn itself: `REQUEST_URI` and
-`hostler.queue_time` are there too, and `CONTENT_LENGTH` of a chunked body that was read; `HTTP_TRANSFER_ENCODING`,
-`gunicorn.socket` and `wsgi.early_hints` are not. `REMOTE_HOST` is set by neither. `--pythonpath` leaves out
-directories that do not exist, with a warning. `worker.tmp`, `worker.futures` and `worker.nr_conns` are there for hooks
+`hostler.queue_time` are there too, and `CONTENT_LENGTH` of a chunked body that was read. `HTTP_TRANSFER_ENCODING` is
+not there, since `wsgi.input` is decoded and its length is known. `wsgi.early_hints` is not there, and
+`gunicorn.socket` only in a WebSocket's handshake, and not with gevent's classes. `REMOTE_HOST` is set by neither.
+`--pythonpath` leaves out directories that do not exist, with a warning. `worker.tmp`, `worker.futures` and
+`worker.nr_conns` are there for hooks
 that read them, and empty.
 
 ## Where the command is not yours
 
-Scripts that start gunicorn themselves (airflow, superset, mlflow, entrypoints of images): `hostler shim /opt/shim`
-writes a `gunicorn` there that runs `hostler gunicorn`; put that directory first on `PATH`. `python -m gunicorn` or code
-that calls `gunicorn.app.wsgiapp.run` keep gunicorn's arbiter, and get our workers by a variable:
-`GUNICORN_CMD_ARGS="-k hostler.integrations.gunicorn.Worker"`. Code that extends `BaseApplication` and reads no variable
-sets `worker_class` to that name. ASGI applications then get the client of `X-Forwarded-For` too.
-
-## The other way round
-
-`gunicorn -k hostler.integrations.gunicorn.Worker shop.wsgi:application` keeps gunicorn's arbiter, and runs hostler's
-native core in its workers.
+Scripts and programs that start gunicorn themselves (`python -m gunicorn`, `BaseApplication`, Superset, MLflow,
+Airflow): [gunicorn that other code starts](gunicorn-in-code.md). In short: `hostler shim DIR` writes a `gunicorn`
+command that runs `hostler gunicorn`, and `GUNICORN_CMD_ARGS="-k hostler.integrations.gunicorn.Worker"` runs hostler's
+native core in the workers of gunicorn's own arbiter.
 
 ## Settings
 

@@ -18,6 +18,7 @@ from hostler.cli.gunicorn.settings import BY_FLAG, BY_NAME, OPTIONAL, REPEATED, 
 from hostler.config.hook_source import NAMES as HOOKS
 from hostler.config.names import closest, did_you_mean
 from hostler.errors import ConfigError
+from hostler.hook_file import execute, hook_of
 from hostler.proc.patches import operator_code, uses_eventlet
 
 __all__ = ["Given", "Value", "read"]
@@ -62,22 +63,11 @@ def read(arguments: Sequence[str], environ: Mapping[str, str]) -> Given:
         raise ConfigError(f"{path}: {reason}")
     shown = path.removeprefix("file:")
     known = {name: Value(names[name], f"{shown}: {name}") for name in BY_NAME if name in names and name not in HOOKS}
-    hooks = {name: _hook(names[name], f"{shown}: {name}") for name in HOOKS if names.get(name) is not None}
+    with _beside():
+        hooks = {name: hook_of(names[name], f"{shown}: {name}") for name in HOOKS if names.get(name) is not None}
     if path.startswith("python:"):
         shown = str(names.get("__file__") or shown)
     return Given({**known, **variable, **typed}, hooks, shown, more=tuple(more))
-
-
-def _hook(value: Any, label: str) -> Any:
-    """A hook: a function, or "module.function" that names one."""
-    if not isinstance(value, str):
-        return value
-    module, _, name = value.rpartition(".")
-    try:
-        with _beside(), operator_code():
-            return getattr(import_module(module), name)
-    except BaseException as error:  # whatever the module does, it is told as its own fault
-        raise ConfigError(f'{label}: "{value}" cannot be imported: {type(error).__name__}: {error}') from None
 
 
 def _line(arguments: Sequence[str], prefix: str, more: list[str]) -> tuple[dict[str, Value], str]:
@@ -179,8 +169,6 @@ def _beside() -> Iterator[None]:
 
 
 def _run(location: str, label: str) -> Mapping[str, Any]:
-    from hostler.hooks import execute
-
     if not location.startswith("python:"):
         path = location.removeprefix("file:")
         if not os.path.exists(path):

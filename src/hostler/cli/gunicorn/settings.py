@@ -84,7 +84,9 @@ def octal(value: Any) -> str:
 
 
 def _addresses(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    """Trusted proxies: gunicorn trusts those that come by a unix socket, whatever the list says."""
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text.strip(" ,") or "unix"
 
 
 def _log(value: Any) -> object:

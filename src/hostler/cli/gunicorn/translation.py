@@ -163,6 +163,8 @@ class _Translation:
         if kind in (classes.SERIAL, classes.THREADS):
             put = self._set if label else lambda option, value, label: self._default(option, value)
             put("threads", max(1, threads), label)
+        elif kind == classes.OWN and threads > 1:
+            self._set("threads", threads, label)
         elif kind == classes.GREENLETS:
             # The name stays in the label: a worker refuses an application that imports eventlet (`fit_driver`).
             self._set("driver", "gevent", f"{found.label} eventlet" if chosen.is_eventlet else found.label)
@@ -209,6 +211,8 @@ class _Translation:
         """gunicorn takes the scheme from a trusted proxy, and leaves the client's address to the application."""
         if "proxy_headers" not in self._defaults:
             self._default("proxy_headers", "scheme")
+        if os.environ.get("FORWARDED_ALLOW_IPS") == "":  # to gunicorn no list, to others no variable
+            self._default("forwarded_allow_ips", "unix")
         found = self._given.values.get("secure_scheme_headers")
         if found is not None:
             wanted = {str(name).upper(): value for name, value in dict(found.value).items()}

@@ -105,7 +105,8 @@ class Application(Group):
         Trusted(),
         "127.0.0.1,::1",
         "The proxies whose word is taken: addresses and networks, or * for all. Those that come by a unix socket are "
-        "trusted. With `proxy_protocol` this is asked of the client that the PROXY header names.",
+        "trusted, unless the list is empty; unix trusts them alone. With `proxy_protocol` this is asked of the client "
+        "that the PROXY header names.",
         platform=("FORWARDED_ALLOW_IPS", "{}"),
         gunicorn="forwarded_allow_ips",
         uvicorn="forwarded_allow_ips",

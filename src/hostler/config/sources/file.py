@@ -9,7 +9,7 @@ from hostler.config.settings import Assignment
 from hostler.errors import ConfigError
 from hostler.proc.trusted import opener
 
-__all__ = ["discover", "from_file"]
+__all__ = ["discover", "from_file", "from_text"]
 
 _PYPROJECT = "pyproject.toml"
 
@@ -28,7 +28,11 @@ def discover() -> str | None:
 
 def from_file(path: str) -> list[Assignment]:
     """One assignment for each option that the file sets."""
-    text = _text(path)
+    return from_text(_text(path), path)
+
+
+def from_text(text: str, path: str) -> list[Assignment]:
+    """The same for the text of the file `path`."""
     prefix = ("tool", "hostler") if os.path.basename(path) == _PYPROJECT else ()
     table = _table(_parse(text, path), prefix)
     if table is None:

@@ -147,6 +147,8 @@ def test_settings(line: str, option: str, value: object) -> None:
         ("secure_scheme_headers = {'X-FORWARDED-PROTO': 'https'}", "proxy_headers", "scheme"),
         ("accesslog = None\nerrorlog = '-'\npidfile = None", "access_log", None),
         ("forwarded_allow_ips = ['10.0.0.1', '10.0.0.2']", "forwarded_allow_ips", "10.0.0.1,10.0.0.2"),
+        ("forwarded_allow_ips = ''", "forwarded_allow_ips", "unix"),
+        ("proxy_allow_ips = []", "proxy_allow_ips", "unix"),
         ("_private = 1\nanything = object()\nworkers = 3", "workers", 3),
         ("from uvicorn_stand_in import UvicornWorker as worker_class", "interface", "asgi"),
     ],

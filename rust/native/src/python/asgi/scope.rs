@@ -1,11 +1,12 @@
 //! The scope: a prepared dict is copied, and what differs is written over it.
 
-use super::super::environ::{percent_decode, put};
+use super::super::environ::put;
 use super::super::names::{Bytes, Pairs, Values};
 use super::super::text::latin1;
 use crate::core::Request;
 use crate::sys::Peer;
 use hostler_wire::http1::Version;
+use hostler_wire::percent;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
@@ -166,7 +167,7 @@ impl Scopes {
         }
         self.scratch.clear();
         self.scratch.extend_from_slice(self.front.as_bytes());
-        percent_decode(raw, &mut self.scratch);
+        percent::decode(raw, &mut self.scratch);
         let path = PyString::new(py, &String::from_utf8_lossy(&self.scratch)); // U+FFFD for what is no UTF-8
         put(scope, &self.keys.path, &path)?;
         self.scratch.truncate(self.front.len());

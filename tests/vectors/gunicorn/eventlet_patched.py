@@ -1,0 +1,6 @@
+# refused: eventlet
+import eventlet
+
+eventlet.monkey_patch()
+
+worker_class = "eventlet"

@@ -1,0 +1,4 @@
+# unseen: GET /healthz
+# comment: logger_class is not made
+accesslog = "-"
+logger_class = "garden_logs.GardenLogger"

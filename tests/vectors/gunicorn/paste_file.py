@@ -1,0 +1,2 @@
+# refused: it names a PasteDeploy file
+paste = "production.ini"

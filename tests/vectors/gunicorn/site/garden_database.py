@@ -1,0 +1,6 @@
+class Engine:
+    def dispose(self):
+        pass
+
+
+engine = Engine()

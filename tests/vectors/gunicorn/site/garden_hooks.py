@@ -1,0 +1,2 @@
+def begin(server):
+    server.log.info("garden has begun")

@@ -1,0 +1,5 @@
+threads = 3
+
+
+class Settings:
+    workers = 2

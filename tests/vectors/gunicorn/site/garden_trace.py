@@ -1,0 +1,2 @@
+def begin(worker):
+    worker.log.info("tracing began in %s", worker.pid)

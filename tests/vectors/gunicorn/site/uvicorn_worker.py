@@ -1,0 +1,2 @@
+class UvicornWorker:
+    CONFIG_KWARGS = {"loop": "auto", "http": "auto"}

@@ -1,0 +1,4 @@
+# is: driver=gevent
+worker_class = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
+workers = 1
+timeout = 0
