@@ -14,12 +14,17 @@ SUPPORTED := 3.11 3.12 3.13 3.14
 SECONDS_EACH ?= 600
 # Tests that run at the same time; 0 runs them one after the other, which --pdb needs. They wait most of their time.
 JOBS ?= 4
+# Frameworks that are large to install are tested on one Python: that of .venv. Elsewhere their tests are deselected.
+HEAVY ?= $(if $(filter .venv,$(VENV)),yes)
 # Passed on to pytest: make test-python ARGS="-k upload -x"
 ARGS ?=
 
 BIN := $(abspath $(VENV))/bin
 # One build directory per interpreter: pyo3 is compiled for one at a time, and would be again at each change.
 TARGET := $(if $(filter .venv,$(VENV)),target,target/$(notdir $(VENV)))
+# Dependency groups of pyproject.toml, and what the expressions of pytest's -m end with.
+GROUPS := dev $(if $(HEAVY),heavy)
+LIGHT := $(if $(HEAVY),, and not heavy)
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.toml $(wildcard Cargo.lock)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -38,7 +43,7 @@ $(VENV)/.deps: pyproject.toml
 	  || { echo "hostler needs Python 3.11 or newer; say which: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'  # the first that knows --group
-	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet $(addprefix --group ,$(GROUPS))
 	@touch $@
 
 # The module goes into src/hostler under a name that carries the interpreter's version; the package is installed as
@@ -84,8 +89,8 @@ test-rust: ## Only the Rust tests
 .PHONY: test-python
 test-python: setup ## Only the Python tests; ARGS="-k upload" picks some
 	@echo "== $$($(BIN)/python --version)"
-	@CARGO_TARGET_DIR=$(abspath $(TARGET)) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not alone" $(ARGS) || [ $$? = 5 ]
-	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ]  # 5: ARGS picks none of these
+	@CARGO_TARGET_DIR=$(abspath $(TARGET)) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not alone$(LIGHT)" $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -m "alone$(LIGHT)" $(ARGS) || [ $$? = 5 ]  # 5: ARGS picks none of these
 
 .PHONY: test-others
 test-others:

@@ -120,7 +120,7 @@ class Arbiter:
             self._forwarding.finish()
             self.upgrade.finish()
             self.control.close()
-            self._signals.close()
+            self._signals.close(is_last=True)
 
     @property
     def is_changing(self) -> bool:

@@ -4,7 +4,8 @@ The queue is the interpreter's wake-up descriptor: the C handler writes the sign
 signal ends a poll() at once and two of them keep their order.
 
 A process has no moment without handlers. From the command's first line until the arbiter's queue stands, `EARLY`
-signals are remembered for it. A child holds back all of `HANDLED` from the fork until it has those of `in_a_child`.
+signals are remembered for it; after its end, while the command removes its files, `ENDING` ones are passed over. A
+child holds back all of `HANDLED` from the fork until it has those of `in_a_child`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 __all__ = [
-    "EARLY", "HANDLED", "LEAVE", "ORPHANED", "STACKS", "Handler", "SignalQueue", "await_children", "block",
+    "EARLY", "ENDING", "HANDLED", "LEAVE", "ORPHANED", "STACKS", "Handler", "SignalQueue", "await_children", "block",
     "in_a_child", "name_of", "pass_over", "remember_early", "restore", "unblock",
 ]  # fmt: skip
 
@@ -33,10 +34,10 @@ ORPHANED: int = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else signal.S
 
 # Signals that ask a server for something. Their default action ends or stops a process that has no handler yet.
 EARLY: frozenset[int] = frozenset((signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU))
+# Signals that ask a server for its end.
+ENDING: frozenset[int] = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
 # All that an arbiter has handlers for.
-HANDLED: frozenset[int] = EARLY | frozenset(
-    (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH, signal.SIGCHLD)
-)
+HANDLED: frozenset[int] = EARLY | ENDING | frozenset((signal.SIGWINCH, signal.SIGCHLD))
 
 Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
@@ -104,9 +105,14 @@ class SignalQueue:
         """Have the wake-up descriptor again, where an event loop has taken it. In the main thread."""
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
-    def close(self) -> None:
-        """Give the signals back to the handlers before."""
-        restore(self._old_handlers)
+    def close(self, *, is_last: bool = False) -> None:
+        """Give the signals back to the handlers before.
+
+        `is_last`: the process ends. Those that ask for that are passed over from now on, so that a second TERM does not
+        keep it from removing its files; what `remember_early` returned has their handlers.
+        """
+        late = ENDING & self.numbers if is_last else frozenset()
+        restore(self._old_handlers | dict.fromkeys(late, pass_over))
         signal.set_wakeup_fd(self._old_fd)
         self._close_pipe()
 
@@ -121,12 +127,16 @@ class SignalQueue:
 
 
 def remember_early() -> dict[int, Handler]:
-    """Keep `EARLY` signals for the queue that will be there, instead of ending by them; returns the handlers before.
+    """Keep `EARLY` signals for the queue that will be there, instead of ending by them.
+
+    Returns the handlers of `HANDLED` before.
 
     A handler and not the mask: programs that a configuration file starts meanwhile would inherit a mask. But a server
     passes one on to its successor by exec, which has no handlers: it ends here.
     """
-    before = {number: signal.signal(number, _remember) for number in EARLY}
+    before: dict[int, Handler] = {number: signal.getsignal(number) for number in HANDLED}
+    for number in EARLY:
+        signal.signal(number, _remember)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, EARLY)
     return before
 

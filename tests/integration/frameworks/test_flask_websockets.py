@@ -11,7 +11,7 @@ import socketio
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.integration.frameworks.conftest import APPS, Client, complaints, stop_in_order
+from tests.integration.frameworks.conftest import APPS, Client, stop_in_order
 from tests.integration.helpers import Serve, Server
 
 
@@ -46,8 +46,7 @@ def test_drain_ends_websockets_of_flask_sock(serve: Serve, number: signal.Signal
     if number == signal.SIGHUP:
         server.wait_log("reloaded in")
         server.kill(signal.SIGTERM)
-    assert server.wait() == 0
-    assert complaints(server) == []
+    stop_in_order(server, is_told=True)
 
 
 def test_a_handshake_that_the_app_does_not_want(server_of: Callable[..., Server]) -> None:

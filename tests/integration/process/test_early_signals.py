@@ -1,4 +1,4 @@
-"""Signals that come before their receiver has its own handlers: while the arbiter starts, right after a fork."""
+"""Signals for a receiver that has no handlers of its own: while the arbiter starts, right after a fork, at the end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,13 @@ HOLD = """
             hold(f"fork-{os.getpid()}")
         real()
 
+    def unlink(path, *args, real=os.unlink, **kwargs):
+        if path == os.environ.get("HOLD_UNLINK"):
+            hold("unlink")
+        real(path, *args, **kwargs)
+
     os.setsid = setsid
+    os.unlink = unlink
     sys.meta_path.insert(0, Finder)
     os.register_at_fork(after_in_child=forked)
     if os.environ.get("HOLD_PARENT"):
@@ -168,3 +174,17 @@ def test_ctrl_c_right_after_the_fork_of_a_daemon_does_not_end_it(
     while child in [row.pid for row in processes.table() if not row.is_zombie]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
+def test_signal_while_the_server_removes_its_files_changes_nothing(
+    serve: Serve, tmp_path: Path, number: signal.Signals
+) -> None:
+    server = start(serve, tmp_path, ["--pidfile", "app.pid"], HOLD_UNLINK="app.pid")
+    server.wait_ready()
+    server.kill(signal.SIGTERM)
+    server.wait_for((tmp_path / "unlink").exists, "the removal of the pid file")
+    server.kill(number)
+    (tmp_path / "go").touch()
+    assert server.wait() == 0
+    assert not (tmp_path / "app.pid").exists()

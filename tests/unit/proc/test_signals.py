@@ -130,6 +130,18 @@ def test_early_signals_are_the_first_in_the_queue_each_once() -> None:
     assert signal.getsignal(signal.SIGHUP) is before[signal.SIGHUP]
 
 
+def test_signals_that_ask_for_the_end_are_passed_over_after_the_last_queue() -> None:
+    before = remember_early()
+    queue = SignalQueue(HANDLED)
+    queue.close(is_last=True)
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.raise_signal(number)
+    finally:
+        restore(before)
+    assert {number: signal.getsignal(number) for number in HANDLED} == before
+
+
 def test_early_signals_that_an_exec_has_passed_on_held_back_are_delivered() -> None:
     block(EARLY)
     signal.raise_signal(signal.SIGUSR1)
