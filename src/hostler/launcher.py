@@ -234,6 +234,8 @@ class _Service:
             board, logs = self._on_board(), self._logs
             inboxes = self._inboxes.descriptors
             own = [listener.reopened(fd) for listener, fd in zip(opened, fds, strict=True)]
+            if hooks is not None:
+                hooks.listening(own)  # the template has closed those that it knew
             return Worker(
                 config, own, board, slot, channel, dump, logs, apps=apps, hooks=hooks, age=age, inboxes=inboxes
             ).run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -119,6 +120,30 @@ def test_preloaded(serve: Serve) -> None:
     assert sorted(said(serve, "post_fork")) == ["post_fork 1 True True -", "post_fork 2 True True -"]
     assert server.stop() == 0
     assert len(said(serve, "worker_exit")) == len(said(serve, "child_exit")) == 2
+
+
+SOCKETS = """
+    def names(sockets):
+        return [(each.sock.getsockname()[1], str(each)) for each in sockets]
+
+    def when_ready(server):
+        server.log.info("arbiter %s", names(server.LISTENERS))
+
+    def post_fork(server, worker):
+        server.log.info("worker %s", names(server.LISTENERS))
+
+    def post_worker_init(worker):
+        worker.log.info("worker %s", names(worker.sockets))
+"""
+
+
+@pytest.mark.parametrize("line", ["", "--preload"])
+def test_listeners_are_open_in_hooks_of_the_arbiter_and_of_workers(serve: Serve, line: str) -> None:
+    server = start(serve, *line.split(), "--admin-bind", "127.0.0.1:0", hooks=SOCKETS)
+    url = server.url("").rstrip("/")
+    named = re.escape(f"[({server.port}, '{url}')]")
+    server.wait_log(f"worker {named}", count=2)
+    server.wait_log(f"arbiter {named}")
 
 
 def test_death_reload_resize(serve: Serve) -> None:

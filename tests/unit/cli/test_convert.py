@@ -195,6 +195,20 @@ def test_hooks_of_the_converted_file_are_those_of_gunicorns(tmp_path: Path) -> N
     assert {name: each.__name__ for name, each in functions_of(source).items()} == {"when_ready": "ready"}
 
 
+def test_what_a_file_of_options_cannot_say_is_a_comment(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        "raw_env = ['SCRIPT_NAME=/shop']\nlogger_class = 'shoplogs.Logger'\ndef child_exit(server, worker):\n    pass\n"
+    )
+    Path("gunicorn.conf.py").write_text(text)
+    assert main(["convert", "gunicorn.conf.py"]) == 0
+    written = capsys.readouterr().out
+    assert "# SCRIPT_NAME: name the path with the application" in written
+    assert "# logger_class is not made" in written
+    assert "# env: the variables are set in workers alone" in written
+    assert main(["convert", "gunicorn", "shop.wsgi"]) == 0
+    assert 'app = "shop.wsgi@/shop"' in capsys.readouterr().out
+
+
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", "--help"]) == 0
     assert main(["help", "convert"]) == 0
