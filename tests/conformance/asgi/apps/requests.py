@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from looks import described
+
 Scope = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -361,6 +363,9 @@ class Pages:
         start = {"type": "http.response.start", "status": 200, "headers": []}
         await asyncio.ensure_future(self.send(start))
         await asyncio.wait_for(self.send({"type": "http.response.body", "body": message["body"]}), 5)
+
+    async def callables(self) -> None:
+        await answer(self.send, json.dumps(described(self.receive, self.send)).encode())
 
     async def cancelled_reader_loses_nothing(self) -> None:
         total = b""

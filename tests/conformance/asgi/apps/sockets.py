@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from looks import described
+
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -41,6 +43,10 @@ class Sockets:
         await self.accept()
         scope = {key: value for key, value in self.scope.items() if key not in ("headers", "state")}
         await self.send({"type": "websocket.send", "text": json.dumps(scope, default=lambda value: value.decode())})
+
+    async def callables(self) -> None:
+        await self.accept()
+        await self.send({"type": "websocket.send", "text": json.dumps(described(self.receive, self.send))})
 
     async def subprotocol(self) -> None:
         await self.accept(

@@ -787,7 +787,7 @@ impl HttpExchange {
     fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         forked::refuse()?;
         let py = slf.py();
-        let (hub, room, unsent, is_over, pauses) = {
+        let (hub, room, unsent, is_over, pauses, left) = {
             let mut this = slf.try_borrow_mut()?;
             let room = match Message::new(message).and_then(|message| this.take(py, &message)) {
                 Ok(room) => room,
@@ -799,9 +799,11 @@ impl HttpExchange {
             if pauses {
                 this.dropped = 0;
             }
-            (Arc::clone(&this.hub), room, unsent, is_over, pauses)
+            (Arc::clone(&this.hub), room, unsent, is_over, pauses, this.left)
         };
-        Self::watch_leaver(slf)?;
+        if left {
+            Self::watch_leaver(slf)?;
+        }
         if is_over {
             Self::wake(slf)?; // a task that waits for the client's end hears that the response is out, or has to end
         }

@@ -492,16 +492,18 @@ fn closed() -> PyErr {
     PyConnectionResetError::new_err("the WebSocket is closed")
 }
 
+#[pymethods]
 impl SocketExchange {
     /// ASGI's receive.
-    pub fn receive(slf: &Bound<'_, Self>) -> PyResult<Awaitable> {
+    fn receive(slf: &Bound<'_, Self>) -> PyResult<Awaitable> {
         forked::refuse()?;
         let hub = Arc::clone(&slf.try_borrow()?.hub);
         Ok(Awaitable::new(Box::new(SocketMessages(slf.clone().unbind(), hub))))
     }
 
     /// ASGI's send.
-    pub fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    #[pyo3(signature = (message, /))]
+    fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         forked::refuse()?;
         let py = slf.py();
         let (hub, room, ended) = {
@@ -521,10 +523,7 @@ impl SocketExchange {
         }
         Ok(hub.done.clone_ref(py))
     }
-}
 
-#[pymethods]
-impl SocketExchange {
     /// Called by the task when it is done.
     fn task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         if forked::is_child() {
