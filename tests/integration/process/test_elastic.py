@@ -8,8 +8,8 @@ import pytest
 
 from hostler.proc.machine import processors
 from tests.integration.helpers import Serve, Server
-from tests.integration.process.test_death import GET, Load
-from tests.integration.process.test_reload import answer, reload
+from tests.integration.helpers.load import GET, Load
+from tests.integration.helpers.versions import answer, reload
 
 COMPUTES = """
     import os

@@ -16,11 +16,10 @@ import pytest
 
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
+from tests.integration.helpers.commands import GUNICORN
+from tests.integration.helpers.load import GET, HELD, wait_held
 from tests.integration.helpers.serve import HELLO
-from tests.integration.process.test_death import GET, HELD, wait_held
-from tests.integration.process.test_reload import APP, answer, reload
-
-GUNICORN = ("-m", "hostler", "gunicorn")
+from tests.integration.helpers.versions import APP, answer, reload
 
 CONF = """
     import multiprocessing

@@ -7,7 +7,7 @@ import socket
 from typing import Any
 
 from tests.integration.helpers import Serve
-from tests.integration.process.test_gunicorn import GUNICORN
+from tests.integration.helpers.commands import GUNICORN
 
 # Prints what an operator's hooks and an application find; run under gunicorn and under hostler.
 LOOK = """

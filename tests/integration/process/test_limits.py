@@ -11,8 +11,8 @@ import pytest
 
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
-from tests.integration.process.test_death import GET, HELD, Load, wait_held
-from tests.integration.process.test_reload import KeepAlive, answer, reload, version
+from tests.integration.helpers.load import GET, HELD, KeepAlive, Load, wait_held
+from tests.integration.helpers.versions import answer, reload, version
 
 ASGI = """
     import os

@@ -9,9 +9,9 @@ import pytest
 
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
+from tests.integration.helpers.load import GET, HELD, wait_held
 from tests.integration.helpers.metrics import admin, page
-from tests.integration.process.test_death import GET, HELD, wait_held
-from tests.integration.process.test_reload import reload
+from tests.integration.helpers.versions import reload
 
 APP = """
     def application(environ, start_response):

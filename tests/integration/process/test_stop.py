@@ -15,8 +15,8 @@ import pytest
 
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
+from tests.integration.helpers.load import GET, HELD, wait_held
 from tests.integration.helpers.raw import Connection
-from tests.integration.process.test_death import GET, HELD, wait_held
 
 QUEUED = 40
 

@@ -21,8 +21,7 @@ from hostler.cli.top.screens import Page
 from hostler.cli.top.server import Server as Watched
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
-from tests.integration.process.test_death import HELD, Load, wait_held
-from tests.integration.process.test_reload import KeepAlive
+from tests.integration.helpers.load import HELD, KeepAlive, Load, wait_held
 
 
 def watch(control: str, script: Callable[[Top, Pilot[None]], Awaitable[None]]) -> None:
