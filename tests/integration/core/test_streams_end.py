@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from tests.integration.helpers import Connection, Serve, Server
+from tests.integration.helpers.commands import states, status
 
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 
@@ -109,23 +106,16 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def workers(server: Server) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "hostler", "ctl", "status", "--json", "--pid", str(server.pid)]
-    status = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-    found: list[dict[str, Any]] = json.loads(status.stdout)["workers"]
-    return found
-
-
 def leaving(server: Server) -> bool | None:
     """Whether some worker has closed its port and serves on."""
-    return "draining" in [worker["state"] for worker in workers(server)] or None
+    return "draining" in states(server) or None
 
 
 def spread(server: Server, streams: Streams) -> int:
     """Open streams until each worker has one; returns how many."""
     for count in range(1, 100):
         streams.begun(server, "/events?listens")
-        if count > 3 and all(worker["in_flight"] for worker in workers(server)):
+        if count > 3 and all(worker["in_flight"] for worker in status(server)["workers"]):
             return count
     raise AssertionError("one worker gets no stream")
 

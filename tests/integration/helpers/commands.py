@@ -29,6 +29,11 @@ def status(server: Server) -> dict[str, Any]:
     return found
 
 
+def states(server: Server) -> list[str]:
+    """What each worker does."""
+    return [str(worker["state"]) for worker in status(server)["workers"]]
+
+
 def template(server: Server) -> int:
     """The one child that is older than the workers and serves nobody."""
     return min(server.children())

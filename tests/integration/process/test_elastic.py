@@ -84,6 +84,7 @@ def test_stays_while_it_waits(serve: Serve) -> None:
     assert len(server.children()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_shrinks_when_it_is_idle(serve: Serve) -> None:
     server = start(serve, COMPUTES, "--max-workers", "2")

@@ -201,8 +201,8 @@ def test_under_gunicorns_arbiter(serve: Serve, gunicorn: type[Gunicorn]) -> None
     [first, _] = server.wait_children(2)
     assert ask(server).startswith("v1 ")
     serve.source(APP.format(version="v2", pause=0))
-    server.kill(signal.SIGHUP)
     before = server.children()
+    server.kill(signal.SIGHUP)
     server.wait_for(lambda: ask(server).startswith("v2 ") or None, "the new version")
     server.wait_children(2, without=before)
     for worker in server.children():

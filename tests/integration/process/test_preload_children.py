@@ -231,6 +231,7 @@ def test_template_of_another_user_cannot_have_a_process_of_root_killed(
     assert victim.poll() is None
 
 
+@pytest.mark.slow
 def test_template_that_does_not_answer_keeps_nothing_else_waiting(serve: Serve) -> None:
     server = serve(serve.source(APP), "--preload", "--workers", "2")
     first, victim, worker = sorted(server.wait_children(3))

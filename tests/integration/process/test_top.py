@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
+import pytest
 from textual.pilot import Pilot
 
 from hostler.cli.asking import Wanted
@@ -44,6 +45,7 @@ async def until(app: Top, pilot: Pilot[None], condition: Callable[[View], object
     return app.shown
 
 
+@pytest.mark.slow
 def test_a_slow_request_its_stack_and_a_worker_that_is_replaced(serve: Serve) -> None:
     server = serve(serve.source(HOLD), "--workers", "2", "--control", "control.sock")
     loads = [Load(server, 1), KeepAlive(server, 2)]

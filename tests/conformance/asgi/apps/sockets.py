@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from looks import described
+from looks import described, watched
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -140,14 +140,14 @@ class Sockets:
 
     async def never_reads(self) -> None:
         await self.accept()
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(30)
 
     async def floods(self) -> None:
         await self.accept()
         sent = 0
         try:
             while True:
-                await self.send({"type": "websocket.send", "bytes": b"x" * 65536})
+                await watched(self.send({"type": "websocket.send", "bytes": b"x" * 65536}), self.seen)
                 sent += 65536
                 self.seen[:] = [sent]
                 await asyncio.sleep(0)

@@ -424,12 +424,13 @@ impl HttpExchange {
             return true;
         };
         let lines = self.exchange.head_lines().to_vec();
-        self.hub.outbox().put(Letter {
+        let letter = Letter {
             bytes,
             request,
             done,
             lines,
-        });
+        };
+        self.hub.outbox().put(letter, sys::monotonic_ns);
         true
     }
 
