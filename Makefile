@@ -18,6 +18,9 @@ JOBS ?= 4
 HEAVY ?= $(if $(filter .venv,$(VENV)),yes)
 # Passed on to pytest: make test-python ARGS="-k upload -x"
 ARGS ?=
+# make test-python FAST=1 leaves out the tests that take more than ten seconds each.
+FAST ?=
+SOME := $(if $(FAST), and not slow)
 
 BIN := $(abspath $(VENV))/bin
 # One build directory per interpreter: pyo3 is compiled for one at a time, and would be again at each change.
@@ -54,7 +57,7 @@ $(VENV)/.native: $(VENV)/.deps $(RUST_SOURCES)
 
 .PHONY: quick
 quick: setup test-rust ## In a minute or so: the Rust tests, the unit tests, the conformance tests
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests/unit tests/conformance
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not slow" tests/unit tests/conformance
 
 .PHONY: test-packages
 test-packages:
@@ -89,8 +92,8 @@ test-rust: ## Only the Rust tests
 .PHONY: test-python
 test-python: setup ## Only the Python tests; ARGS="-k upload" picks some
 	@echo "== $$($(BIN)/python --version)"
-	@CARGO_TARGET_DIR=$(abspath $(TARGET)) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not alone$(LIGHT)" $(ARGS) || [ $$? = 5 ]
-	@$(BIN)/python -m pytest -m "alone$(LIGHT)" $(ARGS) || [ $$? = 5 ]  # 5: ARGS picks none of these
+	@CARGO_TARGET_DIR=$(abspath $(TARGET)) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not alone$(LIGHT)$(SOME)" --durations=20 $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -m "alone$(LIGHT)$(SOME)" $(ARGS) || [ $$? = 5 ]  # 5: ARGS picks none of these
 
 .PHONY: test-others
 test-others:

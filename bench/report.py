@@ -95,7 +95,7 @@ def _settings(report: Report) -> str:
 
 def grid(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table: the first column left, numbers right, words left."""
-    words = {"settings", "goal", "server", "version", "met"}
+    words = {"settings", "goal", "server", "version", "met", "page"}
     rules = ["---" if title in words else "---:" for title in titles]
     lines = [titles, rules, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

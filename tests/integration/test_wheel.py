@@ -37,6 +37,7 @@ def wheel_of(directory: Path) -> Path:
     return wheel
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_wheel_alone_serves_a_new_django_project(serve: Serve, tmp_path: Path) -> None:
     wheel = wheel_of(tmp_path / "dist")

@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.integration.core import test_handovers as short
 from tests.integration.helpers import Serve, Server
+from tests.integration.helpers import handovers as short
 
 PROCESSES = 2
 CLIENTS = 16  # in each

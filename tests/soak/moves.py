@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.integration.core.test_moves import ASGI, WSGI, move
 from tests.integration.helpers import Serve
+from tests.integration.helpers.handovers import ASGI, WSGI, move
 
 SETUPS = {"threads": (WSGI, ()), "gevent": (WSGI, ("--driver", "gevent")), "asyncio": (ASGI, ())}
 ROUND = 15.0

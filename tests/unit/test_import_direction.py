@@ -10,11 +10,7 @@ from pathlib import Path
 
 import pytest
 
-# Each costs memory in every process that imports it, and the arbiter needs none of them.
-HEAVY = {
-    *("argparse", "asyncio", "concurrent", "dataclasses", "email", "http", "importlib.metadata", "inspect"),
-    *("json", "logging", "pathlib", "shutil", "socketserver", "subprocess", "tempfile", "threading", "urllib", "uuid"),
-}
+from tests.unit.helpers.imports import HEAVY
 
 
 def test_layers(root: Path) -> None:

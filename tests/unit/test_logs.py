@@ -108,11 +108,14 @@ def test_reader_that_has_stalled_costs_lines_and_no_time() -> None:
     logs.info("to nothing")
 
 
-def test_full_disk() -> None:
+def test_full_disk_costs_lines_and_is_said_once_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
     logs = Logs("/dev/full")
-    logs.error("lost")
-    print("lost", file=logs.errors_stream(), flush=True)
+    for _ in range(2):
+        logs.error("lost")
+        print("lost", file=logs.errors_stream(), flush=True)
     logs.close()
+    told = "hostler: error_log /dev/full: No space left on device; its lines are lost until it can be written\n"
+    assert capfd.readouterr() == ("", told)
 
 
 def test_app_error_has_the_traceback_and_its_causes(logs: Logs, path: Path) -> None:

@@ -76,7 +76,10 @@ pub struct Slot {
     pub capacity: AtomicU32,
     /// When a sibling last gave it a connection for evenness (ms). Written by the siblings.
     evened_ms: AtomicU32,
-    reserved: [AtomicU32; 10],
+    /// Bytes of responses that wait in temporary files, and that were ever written to them.
+    pub filed: AtomicU64,
+    pub spilled: AtomicU64,
+    reserved: [AtomicU32; 6],
     records: [Record; RECORDS],
 }
 
@@ -306,6 +309,8 @@ pub fn layout() -> Vec<(&'static str, usize, usize)> {
         field!("taken", taken),
         field!("pss", pss),
         field!("capacity", capacity),
+        field!("filed", filed),
+        field!("spilled", spilled),
         field!("records", records),
     ];
     fields.push(("slot_size", 0, size_of::<Slot>()));
@@ -336,6 +341,12 @@ impl Score {
                 index,
             )
         })
+    }
+
+    /// The slot, for what outlives a borrow: it stays until the process ends.
+    pub fn own(&self) -> &'static Slot {
+        // SAFETY: see `in_mapping`.
+        unsafe { &*self.0 }
     }
 
     /// Whether the server is about to stop.

@@ -84,6 +84,8 @@ pub struct Settings {
     pub error_log_fd: i32,
     /// Nanoseconds after which a streaming ASGI task whose client has left is cancelled; 0: never.
     pub disconnect_grace: u64,
+    /// What ASGI apps send after their client left is dropped, for `disconnect_grace`.
+    pub ignores_late_sends: bool,
     /// ASGI apps may send files by http.response.pathsend and http.response.zerocopysend.
     pub pathsend: bool,
     /// 10 debug, 20 info, 30 warning, 40 error.

@@ -15,7 +15,7 @@ __all__ = ["status"]
 
 def status(fleet: Fleet, board: Scoreboard, plan: Plan, started_ns: int, now_ns: int, directory: str) -> dict[str, Any]:
     """The server and its workers now; times in seconds, memory in bytes. `directory`: that it was started in."""
-    listeners = plan.listeners
+    listeners = [listener for listener in plan.listeners if listener.is_open]  # while it stops, none
     return {
         "version": plan.version,
         "pid": os.getpid(),

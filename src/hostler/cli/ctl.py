@@ -127,4 +127,4 @@ def _table(status: dict[str, Any]) -> str:
         rows.append([str(shown[key]) for _, key in _COLUMNS])
     widths = [max(len(row[at]) for row in rows) for at in range(len(_COLUMNS))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join([head, f"listening on {listening}", "", *lines, ""])
+    return "\n".join([head, f"listening on {listening or 'no address any more'}", "", *lines, ""])

@@ -109,6 +109,7 @@ _DEFAULTS = (
     ("interface", "asgi"),
     ("prepend_root_path", "off"),
     ("proxy_headers", "off"),
+    ("send_after_disconnect", "ignore"),
     ("server_header", "daphne"),
     ("unix_mode", "666"),  # Twisted's; nginx may run as another user
     ("ws_lifetime", "86400s"),

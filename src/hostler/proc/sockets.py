@@ -42,6 +42,11 @@ class Listener(NamedTuple):
         return self.socket.family == socket.AF_UNIX
 
     @property
+    def is_open(self) -> bool:
+        """Whether this process still listens there. A closed socket has no address that could be asked for."""
+        return self.socket.fileno() >= 0
+
+    @property
     def host(self) -> tuple[str, str]:
         """SERVER_NAME and SERVER_PORT; PEP 3333 allows neither to be empty."""
         if self.is_unix:

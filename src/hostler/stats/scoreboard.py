@@ -86,9 +86,11 @@ LAYOUT: dict[str, tuple[int, int]] = {
     "taken": (1216, 8),  # connections that siblings have handed over
     "pss": (1224, 8),  # proportional set size, bytes; it and the next one are the worker's main thread's
     "capacity": (1232, 4),  # how much of what it can do it does, in 1024ths
+    "filed": (1240, 8),  # bytes of responses that wait in temporary files
+    "spilled": (1248, 8),  # bytes of responses that were written to them; total
     "records": (_RECORDS_AT, RECORDS * _RECORD.size),
 }
-_FIELDS = struct.Struct("<II17Q10IQ64Q64QQQI")
+_FIELDS = struct.Struct("<II17Q10IQ64Q64QQQI4xQQ")
 
 
 class Snapshot(NamedTuple):
@@ -129,6 +131,8 @@ class Snapshot(NamedTuple):
     taken: int
     pss: int
     capacity: int
+    filed: int
+    spilled: int
 
 
 class Request(NamedTuple):

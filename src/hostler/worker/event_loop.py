@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hostler.errors import BootError
 from hostler.worker.lifespan import Lifespan
 from hostler.worker.loop_signals import LoopSignals
+from hostler.worker.reader import add_reader
 from hostler.worker.stacks import stack_of_thread, text_of_frames
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ class EventLoop:
             front,
         )
         for fd in self._native.filenos():
-            loop.add_reader(fd, self._native.run)
+            add_reader(loop, fd, self._native.run)
 
     async def _wind_up(self, lifespans: Sequence[Lifespan]) -> None:
         """Every connection is closed: let what still runs end, then tell the applications."""

@@ -73,6 +73,7 @@ def core_settings(
     settings["access_log_fd"] = logs.access_fd
     settings["access_log_format"] = config.access_log_format
     settings["error_log_fd"] = logs.error_fd if logs.core_error_fd < 0 else logs.core_error_fd
+    settings["ignores_late_sends"] = config.send_after_disconnect == "ignore"
     settings["pathsend"] = config.pathsend == "on"
     settings["log_level"] = logs.level  # which may have been changed since the start
     return settings

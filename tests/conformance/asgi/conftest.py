@@ -65,4 +65,16 @@ def wait_seen(server: Server, key: str, wanted: list[Any]) -> None:
     assert seen(server, key) == wanted
 
 
-__all__ = ["Connection", "ask", "get", "seen", "wait_seen"]
+def pushed(connection: Connection, block: bytes, most: int) -> int:
+    """Send `block` again and again; how many bytes were taken until none were for a second, or there were `most`."""
+    connection.sock.settimeout(1.0)
+    sent = 0
+    try:
+        while sent < most:
+            sent += connection.sock.send(block[sent % len(block) :])
+    except TimeoutError:
+        pass
+    return sent
+
+
+__all__ = ["Connection", "ask", "get", "pushed", "seen", "wait_seen"]

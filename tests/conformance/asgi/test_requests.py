@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import time
+from functools import partial
 
 import pytest
 
-from tests.conformance.asgi.conftest import ask, get, seen, wait_seen
+from tests.conformance.asgi.conftest import ask, get, pushed, seen, wait_seen
 from tests.integration.helpers import Server
 
 
@@ -82,14 +82,7 @@ def test_receive_pauses_reading(server: Server) -> None:
     """An app that does not read stops its client: memory stays where it is."""
     with server.connect() as connection:
         connection.send(b"POST /never-reads HTTP/1.1\r\nHost: x\r\nContent-Length: 400000000\r\n\r\n")
-        connection.sock.setblocking(False)
-        sent, deadline = 0, time.monotonic() + 1.0
-        while time.monotonic() < deadline:
-            try:
-                sent += connection.sock.send(b"x" * 1_000_000)
-            except BlockingIOError:
-                time.sleep(0.01)
-        assert sent < 30_000_000, "the kernel's buffers and a little more"
+        assert pushed(connection, b"x" * 1_000_000, 30_000_000) < 30_000_000, "the kernel's buffers and a little more"
 
 
 def test_send_waits_for_a_slow_client(server: Server) -> None:
@@ -97,12 +90,8 @@ def test_send_waits_for_a_slow_client(server: Server) -> None:
     with server.connect() as connection:
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         connection.send(ask("/streams-for-ever?slow"))
-        server.wait_for(lambda: bool(seen(server, "slow")), "the first bytes")
-        before = -1
-        while (now := seen(server, "slow")[0]) != before:
-            before = now
-            time.sleep(0.2)
-        assert before < 40_000_000
+        server.wait_for(lambda: "waits" in seen(server, "slow"), "a send that waits")
+        assert seen(server, "slow")[0] < 40_000_000
     server.wait_for(lambda: seen(server, "slow")[-1] == "OSError", "the error of send")
 
 
@@ -179,8 +168,12 @@ def test_messages_by_way_of_tasks(server: Server, path: str) -> None:
             assert connection.response().body == b"abcd"
             assert "cancelled" in seen(server, "tasks")
             return
-        time.sleep(0.05)
-        connection.send(b"ef")
-        time.sleep(0.05)
-        connection.send(b"gh")
+
+        def cancelled(before: int) -> bool:
+            return len(seen(server, "reader")) > before
+
+        for part in (b"ef", b"gh"):
+            before = len(seen(server, "reader"))
+            server.wait_for(partial(cancelled, before), "a cancelled reader")
+            connection.send(part)
         assert connection.response().body == b"abcdefgh"

@@ -133,8 +133,9 @@ def test_large_parts_come_whole_and_do_not_wait_for_the_next(server: Server, fra
 
 def test_large_parts_reach_slow_clients_whole(server: Server) -> None:
     with server.connect() as connection:
+        before = len(seen(server, "large-parts"))
         connection.send(ask("/large-parts?length", "Connection: close"))
-        time.sleep(0.8)  # until the socket is full
+        server.wait_for(lambda: len(seen(server, "large-parts")) > before, "the first half of the parts")
         body = connection.read_all().partition(b"\r\n\r\n")[2]
     assert len(body) == 1310720
     assert [body[at : at + 2] for at in range(0, len(body), 65536)] == [b"%02d" % number for number in range(20)]

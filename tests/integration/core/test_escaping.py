@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.integration.helpers import Serve
-from tests.unit.proc.test_printable import EXAMPLES
+from tests.unit.helpers.printable import EXAMPLES
 
 # Raises what the client has sent.
 APP = """

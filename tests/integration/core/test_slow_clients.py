@@ -155,6 +155,7 @@ def percentile_99(times: list[float]) -> float:
     return statistics.quantiles(times, n=100)[98]
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.usefixtures("_many_files")
 def test_a_thousand_slow_clients(serve: Serve, tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def test_worker_serves_on_while_the_error_logs_disk_stands_still(serve: Serve, t
     server.wait_for(lambda: log.read_text().count(": Host is not a host") == 50, "all lines")
 
 
+@pytest.mark.slow
 def test_upload_whose_disk_never_comes_back_is_refused(serve: Serve, tmp_path: Path, spool: Path) -> None:
     """507 after 30 seconds, and the connection is free."""
     disk = Disk(tmp_path, spool)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from tests.integration.helpers import Connection, Serve, Server
+from tests.integration.helpers.commands import states, status
 
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 
@@ -109,23 +106,16 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def workers(server: Server) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "hostler", "ctl", "status", "--json", "--pid", str(server.pid)]
-    status = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-    found: list[dict[str, Any]] = json.loads(status.stdout)["workers"]
-    return found
-
-
 def leaving(server: Server) -> bool | None:
     """Whether some worker has closed its port and serves on."""
-    return "draining" in [worker["state"] for worker in workers(server)] or None
+    return "draining" in states(server) or None
 
 
 def spread(server: Server, streams: Streams) -> int:
     """Open streams until each worker has one; returns how many."""
     for count in range(1, 100):
         streams.begun(server, "/events?listens")
-        if count > 3 and all(worker["in_flight"] for worker in workers(server)):
+        if count > 3 and all(worker["in_flight"] for worker in status(server)["workers"]):
             return count
     raise AssertionError("one worker gets no stream")
 
@@ -340,12 +330,61 @@ def test_starlette_ends_a_stream_whose_client_left(serve: Serve, streams: Stream
 @pytest.mark.parametrize("mode", ["plain", "chained"])
 def test_client_disconnect_of_starlette_is_no_failure_of_the_app(serve: Serve, mode: str) -> None:
     server = serve(serve.source(STARLETTE), "--access-log", "-")
-    with server.connect() as connection:
-        connection.send(f"POST /upload?{mode} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf".encode())
-        server.wait_log("^reads$")
+    upload_half(server, f"/upload?{mode}")
     server.wait_log("leaves ClientDisconnect")
     server.wait_log(f'"POST /upload.{mode} HTTP/1.1" 499')
     assert "Traceback" not in server.log
+
+
+CHAINED = """
+    from starlette.requests import ClientDisconnect, Request
+
+    async def application(scope, receive, send):
+        if scope["type"] == "lifespan":
+            raise NotImplementedError
+        print("reads", flush=True)
+        try:
+            await Request(scope, receive).body()
+        except ClientDisconnect as left:
+            match scope["path"]:
+                case "/context":
+                    raise ValueError("while it left")
+                case "/deep":
+                    try:
+                        raise KeyError("while it left")
+                    except KeyError:
+                        raise ValueError("afterwards")
+                case "/cause":
+                    error = ValueError("because it left")
+                    error.__context__ = None
+                    raise error from left
+                case "/group":
+                    raise ExceptionGroup("tasks", [left])
+        raise ValueError("a bug of its own")
+"""
+
+
+@pytest.mark.parametrize("path", ["/context", "/deep", "/cause", "/group"])
+def test_error_raised_for_a_client_that_left_is_no_failure_of_the_app(serve: Serve, path: str) -> None:
+    """Nothing is between the application and the server that would send a 500, and raise an OSError by that."""
+    server = serve(serve.source(CHAINED), "--access-log", "-")
+    upload_half(server, path)
+    server.wait_log(f'"POST {path} HTTP/1.1" 499')
+    server.end()
+    assert "Traceback" not in server.log
+
+
+def test_error_of_its_own_is_reported_though_the_client_left(serve: Serve) -> None:
+    server = serve(serve.source(CHAINED))
+    upload_half(server, "/own")
+    server.wait_log("ValueError: a bug of its own")
+
+
+def upload_half(server: Server, path: str) -> None:
+    """Leave in the middle of a body."""
+    with server.connect() as connection:
+        connection.send(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf".encode())
+        server.wait_log("^reads$")
 
 
 def test_websocket_disconnect_of_starlette_is_no_failure_of_the_app(serve: Serve) -> None:

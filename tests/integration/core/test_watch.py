@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Serve, Server, crowd
+from tests.integration.helpers.commands import states
 
 APP = """
     import ctypes
@@ -307,7 +308,7 @@ def test_ready_turns_false_while_draining(start: Callable[..., Server]) -> None:
         server.wait_for(lambda: ask(server, "/readyz") == "ready\n", "ready")
         server.process.terminate()
         server.wait_log("stopping")
-        time.sleep(0.3)  # the word goes from the arbiter to the worker
+        server.wait_for(lambda: "draining" in states(server), "a worker that drains")
         response = waiting.request(b"Host: x\r\n\r\n")
         assert (response.status, response.body) == (503, b"draining\n")
         assert busy.response().status == 200

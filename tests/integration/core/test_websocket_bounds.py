@@ -99,6 +99,7 @@ def flood(client: Client, frame: tuple[int, bytes], most: int) -> int:
     return most
 
 
+@pytest.mark.slow
 def test_pings_whose_pongs_nobody_reads_use_no_memory_and_the_latest_is_answered(serve: Serve) -> None:
     """RFC 6455 5.5.3: of several pings the last one may be answered alone."""
     # A unix socket holds a few hundred pongs; TCP may take all of them, or lose what comes in between.

@@ -15,3 +15,15 @@ HOLD = """
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
         return [body]
 """
+
+
+# Imports until the test makes the file "go".
+SLOW = """
+    import os, time
+    open("importing", "w").close()
+    while not os.path.exists("go"):
+        time.sleep(0.005)
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -75,3 +76,11 @@ def _from_ps() -> Iterator[Process]:
     for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
         pid, parent, pgid, state = line.split()
         yield Process(int(pid), int(parent), int(pgid), state.startswith("Z"))
+
+
+def wait_gone(pids: list[int], within: float) -> None:
+    """Wait until none of the processes is alive; a zombie is not."""
+    deadline = time.monotonic() + within
+    while alive := [row.pid for row in table() if row.pid in pids and not row.is_zombie]:
+        assert time.monotonic() < deadline, f"{alive} are alive after {within} s"
+        time.sleep(0.005)

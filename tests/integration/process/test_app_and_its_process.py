@@ -13,8 +13,9 @@ from contextlib import ExitStack
 import pytest
 
 from tests.integration.helpers import HELLO, Serve, Server
-from tests.integration.process.test_death import GET, wait_gone
-from tests.integration.process.test_reload import reload
+from tests.integration.helpers.load import GET
+from tests.integration.helpers.processes import wait_gone
+from tests.integration.helpers.versions import reload
 
 PRELOAD = pytest.mark.parametrize("options", [[], ["--preload"]], ids=["worker", "preload"])
 

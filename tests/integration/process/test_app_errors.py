@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from tests.integration.helpers import Serve
-from tests.integration.process.test_death import GET
+from tests.integration.helpers.load import GET
 
 APP = """
     def deep():

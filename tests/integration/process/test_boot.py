@@ -10,19 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import HELLO, Serve
-from tests.unit.test_import_direction import HEAVY
+from tests.integration.helpers.apps import SLOW
+from tests.unit.helpers.imports import HEAVY
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-# Imports until the test makes the file "go".
-SLOW = """
-    import os, time
-    open("importing", "w").close()
-    while not os.path.exists("go"):
-        time.sleep(0.005)
-    def application(environ, start_response):
-        start_response("200 OK", [("Content-Length", "0")])
-        return []
-"""
 MODULES = """
     import sys
     MODULES = " ".join(sys.modules).encode()  # of the arbiter, and of a worker before it runs an app

@@ -17,10 +17,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Serve, Server
+from tests.integration.helpers.commands import ctl, stacks
 from tests.integration.helpers.serve import HELLO
-from tests.integration.process.test_ctl import ctl
-from tests.integration.process.test_stacks import stacks
-from tests.integration.process.test_user import needs_root
+from tests.integration.helpers.users import needs_root
 
 # Starts the server in its own process, when its id is known and a name has been taken.
 WAIT = """

@@ -8,16 +8,11 @@ import sys
 
 import pytest
 
-from tests.integration.helpers import Serve, Server
+from tests.integration.helpers import Serve
 from tests.integration.helpers.apps import HOLD
-from tests.integration.process.test_death import HELD, wait_held
-from tests.integration.process.test_reload import answer, version
-
-
-def ctl(server: Server, *words: str) -> subprocess.CompletedProcess[str]:
-    """`hostler ctl WORDS`, to its end."""
-    command = [sys.executable, "-m", "hostler", "ctl", *words, "--pid", str(server.pid)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+from tests.integration.helpers.commands import ctl
+from tests.integration.helpers.load import HELD, wait_held
+from tests.integration.helpers.versions import answer, version
 
 
 def test_status(serve: Serve) -> None:

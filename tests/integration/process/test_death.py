@@ -6,26 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.integration.helpers import HELLO, Serve, Server, processes
-from tests.integration.helpers.apps import HOLD
-from tests.integration.process.test_boot import SLOW
-
-GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-HELD = b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-def wait_gone(pids: list[int], within: float) -> None:
-    """Wait until none of the processes is alive; a zombie is not."""
-    deadline = time.monotonic() + within
-    while alive := [row.pid for row in processes.table() if row.pid in pids and not row.is_zombie]:
-        assert time.monotonic() < deadline, f"{alive} are alive after {within} s"
-        time.sleep(0.005)
+from tests.integration.helpers.apps import HOLD, SLOW
+from tests.integration.helpers.load import GET, HELD, Load, serve_all, wait_held
+from tests.integration.helpers.processes import wait_gone
 
 
 def wait_refused(server: Server, within: float) -> None:
@@ -37,49 +26,6 @@ def wait_refused(server: Server, within: float) -> None:
         except ConnectionRefusedError:
             return
         assert time.monotonic() < deadline, f"the port is open after {within} s"
-
-
-def serve_all(serve: Serve, app: str, workers: int) -> Server:
-    """A server whose workers are all ready; it announces itself when the first one is."""
-    server = serve(app, "--workers", str(workers), "--log-level", "debug")
-    server.wait_log(r"worker \d \(pid \d+\) is ready", count=workers)
-    return server
-
-
-def wait_held(server: Server, serve: Serve, count: int = 1) -> None:
-    held = serve.directory / "held"
-    server.wait_for(lambda: held.exists() and held.stat().st_size >= count, f"{count} held requests")
-
-
-# Failures after which nobody is there any more: a test has failed, or will.
-MANY = 10_000
-
-
-class Load:
-    """Clients that ask one request a connection, one after the other, and remember what failed."""
-
-    def __init__(self, server: Server, clients: int) -> None:
-        self.answered = 0
-        self.failed: list[Exception] = []
-        self._server = server
-        self._is_over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(clients)]
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self) -> None:
-        while not self._is_over.is_set() and len(self.failed) < MANY:
-            try:
-                with self._server.connect() as connection:
-                    assert connection.request(GET).status == 200
-                self.answered += 1
-            except (OSError, EOFError) as error:
-                self.failed.append(error)
 
 
 def test_killed_worker_costs_only_its_own_requests(serve: Serve) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Serve, Server
-from tests.integration.process.test_death import GET
+from tests.integration.helpers.load import GET
 
 APP = """
     import time

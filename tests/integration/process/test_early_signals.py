@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import HELLO, Serve, Server, processes
-from tests.integration.process.test_death import GET
+from tests.integration.helpers.load import GET
 
 # Runs in each interpreter before hostler. Waits where the test wants it, until the file "go" is there.
 HOLD = """

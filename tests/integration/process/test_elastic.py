@@ -8,8 +8,8 @@ import pytest
 
 from hostler.proc.machine import processors
 from tests.integration.helpers import Serve, Server
-from tests.integration.process.test_death import GET, Load
-from tests.integration.process.test_reload import answer, reload
+from tests.integration.helpers.load import GET, Load
+from tests.integration.helpers.versions import answer, reload
 
 COMPUTES = """
     import os
@@ -84,6 +84,7 @@ def test_stays_while_it_waits(serve: Serve) -> None:
     assert len(server.children()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_shrinks_when_it_is_idle(serve: Serve) -> None:
     server = start(serve, COMPUTES, "--max-workers", "2")

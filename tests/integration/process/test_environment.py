@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.helpers import Serve
+from tests.integration.helpers.commands import ctl
+from tests.integration.helpers.load import GET
 from tests.integration.helpers.serve import HELLO
-from tests.integration.process.test_ctl import ctl
-from tests.integration.process.test_death import GET
 
 LINKS = {
     "HOSTLER_SERVICE_HOST": "10.0.0.7",

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Serve, processes
+from tests.integration.helpers.load import GET
 from tests.integration.helpers.serve import HELLO
-from tests.integration.process.test_death import GET
-from tests.integration.process.test_reload import answer, reload
+from tests.integration.helpers.versions import answer, reload
 
 ENV = """
     import os

@@ -16,11 +16,10 @@ import pytest
 
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
+from tests.integration.helpers.commands import GUNICORN
+from tests.integration.helpers.load import GET, HELD, wait_held
 from tests.integration.helpers.serve import HELLO
-from tests.integration.process.test_death import GET, HELD, wait_held
-from tests.integration.process.test_reload import APP, answer, reload
-
-GUNICORN = ("-m", "hostler", "gunicorn")
+from tests.integration.helpers.versions import APP, answer, reload
 
 CONF = """
     import multiprocessing
@@ -202,8 +201,8 @@ def test_under_gunicorns_arbiter(serve: Serve, gunicorn: type[Gunicorn]) -> None
     [first, _] = server.wait_children(2)
     assert ask(server).startswith("v1 ")
     serve.source(APP.format(version="v2", pause=0))
-    server.kill(signal.SIGHUP)
     before = server.children()
+    server.kill(signal.SIGHUP)
     server.wait_for(lambda: ask(server).startswith("v2 ") or None, "the new version")
     server.wait_children(2, without=before)
     for worker in server.children():

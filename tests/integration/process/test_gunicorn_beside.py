@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.integration.helpers import Serve
-from tests.integration.process.test_gunicorn import GUNICORN
+from tests.integration.helpers.commands import GUNICORN
 
 # Prints what an operator's hooks and an application find; run under gunicorn and under hostler.
 LOOK = """

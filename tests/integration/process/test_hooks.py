@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Serve, Server
+from tests.integration.helpers.commands import end, successor, upgrade
+from tests.integration.helpers.load import GET
 from tests.integration.helpers.serve import HELLO
-from tests.integration.process.test_death import GET
-from tests.integration.process.test_reload import reload
-from tests.integration.process.test_upgrade import end, successor, upgrade
+from tests.integration.helpers.versions import reload
 
 # Every hook writes its name and what it was told.
 HOOKS = """

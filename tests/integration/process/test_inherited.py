@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Serve
-from tests.integration.process.test_death import GET
+from tests.integration.helpers.load import GET
 
 # What is registered where this runs, and a directory of that process.
 REGISTER = """

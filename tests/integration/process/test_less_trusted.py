@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Serve, Server
-from tests.integration.process.test_ctl import ctl
-from tests.integration.process.test_death import GET
-from tests.integration.process.test_user import SCRIPT, needs_root
+from tests.integration.helpers.commands import ctl
+from tests.integration.helpers.load import GET
+from tests.integration.helpers.users import SCRIPT, needs_root
 
 pytestmark = needs_root
 

@@ -11,8 +11,9 @@ import pytest
 
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
-from tests.integration.process.test_death import GET, HELD, Load, wait_held
-from tests.integration.process.test_reload import KeepAlive, answer, reload, version
+from tests.integration.helpers.commands import states
+from tests.integration.helpers.load import GET, HELD, KeepAlive, Load, wait_held
+from tests.integration.helpers.versions import answer, reload, version
 
 ASGI = """
     import os
@@ -60,6 +61,7 @@ def test_max_requests_under_load_fails_nobody(serve: Serve) -> None:
     assert [load.failed for load in loads] == [[], []]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--max-rss", "--max-pss"])
 def test_memory(serve: Serve, option: str) -> None:
     server = serve(serve.source(LEAK), option, "80M")
@@ -199,7 +201,7 @@ def test_an_answer_that_promised_to_go_on_does_not_keep_a_server(serve: Serve) -
         assert connection.sock.recv(1, socket.MSG_PEEK)
         server.kill(signal.SIGTERM)
         server.wait_log("stopping")
-        time.sleep(0.4)  # the worker drains, and its poller waits
+        server.wait_for(lambda: "draining" in states(server), "a worker that drains")
         (serve.directory / "go").touch()
         response = connection.response()
         assert (response.header("Connection"), response.body) == (None, b"firstlast")
@@ -208,6 +210,7 @@ def test_an_answer_that_promised_to_go_on_does_not_keep_a_server(serve: Serve) -
         assert time.monotonic() - started < 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_memory_budget_of_the_whole(serve: Serve) -> None:
     """Looked at every ten seconds; the largest goes, when its replacement is ready."""

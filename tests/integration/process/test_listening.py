@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import HELLO, Serve
-from tests.integration.process.test_death import GET
+from tests.integration.helpers.load import GET
 
 
 def test_taken_port_names_its_owner(serve: Serve) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from typing import Any
 
 from hostler.control import client
 from tests.integration.helpers import Serve, Server, processes
-from tests.integration.process.test_death import GET
+from tests.integration.helpers.commands import status
+from tests.integration.helpers.load import GET
 
 # /do runs the code of the query's name in the worker; `LINE` is the worker's end of the channel.
 APP = """
@@ -81,12 +79,6 @@ def ask(server: Server, name: str) -> bytes:
         response = connection.request(f"GET /do?{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert response.status == 200
     return response.body
-
-
-def status(server: Server) -> dict[str, Any]:
-    command = [sys.executable, "-m", "hostler", "status", "--json", "--pid", str(server.pid)]
-    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, timeout=5, check=True).stdout)
-    return found
 
 
 def live(server: Server) -> dict[str, Any]:

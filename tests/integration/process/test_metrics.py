@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.helpers import Connection, Serve, Server
+from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
-from tests.integration.process.test_death import GET, HELD, wait_held
-from tests.integration.process.test_reload import reload
+from tests.integration.helpers.load import GET, HELD, wait_held
+from tests.integration.helpers.metrics import admin, page
+from tests.integration.helpers.versions import reload
 
 APP = """
     def application(environ, start_response):
@@ -23,43 +22,8 @@ APP = """
 """
 
 
-class Page:
-    """One answer."""
-
-    def __init__(self, text: str) -> None:
-        families = list(text_string_to_metric_families(text))
-        self.kinds = {family.name: family.type for family in families}
-        assert len(self.kinds) == len(families), "each name is one metric's, a counter's without its _total"
-        self.samples = [sample for family in families for sample in family.samples]
-
-    def buckets(self, name: str) -> list[tuple[float, float]]:
-        """Border and count of each."""
-        name = f"hostler_{name}_bucket"
-        return [(float(each.labels["le"]), each.value) for each in self.samples if each.name == name]
-
-    def sum(self, name: str, **labels: str) -> float:
-        return sum(
-            sample.value
-            for sample in self.samples
-            if sample.name == f"hostler_{name}" and labels.items() <= sample.labels.items()
-        )
-
-
 def start(serve: Serve, *options: str, app: str = APP) -> Server:
     return serve(serve.source(app), "--admin-bind", "127.0.0.1:0", *options)
-
-
-def admin(server: Server, path: str, method: str = "GET") -> tuple[int, str]:
-    [said] = server.wait_log(r"probes are answered on http://127.0.0.1:\d+")
-    with Connection(socket.create_connection(("127.0.0.1", int(said.rpartition(":")[2])), timeout=10)) as connection:
-        response = connection.request(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode(), head=method == "HEAD")
-        return response.status, response.body.decode()
-
-
-def page(server: Server) -> Page:
-    status, text = admin(server, "/metrics")
-    assert status == 200
-    return Page(text)
 
 
 def ask(server: Server, path: str = "/") -> int:

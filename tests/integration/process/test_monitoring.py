@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.helpers import Serve, Server, free_port
 from tests.integration.helpers.serve import HELLO
-from tests.integration.process.test_reload import answer, reload
+from tests.integration.helpers.versions import answer, reload
 
 JSON = {
     "version": 1,

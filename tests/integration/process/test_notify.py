@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Serve
-from tests.integration.process.test_reload import version
+from tests.integration.helpers.versions import version
 
 
 class Manager:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Serve
+from tests.integration.helpers.load import GET
 from tests.integration.helpers.serve import HELLO
-from tests.integration.process.test_death import GET
 
 # The interpreter may lie where only root can read it: all that is needed is imported before root's rights are given up.
 IMPORT_ALL = """import grp, importlib, ipaddress, os, pkgutil, pwd, sys, hostler.cli

@@ -7,9 +7,9 @@ import textwrap
 import pytest
 
 from tests.integration.helpers import Serve, Server
+from tests.integration.helpers.commands import GUNICORN
 from tests.integration.helpers.serve import HELLO
-from tests.integration.process.test_gunicorn import GUNICORN
-from tests.integration.process.test_reload import answer, reload
+from tests.integration.helpers.versions import answer, reload
 
 pytest.importorskip("gevent")
 

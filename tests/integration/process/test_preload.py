@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.helpers import Serve, Server, processes
-from tests.integration.process.test_death import Load
-from tests.integration.process.test_reload import answer, reload
+from tests.integration.helpers import Serve, processes
+from tests.integration.helpers.commands import template
+from tests.integration.helpers.load import Load
+from tests.integration.helpers.versions import answer, reload
 
 APP = """
     import os
@@ -36,11 +37,6 @@ def source(serve: Serve, name: str = "v1") -> str:
 
 def imports(serve: Serve) -> int:
     return len((serve.directory / "imports").read_text())
-
-
-def template(server: Server) -> int:
-    """The one child that is older than the workers and serves nobody."""
-    return min(server.children())
 
 
 def test_imported_once_for_all(serve: Serve) -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Connection, Serve, Server, processes
-from tests.integration.process.test_death import GET, wait_gone
-from tests.integration.process.test_messages_from_below import status
-from tests.integration.process.test_preload import template
-from tests.integration.process.test_reload import answer, reload
-from tests.integration.process.test_user import PREPARED, needs_root
+from tests.integration.helpers.commands import status, template
+from tests.integration.helpers.load import GET
+from tests.integration.helpers.processes import wait_gone
+from tests.integration.helpers.users import PREPARED, needs_root
+from tests.integration.helpers.versions import answer, reload
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="preload needs PR_SET_CHILD_SUBREAPER")
 
@@ -231,6 +231,7 @@ def test_template_of_another_user_cannot_have_a_process_of_root_killed(
     assert victim.poll() is None
 
 
+@pytest.mark.slow
 def test_template_that_does_not_answer_keeps_nothing_else_waiting(serve: Serve) -> None:
     server = serve(serve.source(APP), "--preload", "--workers", "2")
     first, victim, worker = sorted(server.wait_children(3))

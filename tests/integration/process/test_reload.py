@@ -4,63 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.integration.helpers import Serve, Server
+from tests.integration.helpers import Serve
 from tests.integration.helpers.apps import HOLD
-from tests.integration.process.test_death import GET, HELD, MANY, Load, serve_all, wait_held
-
-APP = """
-    import os
-    import time
-
-    time.sleep({pause})
-    VERSION = "{version}"
-
-    def application(environ, start_response):
-        body = f"{{VERSION}} {{os.getpid()}}".encode()
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
-        return [body]
-"""
-
-
-def version(serve: Serve, name: str, pause: float = 0.0) -> str:
-    return serve.source(APP.format(version=name, pause=pause))
-
-
-def answer(server: Server, index: int = 0) -> str:
-    with server.connect(index) as connection:
-        response = connection.request(GET)
-        assert response.status == 200
-        return response.body.decode()
-
-
-def reload(server: Server) -> subprocess.CompletedProcess[str]:
-    """`hostler reload`, to its end."""
-    command = [sys.executable, "-m", "hostler", "reload", "--pid", str(server.pid)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-
-
-class KeepAlive(Load):
-    """Clients that use their connection until they are told to close it."""
-
-    def _ask(self) -> None:
-        while not self._is_over.is_set() and len(self.failed) < MANY:
-            try:
-                with self._server.connect() as connection:
-                    while not self._is_over.is_set():
-                        response = connection.request(GET)
-                        assert response.status == 200
-                        self.answered += 1
-                        if response.header("Connection") == "close":
-                            break
-            except (OSError, EOFError) as error:
-                self.failed.append(error)
+from tests.integration.helpers.load import GET, HELD, KeepAlive, Load, serve_all, wait_held
+from tests.integration.helpers.versions import APP, answer, reload, version
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from tests.integration.helpers import Serve
-from tests.integration.process.test_death import GET
+from tests.integration.helpers.load import GET
 
 SCRIPT = """
     import atexit, os, signal

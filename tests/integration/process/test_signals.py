@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from tests.integration.helpers import Serve
-from tests.integration.process.test_death import GET
+from tests.integration.helpers.load import GET
 
 APP = """
     def application(environ, start_response):

@@ -6,8 +6,6 @@ import json
 import os
 import socket
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Serve, Server
+from tests.integration.helpers.commands import stacks
 
 APP = """
     import ctypes
@@ -42,11 +41,6 @@ APP = """
 
 def get(target: str) -> bytes:
     return f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-
-
-def stacks(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hostler", "stacks", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, env=env)
 
 
 @pytest.fixture

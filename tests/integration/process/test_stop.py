@@ -15,8 +15,9 @@ import pytest
 
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
+from tests.integration.helpers.commands import ctl, states, status
+from tests.integration.helpers.load import GET, HELD, wait_held
 from tests.integration.helpers.raw import Connection
-from tests.integration.process.test_death import GET, HELD, wait_held
 
 QUEUED = 40
 
@@ -165,6 +166,23 @@ def test_worker_that_cannot_even_say_so_is_named_by_the_arbiter_and_killed(serve
         assert server.stop() == 0
     assert "did not end in time: killed" in server.log
     assert server.wait_log(r"worker 0: cut GET /hold after \d\.\ds", within=0)
+
+
+def test_server_that_stops_can_be_asked_for_its_status(serve: Serve) -> None:
+    """Its own sockets are closed then, and have no address."""
+    server = serve(serve.source(HOLD))
+    with server.connect() as connection:
+        connection.send(HELD)
+        wait_held(server, serve)
+        server.kill(signal.SIGTERM)
+        server.wait_for(lambda: states(server) == ["draining"], "the drain")
+        assert status(server)["listening"] == []
+        shown = ctl(server, "status")
+        assert (shown.returncode, "listening on no address any more" in shown.stdout) == (0, True)
+        go(serve)
+        all_answered([connection])
+    assert server.wait() == 0
+    assert "ERROR" not in server.log
 
 
 def test_second_stop_is_quick(serve: Serve) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
+import pytest
 from textual.pilot import Pilot
 
 from hostler.cli.asking import Wanted
@@ -21,8 +22,7 @@ from hostler.cli.top.screens import Page
 from hostler.cli.top.server import Server as Watched
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
-from tests.integration.process.test_death import HELD, Load, wait_held
-from tests.integration.process.test_reload import KeepAlive
+from tests.integration.helpers.load import HELD, KeepAlive, Load, wait_held
 
 
 def watch(control: str, script: Callable[[Top, Pilot[None]], Awaitable[None]]) -> None:
@@ -45,6 +45,7 @@ async def until(app: Top, pilot: Pilot[None], condition: Callable[[View], object
     return app.shown
 
 
+@pytest.mark.slow
 def test_a_slow_request_its_stack_and_a_worker_that_is_replaced(serve: Serve) -> None:
     server = serve(serve.source(HOLD), "--workers", "2", "--control", "control.sock")
     loads = [Load(server, 1), KeepAlive(server, 2)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,27 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.helpers import Serve, Server, processes
-from tests.integration.process.test_death import Load
-from tests.integration.process.test_reload import KeepAlive, answer, version
-
-
-def upgrade(pid: int) -> subprocess.CompletedProcess[str]:
-    """`hostler upgrade`, to its end."""
-    command = [sys.executable, "-m", "hostler", "upgrade", "--pid", str(pid)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-
-
-def end(server: Server, pid: int) -> None:
-    """The last server's end; it is no child of ours."""
-    os.kill(pid, signal.SIGTERM)
-    server.wait_gone(within=20)
-
-
-def successor(done: subprocess.CompletedProcess[str]) -> int:
-    assert (done.returncode, done.stderr.count("\n")) == (0, 1), "the server that it acts on, and no fault"
-    assert done.stdout.startswith("upgraded: the server with pid ")
-    return int(done.stdout.split()[5])
+from tests.integration.helpers import Serve, processes
+from tests.integration.helpers.commands import end, successor, upgrade
+from tests.integration.helpers.load import KeepAlive, Load
+from tests.integration.helpers.versions import answer, version
 
 
 @pytest.mark.parametrize("options", [[], ["--preload"]])

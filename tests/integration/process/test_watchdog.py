@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.integration.helpers import HELLO, Serve, Server, processes
-from tests.integration.process.test_death import GET, Load
+from tests.integration.helpers.load import GET, Load
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 

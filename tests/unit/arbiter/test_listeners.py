@@ -66,7 +66,9 @@ def test_address_that_becomes_free_in_a_moment_is_waited_for(logs: Logs) -> None
     other = socket.create_server(("127.0.0.1", 0))
     port = other.getsockname()[1]
     threading.Timer(0.2, other.close).start()
-    close(listen(logs, TcpAddress("127.0.0.1", port)))
+    opened = listen(logs, TcpAddress("127.0.0.1", port))
+    assert [listener.url for listener in opened] == [f"http://127.0.0.1:{port}"]
+    close(opened)
 
 
 def test_other_errors_are_not_waited_for(logs: Logs, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from hostler.arbiter.handle import WorkerState
 from hostler.arbiter.life import CUT_GRACE
 from hostler.arbiter.timing import Timing
 from hostler.proc.signals import LEAVE
-from tests.unit.arbiter.test_fleet import QUIT, TERM, TIMING, Story, deeds, logged
-from tests.unit.arbiter.test_replacing import World, slots
+from tests.unit.helpers.stories import QUIT, TERM, TIMING, Story, deeds, logged
+from tests.unit.helpers.worlds import World, slots
 
 LONGER = TIMING._replace(graceful=99.0)
 

@@ -26,6 +26,7 @@ def test_defaults() -> None:
         "app": (),
         "interface": "auto",
         "lifespan": "auto",
+        "send_after_disconnect": "raise",
         "root_path": None,
         "prepend_root_path": "on",
         "proxy_headers": "on",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hostler.proc.exposure import changeable
-from tests.unit.proc.test_places import APP, KINDS, OTHER, WORKERS, directory
+from tests.unit.helpers.places import APP, KINDS, OTHER, WORKERS, directory
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of others")
 

@@ -45,7 +45,6 @@ def test_stale_file_is_replaced(path: Path, content: str) -> None:
 
 
 def test_file_of_a_living_process_is_refused(path: Path, other: int) -> None:
-    time.sleep(0)
     path.write_text(f"{other}\n")
     with pytest.raises(HostlerError, match=rf"^pidfile {path}: it belongs to .*{other}.* which is running$"):
         Pidfile(str(path)).write()
@@ -64,8 +63,9 @@ def test_pid_that_was_given_to_another_process_is_stale(path: Path, other: int) 
 
 def test_own_pid_is_stale(path: Path) -> None:
     """Process 1 of a container that was killed finds its own number."""
-    path.write_text(f"{os.getpid()}\n")
+    path.write_text(f"{os.getpid()} of the last container\n")
     Pidfile(str(path)).write()
+    assert path.read_text() == f"{os.getpid()}\n"
 
 
 def test_file_of_a_successor_is_not_removed(path: Path) -> None:
@@ -81,6 +81,9 @@ def test_removing_what_is_gone_is_no_error(path: Path) -> None:
     pidfile.write()
     path.unlink()
     pidfile.remove()
+    assert not path.exists()
+    pidfile.write()
+    assert path.read_text() == f"{os.getpid()}\n", "it can be made again"
 
 
 def test_folder_that_is_missing(tmp_path: Path) -> None:

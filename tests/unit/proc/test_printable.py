@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from hostler.proc.printable import printable, printable_lines
-from tests.conftest import ROOT
+from tests.unit.helpers.printable import EXAMPLES, VECTORS
 
-VECTORS = ROOT / "tests" / "vectors" / "printable"
-EXAMPLES = [line.split("\t") for line in (VECTORS / "examples.tsv").read_text(encoding="utf-8").split("\n") if line]
 # Categories of which nothing may stand in a log as it is; of Zs, the space may.
 HIDDEN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs"}
 

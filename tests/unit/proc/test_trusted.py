@@ -11,7 +11,7 @@ import pytest
 
 from hostler.proc import trusted
 from hostler.proc.places import Ids
-from tests.unit.proc.test_places import APP, OTHER, ROOT, WORKERS, directory
+from tests.unit.helpers.places import APP, OTHER, ROOT, WORKERS, directory
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the rule is about root")
 

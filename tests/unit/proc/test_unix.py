@@ -16,7 +16,7 @@ from hostler.errors import BindError
 from hostler.logs import Logs
 from hostler.proc import unix
 from hostler.proc.unix import Reached
-from tests.unit.proc.test_places import APP, WORKERS, directory
+from tests.unit.helpers.places import APP, WORKERS, directory
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the rule is about root")
 

@@ -32,7 +32,7 @@ KEYS = {
     "ws_ping_timeout": float, "ws_handshake_timeout": float, "ws_lifetime": float,
     "access_log_fd": int, "access_log_format": str, "error_log_fd": int, "log_level": int, "retry_after": int,
     "max_requests": int, "proxy_protocol": str, "proxy_allow_ips": str,
-    "disconnect_grace": float, "pathsend": bool,
+    "disconnect_grace": float, "ignores_late_sends": bool, "pathsend": bool,
 }  # fmt: skip
 
 

@@ -147,7 +147,12 @@ impl Core {
             .filter(|conn| conn.generation == token.generation)
             .and_then(|conn| conn.output.as_deref_mut());
         match output {
-            Some(output) => output.unbundle(bundle, result.is_ok(), &mut state.spent),
+            Some(output) => {
+                score::add(
+                    &self.score.spilled,
+                    output.unbundle(bundle, result.is_ok(), &mut state.spent),
+                );
+            }
             None => bundle.spend(&mut state.spent),
         }
         self.has_spent.store(true, Relaxed);

@@ -25,7 +25,7 @@ fn gauge(gauge: &AtomicU32) -> f64 {
     f64::from(gauge.load(Relaxed))
 }
 
-const NUMBERS: [Number; 17] = [
+const NUMBERS: [Number; 19] = [
     ("requests_in_flight", "gauge", "Requests that run now.", |slot| {
         gauge(&slot.in_flight)
     }),
@@ -74,6 +74,18 @@ const NUMBERS: [Number; 17] = [
     ("sent_bytes_total", "counter", "Bytes of responses.", |slot| {
         count(&slot.bytes_out)
     }),
+    (
+        "response_file_bytes",
+        "gauge",
+        "Bytes of responses that wait in temporary files for slow clients.",
+        |slot| count(&slot.filed),
+    ),
+    (
+        "response_spilled_bytes_total",
+        "counter",
+        "Bytes of responses that were written to temporary files.",
+        |slot| count(&slot.spilled),
+    ),
     (
         "rejected_total",
         "counter",

@@ -198,7 +198,7 @@ impl Core {
             taking: AtomicUsize::new(0),
             has_stopped: AtomicBool::new(false),
             porter: porter::Porter::default(),
-            ledger: Arc::default(),
+            ledger: Arc::new(output::Ledger::of(score.own())),
             owes: AtomicBool::new(false),
             listeners,
             errors,

@@ -3,6 +3,7 @@
 //! In memory, in a file of the app, or in a temporary file to which the porter has written what memory has no room for. What
 //! is with the porter leaves a mark in its place, behind which nothing is sent until it is back.
 
+use crate::score::Slot;
 use crate::sys;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -68,13 +69,26 @@ pub enum Flushed {
     Broken,
 }
 
-/// Bytes that all responses of one worker hold in memory.
+/// Bytes that all responses of one worker hold.
 #[derive(Default)]
-pub struct Ledger(AtomicUsize);
+pub struct Ledger {
+    memory: AtomicUsize,
+    /// Whose metrics say how many are in temporary files.
+    slot: Option<&'static Slot>,
+}
 
 impl Ledger {
+    /// That of the worker with this slot.
+    pub fn of(slot: &'static Slot) -> Self {
+        Self {
+            slot: Some(slot),
+            ..Self::default()
+        }
+    }
+
+    /// Those in memory.
     pub fn total(&self) -> usize {
-        self.0.load(Relaxed)
+        self.memory.load(Relaxed)
     }
 }
 
@@ -119,7 +133,9 @@ pub struct Output {
     offset: usize,
     /// Bytes in memory that the client has not taken, also those of shared pieces and those on their way into a file.
     held: usize,
-    /// Where `held` is counted too.
+    /// Bytes in the temporary file that the client has not taken.
+    filed: u64,
+    /// Where `held` and `filed` are counted too.
     ledger: Option<Arc<Ledger>>,
     /// The temporary file, once there is one, and how much was written to it.
     spill: Option<Arc<File>>,
@@ -139,6 +155,7 @@ pub struct Output {
 impl Drop for Output {
     fn drop(&mut self) {
         self.release(self.held);
+        self.leave_file(self.filed);
     }
 }
 
@@ -181,15 +198,35 @@ impl Output {
     fn take_up(&mut self, count: usize) {
         self.held += count;
         if let Some(ledger) = &self.ledger {
-            ledger.0.fetch_add(count, Relaxed);
+            ledger.memory.fetch_add(count, Relaxed);
         }
     }
 
     fn release(&mut self, count: usize) {
         self.held -= count;
         if let Some(ledger) = &self.ledger {
-            ledger.0.fetch_sub(count, Relaxed);
+            ledger.memory.fetch_sub(count, Relaxed);
         }
+    }
+
+    /// So many bytes were written to the temporary file.
+    fn enter_file(&mut self, count: u64) {
+        self.filed += count;
+        if let Some(slot) = self.slot() {
+            slot.filed.fetch_add(count, Relaxed);
+        }
+    }
+
+    /// So many of them are not needed any more.
+    fn leave_file(&mut self, count: u64) {
+        self.filed -= count;
+        if let Some(slot) = self.slot() {
+            slot.filed.fetch_sub(count, Relaxed);
+        }
+    }
+
+    fn slot(&self) -> Option<&'static Slot> {
+        self.ledger.as_ref()?.slot
     }
 
     pub fn push(&mut self, piece: Piece) {
@@ -293,6 +330,7 @@ impl Output {
         self.progress += count as u64;
         let Some(piece) = self.pieces.front() else { return };
         let is_memory = piece.is_memory();
+        let is_ours = matches!(piece, Piece::File { is_app: false, .. });
         let done = match piece {
             Piece::File { left, .. } => *left == 0,
             piece => self.offset + count == piece.bytes().len(),
@@ -300,6 +338,9 @@ impl Output {
         if is_memory {
             self.release(count);
             self.offset += count;
+        }
+        if is_ours {
+            self.leave_file(count as u64);
         }
         if !done {
             return;
@@ -334,10 +375,11 @@ impl Output {
         })
     }
 
-    /// A bundle is back; false: it could not be written, and is in memory again.
-    pub(super) fn unbundle(&mut self, bundle: Bundle, is_written: bool, spent: &mut Vec<Box<dyn Shared>>) {
+    /// A bundle is back; not `is_written`: it is in memory again. Returns how many bytes the file has more.
+    pub(super) fn unbundle(&mut self, bundle: Bundle, is_written: bool, spent: &mut Vec<Box<dyn Shared>>) -> u64 {
         let Some(place) = self.pieces.iter().position(|piece| matches!(piece, Piece::Away(_))) else {
-            return bundle.spend(spent);
+            bundle.spend(spent);
+            return 0;
         };
         let Some(file) = bundle.file.clone().filter(|_| is_written) else {
             self.cannot_spill = true;
@@ -345,10 +387,11 @@ impl Output {
             self.pieces.pop_back();
             self.pieces.extend(bundle.pieces);
             self.pieces.extend(behind);
-            return;
+            return 0;
         };
         let length = bundle.length;
         self.release(length);
+        self.enter_file(length as u64);
         self.pieces[place] = Piece::File {
             file: Arc::clone(&file),
             offset: bundle.offset,
@@ -358,6 +401,7 @@ impl Output {
         self.spill = Some(file);
         self.spilled += length as u64;
         bundle.spend(spent);
+        length as u64
     }
 
     /// The next bytes of a file, for the porter to bring into memory.
@@ -376,6 +420,7 @@ impl Output {
             }
         }
         self.release(self.held);
+        self.leave_file(self.filed);
         self.files = 0;
         self.offset = 0;
     }

@@ -172,6 +172,7 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
         error_log_fd: setting(settings, "error_log_fd")?,
         log_level: setting(settings, "log_level")?,
         disconnect_grace: nanoseconds(settings, "disconnect_grace")?,
+        ignores_late_sends: setting(settings, "ignores_late_sends")?,
         pathsend: setting(settings, "pathsend")?,
     })
 }

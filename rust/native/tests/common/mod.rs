@@ -92,6 +92,7 @@ pub fn settings(threads: usize) -> Settings {
         access_log_format: String::new(),
         error_log_fd: -1,
         disconnect_grace: 0,
+        ignores_late_sends: false,
         pathsend: false,
         log_level: 40,
     }

@@ -49,6 +49,13 @@ class Application(Group):
         "(http.response.pathsend, http.response.zerocopysend). Only for applications whose middlewares know these "
         "messages: one that compresses bodies and does not know them loses the file.",
     )
+    send_after_disconnect = Option(
+        Choice({"raise": "raise", "ignore": "ignore"}),
+        "raise",
+        "What `send()` of an ASGI application does after its client has left. raise: an OSError, as the specification "
+        "says; ignore: nothing, as under daphne, so that Channels' `disconnect()` always runs. After "
+        "`disconnect_grace` from the first ignored message it raises.",
+    )
     root_path = Option(
         Maybe(UrlPath()),
         "none",

@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from looks import described, watched
+
 Scope = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -96,8 +98,7 @@ class Pages:
         await answer(self.send, b"early")
 
     async def never_reads(self) -> None:
-        await asyncio.sleep(1.5)
-        await answer(self.send, b"late")
+        await asyncio.sleep(30)
 
     async def counts(self) -> None:
         total = 0
@@ -151,6 +152,7 @@ class Pages:
             for number in range(10):
                 part = (turn + b"%d" % number) * 32768
                 await self.send({"type": "http.response.body", "body": part, "more_body": True})
+            seen["large-parts"].append(turn.decode())
             await asyncio.sleep(0.5)
         await self.send({"type": "http.response.body"})
 
@@ -277,7 +279,8 @@ class Pages:
         sent = 0
         try:
             while True:
-                await self.send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+                sending = self.send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+                await watched(sending, seen[self.key])
                 sent += 65536
                 seen[self.key][:] = [sent]
                 await asyncio.sleep(0)
@@ -362,6 +365,9 @@ class Pages:
         await asyncio.ensure_future(self.send(start))
         await asyncio.wait_for(self.send({"type": "http.response.body", "body": message["body"]}), 5)
 
+    async def callables(self) -> None:
+        await answer(self.send, json.dumps(described(self.receive, self.send)).encode())
+
     async def cancelled_reader_loses_nothing(self) -> None:
         total = b""
         while True:
@@ -369,6 +375,7 @@ class Pages:
             done, _ = await asyncio.wait({waits}, timeout=0.02)
             if not done:
                 waits.cancel()
+                seen["reader"].append("cancelled")
                 continue
             message = waits.result()
             total += message["body"]

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from looks import described, watched
+
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -41,6 +43,10 @@ class Sockets:
         await self.accept()
         scope = {key: value for key, value in self.scope.items() if key not in ("headers", "state")}
         await self.send({"type": "websocket.send", "text": json.dumps(scope, default=lambda value: value.decode())})
+
+    async def callables(self) -> None:
+        await self.accept()
+        await self.send({"type": "websocket.send", "text": json.dumps(described(self.receive, self.send))})
 
     async def subprotocol(self) -> None:
         await self.accept(
@@ -134,14 +140,14 @@ class Sockets:
 
     async def never_reads(self) -> None:
         await self.accept()
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(30)
 
     async def floods(self) -> None:
         await self.accept()
         sent = 0
         try:
             while True:
-                await self.send({"type": "websocket.send", "bytes": b"x" * 65536})
+                await watched(self.send({"type": "websocket.send", "bytes": b"x" * 65536}), self.seen)
                 sent += 65536
                 self.seen[:] = [sent]
                 await asyncio.sleep(0)

@@ -1,7 +1,6 @@
 //! `hostler._native.Loop`: the event loop's side of a worker, as Python drives it.
 
 use super::super::{forked, module_core};
-use super::callables::{SocketReceive, SocketSend};
 use super::http::{enlist, HttpExchange};
 use super::hub::{Hub, Parts, Party};
 use super::outcome::{outcome, Outcome};
@@ -31,8 +30,8 @@ impl Reused {
     fn new(py: Python<'_>, hub: &Arc<Hub>) -> PyResult<Self> {
         let exchange = Bound::new(py, HttpExchange::new(Arc::clone(hub)))?;
         Ok(Self {
-            receive: exchange.getattr("receive")?.unbind(),
-            send: exchange.getattr("send")?.unbind(),
+            receive: hub.functions.receive(&exchange)?,
+            send: hub.functions.send(&exchange)?,
             task_done: exchange.getattr("task_done")?.unbind(),
             exchange: exchange.unbind(),
         })
@@ -223,9 +222,9 @@ impl Loop {
         let scope = self.hub.with_scopes(py, |scopes| scopes.build(py, &request));
         let exchange = Bound::new(py, SocketExchange::new(Arc::clone(&self.hub), request))?;
         SocketExchange::enlist(&exchange)?;
-        let receive = Bound::new(py, SocketReceive(exchange.clone().unbind()))?;
-        let send = Bound::new(py, SocketSend(exchange.clone().unbind()))?;
-        let started = scope.and_then(|scope| self.start(py, mount, scope.as_any(), receive.as_any(), send.as_any()));
+        let functions = &self.hub.functions;
+        let (receive, send) = (functions.receive(&exchange)?, functions.send(&exchange)?);
+        let started = scope.and_then(|scope| self.start(py, mount, scope.as_any(), receive.bind(py), send.bind(py)));
         match started {
             Ok(task) if task.call_method0(&self.hub.words.done)?.is_truthy()? => {
                 SocketExchange::end(&exchange, outcome(&task)?)

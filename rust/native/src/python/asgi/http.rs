@@ -5,6 +5,7 @@ use super::super::responder::{internal_error, Kept};
 use super::super::thread::{describe, Asked};
 use super::awaitable::{Awaitable, Failed, HttpReceive, HttpRoom};
 use super::hub::{Hub, Party};
+use super::late::LateSends;
 use super::messages::{each_header, misplaced, part, Kind, Message};
 use super::outcome::{is_disconnect, outcome, Outcome};
 use crate::core::{Body, Exchange, FilePart, Finished, HeadError, Letter, News, Owner, Part, Request, Room, Token};
@@ -88,6 +89,7 @@ pub struct HttpExchange {
     /// The client is gone, or sends no more; `told`: the app knows.
     left: bool,
     told: bool,
+    late: LateSends,
     /// `request_timeout` has passed.
     given_up: bool,
     /// We have cancelled its task.
@@ -124,6 +126,7 @@ impl HttpExchange {
             trailers: false,
             left: false,
             told: false,
+            late: LateSends::default(),
             given_up: false,
             is_ended_by_us: false,
             leaver: None,
@@ -155,6 +158,7 @@ impl HttpExchange {
         self.trailers = false;
         self.left = false;
         self.told = false;
+        self.late = LateSends::default();
         self.given_up = false;
         self.is_ended_by_us = false;
         self.leaver = None;
@@ -322,7 +326,7 @@ impl HttpExchange {
         let kind = hub.kinds.of(message, &hub.words)?;
         let is_dropped = self.exchange.is_bodiless();
         if self.left && (self.told || is_dropped) || self.exchange.is_gone() {
-            return Err(gone());
+            return self.late();
         }
         self.dropped += u32::from(is_dropped);
         match (kind, self.stage) {
@@ -420,12 +424,13 @@ impl HttpExchange {
             return true;
         };
         let lines = self.exchange.head_lines().to_vec();
-        self.hub.outbox().put(Letter {
+        let letter = Letter {
             bytes,
             request,
             done,
             lines,
-        });
+        };
+        self.hub.outbox().put(letter, sys::monotonic_ns);
         true
     }
 
@@ -436,11 +441,19 @@ impl HttpExchange {
         }
     }
 
+    /// A message for a client that has left. `Gone`: it is ignored.
+    fn late(&mut self) -> PyResult<Room> {
+        match self.late.is_ignored(&self.hub) {
+            true => Ok(Room::Gone),
+            false => Err(gone()),
+        }
+    }
+
     /// What a part of the body leads to.
     fn advance(&mut self, more: bool, room: Room) -> PyResult<Room> {
         if room == Room::Gone {
             self.left = true;
-            return Err(gone());
+            return self.late();
         }
         self.stage = match (more, self.trailers) {
             (true, _) => Stage::Streaming,
@@ -726,12 +739,12 @@ impl HttpExchange {
     /// Whether a slow client has taken enough: None, or an error when it is gone.
     pub fn room(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
-        let this = slf.try_borrow()?;
+        let mut this = slf.try_borrow_mut()?;
         if this.stage == Stage::Complete {
             return Ok(Some(py.None()));
         }
         if this.hub.core.is_gone(this.token) {
-            return Err(gone());
+            return this.late().map(|_| Some(py.None()));
         }
         if this.copying.is_some() {
             let has_room = this.hub.core.has_room(this.token);
@@ -787,7 +800,7 @@ impl HttpExchange {
     fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         forked::refuse()?;
         let py = slf.py();
-        let (hub, room, unsent, is_over, pauses) = {
+        let (hub, room, unsent, is_over, pauses, left) = {
             let mut this = slf.try_borrow_mut()?;
             let room = match Message::new(message).and_then(|message| this.take(py, &message)) {
                 Ok(room) => room,
@@ -795,13 +808,16 @@ impl HttpExchange {
             };
             let is_over = (this.stage == Stage::Complete || this.is_dismissed()) && !this.waiting.is_empty();
             let unsent = this.has_unsent_head() || std::mem::take(&mut this.is_due);
-            let pauses = this.dropped >= DROPPED;
+            // Ignored messages wait for nothing, either: the loop has its turn after each.
+            let pauses = this.dropped >= DROPPED || room == Room::Gone;
             if pauses {
                 this.dropped = 0;
             }
-            (Arc::clone(&this.hub), room, unsent, is_over, pauses)
+            (Arc::clone(&this.hub), room, unsent, is_over, pauses, this.left)
         };
-        Self::watch_leaver(slf)?;
+        if left {
+            Self::watch_leaver(slf)?;
+        }
         if is_over {
             Self::wake(slf)?; // a task that waits for the client's end hears that the response is out, or has to end
         }

@@ -1,6 +1,7 @@
 //! What all requests on the event loop share.
 
 use super::super::thread::Asked;
+use super::callables::CoroutineFunctions;
 use super::http::HttpExchange;
 use super::messages::{Kinds, Words};
 use super::scope::{AppFacts, Scopes};
@@ -31,6 +32,7 @@ pub struct Hub {
     pub words: Words,
     pub kinds: Kinds,
     pub tasks: Tasks,
+    pub functions: CoroutineFunctions,
     pub apps: Vec<Option<Py<PyAny>>>,
     /// Requests run in copies of it: what the lifespan has set is seen by all.
     pub context: Py<PyAny>,
@@ -83,6 +85,7 @@ impl Hub {
             words: Words::new(py),
             kinds: Kinds::new(py),
             tasks: Tasks::new(event_loop, parts.task_type, parts.wrap)?,
+            functions: CoroutineFunctions::new(py)?,
             apps: parts.apps,
             context: parts.context,
             pending: PySet::empty(py)?.unbind(),

@@ -8,6 +8,7 @@ mod callables;
 mod event_loop;
 mod http;
 mod hub;
+mod late;
 mod messages;
 mod outcome;
 mod scope;

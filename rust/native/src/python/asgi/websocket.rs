@@ -6,6 +6,7 @@ use super::super::thread::Asked;
 use super::awaitable::{Awaitable, Source};
 use super::http::expect_room;
 use super::hub::{Hub, Party};
+use super::late::LateSends;
 use super::messages::{each_header, misplaced, part, Kind, Message};
 use super::outcome::{is_disconnect, outcome, Outcome};
 use crate::core::{Ending, Exchange, Finished, News, Request, Room, Token};
@@ -55,6 +56,7 @@ pub struct SocketExchange {
     rest: VecDeque<Event>,
     /// How it ended; the app is told behind `rest`.
     ending: Option<Ending>,
+    late: LateSends,
     sent: u64,
     waiting: Vec<Py<PyAny>>,
     task: Option<Py<PyAny>>,
@@ -74,6 +76,7 @@ impl SocketExchange {
             connected: false,
             rest: VecDeque::new(),
             ending: None,
+            late: LateSends::default(),
             sent: 0,
             waiting: Vec::new(),
             task: None,
@@ -187,7 +190,7 @@ impl SocketExchange {
         let hub = Arc::clone(&self.hub);
         let kind = hub.kinds.of(message, &hub.words)?;
         if self.ending.is_some() {
-            return Err(closed());
+            return self.late();
         }
         match (kind, self.stage) {
             (Kind::Accept, Stage::Connecting) => self.accept(message),
@@ -203,10 +206,18 @@ impl SocketExchange {
         }
     }
 
+    /// A message for a WebSocket that is over. `Gone`: it is ignored.
+    fn late(&mut self) -> PyResult<Room> {
+        match self.late.is_ignored(&self.hub) {
+            true => Ok(Room::Gone),
+            false => Err(closed()),
+        }
+    }
+
     fn accept(&mut self, message: &Message<'_>) -> PyResult<Room> {
         let hub = Arc::clone(&self.hub);
         let Some(mut request) = self.request.take() else {
-            return Err(closed());
+            return self.late();
         };
         let agreed = hub.core.negotiate(&request);
         let head = self.accept_head(message, &request, agreed.as_ref().map(|(_, field)| field.as_str()));
@@ -222,7 +233,7 @@ impl SocketExchange {
                     code: 1006,
                     reason: Vec::new(),
                 });
-                return Err(closed());
+                return self.late();
             }
         }
         Ok(Room::Direct)
@@ -336,7 +347,7 @@ impl SocketExchange {
             }
         };
         if room == Room::Gone {
-            return Err(closed());
+            return self.late();
         }
         Ok(room)
     }
@@ -455,9 +466,9 @@ impl SocketExchange {
 
     fn room(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
-        let this = slf.try_borrow()?;
+        let mut this = slf.try_borrow_mut()?;
         if this.ending.is_some() || this.hub.core.is_gone(this.token) {
-            return Err(closed());
+            return this.late().map(|_| Some(py.None()));
         }
         Ok(this.hub.core.has_room(this.token).then(|| py.None()))
     }
@@ -492,16 +503,18 @@ fn closed() -> PyErr {
     PyConnectionResetError::new_err("the WebSocket is closed")
 }
 
+#[pymethods]
 impl SocketExchange {
     /// ASGI's receive.
-    pub fn receive(slf: &Bound<'_, Self>) -> PyResult<Awaitable> {
+    fn receive(slf: &Bound<'_, Self>) -> PyResult<Awaitable> {
         forked::refuse()?;
         let hub = Arc::clone(&slf.try_borrow()?.hub);
         Ok(Awaitable::new(Box::new(SocketMessages(slf.clone().unbind(), hub))))
     }
 
     /// ASGI's send.
-    pub fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    #[pyo3(signature = (message, /))]
+    fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         forked::refuse()?;
         let py = slf.py();
         let (hub, room, ended) = {
@@ -519,12 +532,12 @@ impl SocketExchange {
             let waits = Awaitable::new(Box::new(SocketRoom(slf.clone().unbind(), hub)));
             return Ok(Py::new(py, waits)?.into_any());
         }
+        if room == Room::Gone {
+            return Ok(Py::new(py, Awaitable::pause())?.into_any()); // ignored: it waits for nothing, so the loop has its turn
+        }
         Ok(hub.done.clone_ref(py))
     }
-}
 
-#[pymethods]
-impl SocketExchange {
     /// Called by the task when it is done.
     fn task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         if forked::is_child() {
