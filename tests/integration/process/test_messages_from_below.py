@@ -85,7 +85,7 @@ def ask(server: Server, name: str) -> bytes:
 
 def status(server: Server) -> dict[str, Any]:
     command = [sys.executable, "-m", "hostler", "status", "--json", "--pid", str(server.pid)]
-    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, timeout=5, check=True).stdout)
+    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, timeout=40, check=True).stdout)
     return found
 
 
