@@ -17,6 +17,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.chromium import Chromium, needs_chromium
+from tests.integration.helpers.once import copy_of
 
 SITE = ROOT / "examples" / "demo"
 API = ROOT / "examples" / "flask_api"
@@ -26,12 +27,14 @@ CSRF = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with the database, the administrator and the collected static files."""
-    data = tmp_path_factory.mktemp("demo")
-    env = os.environ | {"DEMO_DATA": str(data)}
-    for command in (["migrate"], ["demouser"], ["collectstatic", "--noinput"]):
-        line = [sys.executable, "manage.py", *command, "--verbosity", "0"]
-        subprocess.run(line, cwd=SITE, env=env, check=True)
-    return data
+
+    def prepare(data: Path) -> None:
+        env = os.environ | {"DEMO_DATA": str(data)}
+        for command in (["migrate"], ["demouser"], ["collectstatic", "--noinput"]):
+            line = [sys.executable, "manage.py", *command, "--verbosity", "0"]
+            subprocess.run(line, cwd=SITE, env=env, check=True)
+
+    return copy_of(tmp_path_factory, "demo", prepare)
 
 
 @pytest.fixture

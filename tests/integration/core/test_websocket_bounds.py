@@ -88,9 +88,9 @@ def packed(data: bytes) -> bytes:
     return (packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
-def flood(client: Client, frame: tuple[int, bytes], most: int) -> int:
-    """Send a frame as often as the server takes it without waiting for a second, at most so many times."""
-    client.connection.sock.settimeout(1.0)
+def flood(client: Client, frame: tuple[int, bytes], most: int, patience: float = 1.0) -> int:
+    """Send a frame until the server takes none for so many seconds, at most so many times; returns how often."""
+    client.connection.sock.settimeout(patience)
     for sent in range(most):
         try:
             client.send(*frame)
@@ -106,15 +106,15 @@ def test_pings_whose_pongs_nobody_reads_use_no_memory_and_the_latest_is_answered
     server = serve(serve.source(APP), "--write-timeout", "60s", bind=f"unix:{serve.directory}/s")
     client = Client(server, "/echo").open()
     before = processes.rss(server.children()[0])
-    sent = flood(client, (FIN | PING, b"x" * 125), 200_000)
-    assert sent == 200_000, "the server reads on: a pong that waits costs nothing"
-    assert growth(server, before) < 10 * MB
+    sent = flood(client, (FIN | PING, b"x" * 125), 80_000, patience=20)
+    assert sent == 80_000, "the server reads on: a pong that waits costs nothing"
+    assert growth(server, before) < 5 * MB, "half of the pongs"
     client.send(FIN | PING, b"last")
-    client.connection.sock.settimeout(10)
+    client.connection.sock.settimeout(40)
     pongs = 0
     while client.read().payload != b"last":
         pongs += 1
-    assert 0 < pongs < 200_000
+    assert 0 < pongs < 80_000
 
 
 @pytest.mark.parametrize("size", [200_000, 16 * MB])

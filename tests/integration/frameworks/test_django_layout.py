@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 
 from tests.integration.frameworks.conftest import APPS, Client, stop_in_order
 from tests.integration.helpers import Serve
+from tests.integration.helpers.once import copy_of
 
 SECRET = {"DJANGO_SECRET_KEY": "of production"}
 PRODUCTION = "config.settings.production"
@@ -26,11 +27,15 @@ BEHIND_TLS = {"X-Forwarded-Proto": "https"}
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project as its documentation has it deployed: migrated, static files collected."""
-    folder = shutil.copytree(APPS / "cookiecutter", tmp_path_factory.mktemp("layout") / "project")
-    env = {**os.environ, **SECRET, "DJANGO_SETTINGS_MODULE": PRODUCTION}
-    for command in (["migrate"], ["collectstatic", "--noinput"]):
-        subprocess.run([sys.executable, "manage.py", *command], cwd=folder, env=env, check=True, capture_output=True)
-    return folder
+
+    def deploy(folder: Path) -> None:
+        shutil.copytree(APPS / "cookiecutter", folder, dirs_exist_ok=True)
+        env = {**os.environ, **SECRET, "DJANGO_SETTINGS_MODULE": PRODUCTION}
+        for command in (["migrate"], ["collectstatic", "--noinput"]):
+            line = [sys.executable, "manage.py", *command]
+            subprocess.run(line, cwd=folder, env=env, check=True, capture_output=True)
+
+    return copy_of(tmp_path_factory, "layout", deploy)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def stacks(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Com
 
 def status(server: Server) -> dict[str, Any]:
     command = [sys.executable, "-m", "hostler", "status", "--json", "--pid", str(server.pid)]
-    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, timeout=5, check=True).stdout)
+    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, timeout=40, check=True).stdout)
     return found
 
 

@@ -160,14 +160,23 @@ def test_kept_connections_get_a_last_answer(serve: Serve) -> None:
 def test_kept_connections_of_a_replaced_worker_have_longer(serve: Serve) -> None:
     """Where they do not go to other workers: test_balance.py."""
     server = serve(version(serve, "old"), "--balance", "kernel")
-    with server.connect() as used, server.connect() as unused:
-        assert used.request(GET).header("Connection") is None
-        unused.request(GET)
-        assert reload(server).returncode == 0
-        time.sleep(0.3)  # longer than a stop would give it
-        response = used.request(GET)
-        assert (response.body[:3], response.header("Connection")) == (b"old", "close")
-        server.wait_for(unused.is_closed, "the end of the idle connection", within=5)
+    for _ in range(20):
+        with server.connect() as used, server.connect() as unused:
+            before = used.request(GET)
+            assert (before.status, before.header("Connection")) == (200, None)
+            unused.request(GET)
+            began = time.monotonic()
+            assert reload(server).returncode == 0
+            time.sleep(0.3)  # longer than a stop would give it
+            used.send(GET)
+            took = time.monotonic() - began
+            if took < 1.8:  # else the machine is so busy that its 2 s may be over
+                response = used.response()
+                assert (response.body[:3], response.header("Connection")) == (before.body[:3], "close")
+            server.wait_for(unused.is_closed, "the end of the idle connection")
+            if took < 1.8:
+                return
+    raise AssertionError(f"too busy to tell: a reload took {took:.1f} s")
 
 
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])

@@ -17,11 +17,16 @@ from tests.integration.helpers.commands import stacks
 
 APP = """
     import ctypes
+    import os
     import threading
     import time
 
     def patient_view(seconds):
         time.sleep(seconds)
+
+    def waiting_view(go):
+        while not os.path.exists(go):
+            time.sleep(0.005)
 
     def background():
         threading.Event().wait()
@@ -32,6 +37,8 @@ APP = """
         path, query = environ["PATH_INFO"], environ["QUERY_STRING"]
         if path == "/sleep":
             patient_view(float(query))
+        elif path == "/wait":
+            waiting_view("go")
         elif path == "/native":
             ctypes.PyDLL(None).sleep(int(query))
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
@@ -49,23 +56,26 @@ def start(serve: Serve) -> Callable[..., Server]:
     return lambda *options: serve(target, *options)
 
 
-def test_the_stacks_of_requests_that_run_and_of_the_apps_own_threads(start: Callable[..., Server]) -> None:
+def test_the_stacks_of_requests_that_run_and_of_the_apps_own_threads(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
     server = start("--threads", "3")
     with server.connect() as one, server.connect() as other:
-        one.send(get("/sleep?3.01"))
-        server.wait_for(lambda: "3.01" in stacks("--pid", str(server.pid)).stdout, "the first request")
-        other.send(get("/sleep?2.02"))
-        server.wait_for(lambda: "2.02" in stacks("--pid", str(server.pid)).stdout, "the second request")
+        one.send(get("/wait?first"))
+        server.wait_for(lambda: "?first" in stacks("--pid", str(server.pid)).stdout, "the first request")
+        other.send(get("/wait?second"))
+        server.wait_for(lambda: "?second" in stacks("--pid", str(server.pid)).stdout, "the second request")
         found = stacks("0", "--pid", str(server.pid))
         assert found.returncode == 0
         assert found.stdout.startswith(f"worker 0 (pid {server.children()[0]})\n")
-        first, second = found.stdout.index("GET /sleep?3.01 from 127.0.0.1:"), found.stdout.index("/sleep?2.02")
+        first, second = found.stdout.index("GET /wait?first from 127.0.0.1:"), found.stdout.index("/wait?second")
         assert first < second, "the oldest comes first"
-        assert found.stdout.count("in patient_view\n    time.sleep(seconds)") == 2
+        assert found.stdout.count("in waiting_view\n    ") == 2
         assert "thread the-apps-own (" in found.stdout
         assert "1 idle app thread\n" in found.stdout
         assert "_bootstrap" not in found.stdout
-        assert one.response().body == b"ok", "nobody was stopped"
+        (tmp_path / "go").touch()
+        assert one.response().body == b"ok", "no request was stopped"
         assert other.response().body == b"ok"
 
 

@@ -7,7 +7,7 @@ use super::awaitable::{Awaitable, Failed, HttpReceive, HttpRoom};
 use super::hub::{Hub, Party};
 use super::late::LateSends;
 use super::messages::{each_header, misplaced, part, Kind, Message};
-use super::outcome::{is_disconnect, outcome, Outcome};
+use super::outcome::{is_disconnect, outcome, release, Outcome};
 use crate::core::{Body, Exchange, FilePart, Finished, HeadError, Letter, News, Owner, Part, Request, Room, Token};
 use crate::sys::{self, FileSize};
 use pyo3::exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
@@ -671,12 +671,16 @@ impl HttpExchange {
         let hub = Arc::clone(&this.hub);
         let is_gone = this.left || this.exchange.is_gone();
         let was_complete = this.stage == Stage::Complete;
+        let mut excused = None;
         let failure = match outcome {
             _ if this.given_up => None, // it was cancelled, and said in the log
             Outcome::Cancelled if this.is_ended_by_us || hub.is_cancelling() => None,
             Outcome::Returned if was_complete || is_gone || this.dismissed => None,
             Outcome::Returned => Some(PyRuntimeError::new_err(this.what_is_missing())),
-            Outcome::Raised(error) if (is_gone || this.dismissed) && is_disconnect(py, &error) => None,
+            Outcome::Raised(error) if (is_gone || this.dismissed) && is_disconnect(py, &error) => {
+                excused = Some(error);
+                None
+            }
             ended => ended.into_error(),
         };
         if !was_complete {
@@ -693,6 +697,9 @@ impl HttpExchange {
             hub.report(py, &asked, &error);
         } else {
             drop(this);
+        }
+        if let Some(error) = excused {
+            release(py, error);
         }
         Self::wake(slf)
     }

@@ -65,6 +65,36 @@ pub fn is_disconnect(py: Python<'_>, error: &PyErr) -> bool {
     false
 }
 
+/// Lets go of what the frames of an error hold that is dropped. An error is in a circle with its frames as a rule
+/// (`__aexit__` has it as an argument), so generators and database sessions of the app would stay open until the garbage
+/// collector comes for its oldest generation: for hours in a quiet worker.
+pub fn release(py: Python<'_>, error: PyErr) {
+    let mut errors = vec![error.into_value(py).into_bound(py).into_any()];
+    for _ in 0..LINKS {
+        let Some(error) = errors.pop() else { return };
+        let _ = clear_frames(&error); // a frame that runs refuses, and is not done with
+        for name in [intern!(py, "__cause__"), intern!(py, "__context__")] {
+            errors.extend(error.getattr(name).ok().filter(|next| !next.is_none()));
+        }
+        let parts = error
+            .getattr(intern!(py, "exceptions"))
+            .and_then(|parts| parts.try_iter());
+        errors.extend(parts.into_iter().flatten().flatten());
+    }
+}
+
+fn clear_frames(error: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = error.py();
+    let mut trace = error.getattr(intern!(py, "__traceback__"))?;
+    while !trace.is_none() {
+        let _ = trace
+            .getattr(intern!(py, "tb_frame"))?
+            .call_method0(intern!(py, "clear"));
+        trace = trace.getattr(intern!(py, "tb_next"))?;
+    }
+    Ok(())
+}
+
 fn is_named_so(py: Python<'_>, error: &PyErr) -> bool {
     let name = error.get_type(py).name();
     name.is_ok_and(|name| DISCONNECTS.iter().any(|known| name == *known))

@@ -8,7 +8,7 @@ use super::http::expect_room;
 use super::hub::{Hub, Party};
 use super::late::LateSends;
 use super::messages::{each_header, misplaced, part, Kind, Message};
-use super::outcome::{is_disconnect, outcome, Outcome};
+use super::outcome::{is_disconnect, outcome, release, Outcome};
 use crate::core::{Ending, Exchange, Finished, News, Request, Room, Token};
 use hostler_wire::http1::response::{is_field_value, is_hop_by_hop, is_token};
 use hostler_wire::websocket::{handshake, is_sendable_close_code, Event};
@@ -429,9 +429,13 @@ impl SocketExchange {
         let hub = Arc::clone(&this.hub);
         let asked = std::mem::take(&mut this.asked);
         let is_over = this.ending.is_some();
+        let mut excused = None;
         let failure = match outcome {
             Outcome::Cancelled if hub.is_cancelling() => None,
-            Outcome::Raised(error) if is_over && is_disconnect(slf.py(), &error) => None,
+            Outcome::Raised(error) if is_over && is_disconnect(slf.py(), &error) => {
+                excused = Some(error);
+                None
+            }
             Outcome::Returned if is_over || this.stage == Stage::Open => None,
             Outcome::Returned => Some(PyRuntimeError::new_err(match this.stage {
                 Stage::Denying => "the app returned before its response to the handshake was complete",
@@ -439,29 +443,37 @@ impl SocketExchange {
             })),
             ended => ended.into_error(),
         };
-        match this.stage {
-            Stage::Open if failure.is_some() => this.hang_up(1011, b"the app failed".to_vec()),
-            Stage::Open => this.hang_up(1000, Vec::new()),
-            // The head of a denial response leaves with its first body: until then there is time for a 500.
-            Stage::Connecting | Stage::Denying if !is_over && !this.exchange.is_sending() => {
-                let mut done = internal_error(&mut this.exchange, &hub.core);
-                done.keep_alive = false;
-                done.app_error = true;
-                this.finish_http(&done);
-            }
-            Stage::Connecting | Stage::Denying => {
-                let mut done = this.exchange.abort();
-                done.client_gone |= is_over;
-                done.app_error = failure.is_some();
-                this.finish_http(&done);
-            }
-            Stage::Closed => {}
-        }
+        this.settle(&hub, is_over, failure.is_some());
         drop(this);
         if let Some(error) = failure {
             hub.report(slf.py(), &asked, &error);
         }
+        if let Some(error) = excused {
+            release(slf.py(), error);
+        }
         Self::wake(slf)
+    }
+
+    /// Ends what the app has left open.
+    fn settle(&mut self, hub: &Hub, is_over: bool, has_failed: bool) {
+        match self.stage {
+            Stage::Open if has_failed => self.hang_up(1011, b"the app failed".to_vec()),
+            Stage::Open => self.hang_up(1000, Vec::new()),
+            // The head of a denial response leaves with its first body: until then there is time for a 500.
+            Stage::Connecting | Stage::Denying if !is_over && !self.exchange.is_sending() => {
+                let mut done = internal_error(&mut self.exchange, &hub.core);
+                done.keep_alive = false;
+                done.app_error = true;
+                self.finish_http(&done);
+            }
+            Stage::Connecting | Stage::Denying => {
+                let mut done = self.exchange.abort();
+                done.client_gone |= is_over;
+                done.app_error = has_failed;
+                self.finish_http(&done);
+            }
+            Stage::Closed => {}
+        }
     }
 
     fn room(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
