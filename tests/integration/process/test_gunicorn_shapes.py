@@ -22,7 +22,7 @@ from select import select
 import pytest
 
 from tests.integration.helpers import Serve, Server
-from tests.integration.process.test_gunicorn import GUNICORN
+from tests.integration.helpers.commands import GUNICORN
 
 SHAPES = Path(__file__).parents[2] / "vectors" / "gunicorn"
 # Prints hostler's options as a JSON object, behind whatever a configuration file prints.
