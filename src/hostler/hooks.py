@@ -214,6 +214,7 @@ class Hooks:
     ) -> None:
         """`before`: those of the configuration until now; its workers are these hooks' own."""
         self.functions: dict[str, Callable[..., Any]] = functions_of(source)
+        self._around = source.around
         self._log = Log(logs)
         self._logs = logs
         self._cfg = Settings({**settings, **(source.settings or {})})
@@ -297,6 +298,8 @@ class Hooks:
 
     def wrap(self, worker: Worker, app: Any, is_asgi: bool) -> Any:
         """The application with the request hooks around it; itself where none is set."""
+        if self._around is not None and not is_asgi:
+            app = self._around(app)
         if not {"pre_request", "post_request"}.intersection(self.functions):
             return app
         return self._around_asgi(worker, app) if is_asgi else self._around_wsgi(worker, app)

@@ -128,6 +128,8 @@ def _lost(chosen: Mapping[str, Assignment], translated: Translated) -> Iterator[
     for assignment in translated.assignments:
         if isinstance(assignment.value, HookSource) and assignment.value.make_logger is not None:
             yield "logger_class is not made: use log_config, which has filters, handlers and formatters"
+        if isinstance(assignment.value, HookSource) and assignment.value.around is not None:
+            yield "wsgi.websocket is not given to applications: hostler gunicorn does that"
     variables = OPTIONS["env"].kind.parse(chosen["env"].value) if "env" in chosen else ()
     if "app" not in chosen and "SCRIPT_NAME" in dict(variables):
         yield "SCRIPT_NAME: name the path with the application: hostler serve shop.wsgi@/path"

@@ -21,3 +21,4 @@ class HookSource(NamedTuple):
     settings: Mapping[str, Any] | None = None  # what the hooks find in `cfg`, beside our own options
     is_gunicorn: bool = False  # of `hostler gunicorn`, without functions too: workers have gunicorn's loggers
     make_logger: Callable[[], Any] | None = None  # an object of the operator's logger_class
+    around: Callable[[Any], Any] | None = None  # what is put around each WSGI application in a worker

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Serve, Server
+from tests.integration.process.test_gunicorn import wait_threads
 
 CLASS = "hostler.integrations.gunicorn.Worker"
 # What runs an application says so in its environ.
@@ -102,7 +103,7 @@ PROGRAM_WITH_OPTIONS = """
 def test_program_that_runs_the_module_gunicorn_takes_our_class(serve: Serve, env: dict[str, str]) -> None:
     server = start(serve, PROGRAM_WITH_OPTIONS, **env)
     assert ask(server).startswith("hostler ")
-    server.wait_children(2)
+    wait_threads(server, server.wait_children(2))
     assert server.stop() == 0
 
 

@@ -21,6 +21,7 @@ class WorkerClass(NamedTuple):
     notice: str = ""  # told when it is chosen, where something differs
     loop: str = ""  # the event loop that the class insists on
     is_eventlet: bool = False
+    is_websocket: bool = False  # gives applications the WebSockets of gevent-websocket
     options: Mapping[str, object] = {}  # of hostler, which a subclass sets by its CONFIG_KWARGS
 
 
@@ -38,10 +39,7 @@ _MEINHELD = WorkerClass(
     OWN, "hostler's own threads, with a notice", "meinheld is not maintained any more: hostler's own threads run it"
 )
 _WEBSOCKET = WorkerClass(
-    GREENLETS,
-    "greenlets, with a notice",
-    "there is no wsgi.websocket: WebSockets in WSGI applications need hostler's own threads (-k gthread), with "
-    "flask-sock or simple-websocket",
+    GREENLETS, "greenlets, and `wsgi.websocket` of gevent-websocket, where that is installed", is_websocket=True
 )
 _SANIC = WorkerClass(LOOP, "ASGI, with a notice", "Sanic runs as an ASGI application")
 

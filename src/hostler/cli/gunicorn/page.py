@@ -69,9 +69,8 @@ line in `access()` becomes `access_log_format`, or a formatter; one that counts 
 **What is not the same** for WSGI applications, held by a test against gunicorn itself: `REQUEST_URI` and
 `hostler.queue_time` are there too, and `CONTENT_LENGTH` of a chunked body that was read. `HTTP_TRANSFER_ENCODING` is
 not there, since `wsgi.input` is decoded and its length is known. `wsgi.early_hints` is not there, and
-`gunicorn.socket` only in a WebSocket's handshake, and not with gevent's classes. `REMOTE_HOST` is set by neither.
-`--pythonpath` leaves out directories that do not exist, with a warning. `worker.tmp`, `worker.futures` and
-`worker.nr_conns` are there for hooks
+`gunicorn.socket` only in a WebSocket's handshake. `REMOTE_HOST` is set by neither. `--pythonpath` leaves out
+directories that do not exist, with a warning. `worker.tmp`, `worker.futures` and `worker.nr_conns` are there for hooks
 that read them, and empty.
 
 ## Where the command is not yours

@@ -71,6 +71,7 @@ class _Translation:
         self._values: dict[str, Assignment] = {}
         self._defaults: dict[str, Assignment] = {}
         self._warnings: list[str] = []
+        self._around: Callable[[Any], Any] | None = None
 
     def result(self) -> Translated:
         for setting in SETTINGS:
@@ -168,6 +169,9 @@ class _Translation:
         elif kind == classes.GREENLETS:
             # The name stays in the label: a worker refuses an application that imports eventlet (`fit_driver`).
             self._set("driver", "gevent", f"{found.label} eventlet" if chosen.is_eventlet else found.label)
+            if chosen.is_websocket:
+                self._around = with_websockets
+                self._warnings += missing_websockets(found.label)
             most, label = self._whole("worker_connections", 1000)
             self._default("max_threads", max(1, min(most, _MOST_AT_ONCE)))
             if label and most > _MOST_AT_ONCE:
@@ -252,7 +256,7 @@ class _Translation:
         found = given.values.get("logger_class")
         settings = settings_of(given)
         maker = logger_maker(found.value, settings) if found is not None else None
-        source = HookSource(given.path, given.hooks, settings, True, maker)
+        source = HookSource(given.path, given.hooks, settings, True, maker, self._around)
         self._set("hooks", source, given.path or "hostler gunicorn")
 
 
@@ -272,6 +276,21 @@ def logger_maker(value: object, settings: dict[str, Any]) -> Callable[[], Any] |
         return found(Settings(settings))
 
     return make
+
+
+def missing_websockets(label: str) -> list[str]:
+    """A warning where gevent-websocket is not installed."""
+    from importlib.util import find_spec
+
+    is_there = find_spec("geventwebsocket") is not None
+    return [] if is_there else [f"{label}: gevent-websocket is not installed: there is no wsgi.websocket"]
+
+
+def with_websockets(app: Any) -> Any:
+    """In a worker: a WSGI application with the WebSockets of gevent-websocket."""
+    from hostler.integrations.geventwebsocket import around
+
+    return around(app)
 
 
 def within_bounds(option: str, value: object) -> object:

@@ -435,3 +435,16 @@ def test_hook_may_be_named_by_a_string(tmp_path: Path) -> None:
     file("when_ready = 'shophooks.gone'\n")
     with pytest.raises(ConfigError, match=r'when_ready: "shophooks\.gone" cannot be imported: AttributeError'):
         read(["shop:app"], {})
+
+
+def test_class_of_gevent_websocket_is_told_where_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "-k geventwebsocket.gunicorn.workers.GeventWebSocketWorker shop:app"
+    assert not translated(line).warnings
+    found = config(line)
+    assert found.driver == "gevent"
+    assert found.hooks is not None
+    assert found.hooks.around is not None
+    monkeypatch.setitem(sys.modules, "geventwebsocket", None)
+    assert translated(line).warnings == ["-k: gevent-websocket is not installed: there is no wsgi.websocket"]
+    assert found.hooks.around(len) is len
+    assert config("-k gevent shop:app").hooks.around is None  # type: ignore[union-attr]
