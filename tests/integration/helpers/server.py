@@ -19,7 +19,8 @@ from tests.integration.helpers.raw import Connection
 T = TypeVar("T")
 
 # Far above what a slow machine needs: reached only when something is broken.
-READY_WITHIN = 20.0
+READY_WITHIN = 60.0  # some applications import for seconds
+WITHIN = 20.0
 ENDED_WITHIN = 20.0
 _POLL = 0.01
 
@@ -68,7 +69,7 @@ class Server:
         """Everything the server has written so far."""
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
-    def wait_log(self, pattern: str, *, count: int = 1, within: float = READY_WITHIN) -> list[str]:
+    def wait_log(self, pattern: str, *, count: int = 1, within: float = WITHIN) -> list[str]:
         """Wait until at least `count` places of the log match `pattern`; returns them."""
         expression = re.compile(pattern, re.MULTILINE)
 
@@ -78,7 +79,7 @@ class Server:
 
         return self.wait_for(found, f"{pattern!r} {count} times in the log", within=within)
 
-    def wait_log_of(self, pattern: str, *, alive: int, within: float = READY_WITHIN) -> None:
+    def wait_log_of(self, pattern: str, *, alive: int, within: float = WITHIN) -> None:
         """As `wait_log`, for what a successor with the pid `alive` says when the first arbiter has ended."""
         deadline = time.monotonic() + within
         while not re.search(pattern, self.log):
@@ -86,7 +87,7 @@ class Server:
                 raise self._error(f"no {pattern!r} in the log")
             time.sleep(_POLL)
 
-    def wait_for(self, condition: Callable[[], T | None], what: str, *, within: float = READY_WITHIN) -> T:
+    def wait_for(self, condition: Callable[[], T | None], what: str, *, within: float = WITHIN) -> T:
         """Wait until `condition` returns something true; an arbiter that ended fails at once."""
         deadline = time.monotonic() + within
         while True:
@@ -103,7 +104,7 @@ class Server:
 
     def wait_ready(self, binds: int = 1) -> None:
         """Wait until `binds` addresses are announced, which is when the first worker is ready."""
-        self.wait_log(f"(?i){_LISTENING.pattern}", count=binds)
+        self.wait_log(f"(?i){_LISTENING.pattern}", count=binds, within=READY_WITHIN)
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
