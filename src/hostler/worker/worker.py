@@ -223,7 +223,7 @@ class Worker:
                 self._logs.errors_stream(),
                 self._logs.app_error,
                 greenlets.wait_writable if self._config.driver == "gevent" else None,
-                None if self._config.driver == "gevent" else self._raw_sockets.offer,
+                self._raw_sockets.offer,
             )
         except Exception as error:  # whatever a native module may raise: it is not the app's fault
             raise BootError(f"the native core does not start: {error!r}") from error

@@ -138,7 +138,7 @@ def test_a_slow_reader_holds_only_its_own_greenlet_and_close_always_runs(start: 
 
 def test_a_hub_that_stands_still_stops_only_the_app(start: Callable[..., Server]) -> None:
     server = start("--health-path", "/-", "--header-timeout", "0.5")
-    with server.connect() as busy, server.connect() as half:
+    with server.connect(timeout=40) as busy, server.connect() as half:
         busy.send(get("/burn?2"))
         half.send(b"GET / HT")
         server.wait_log("^burns$")
