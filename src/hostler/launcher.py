@@ -353,7 +353,7 @@ class _Service:
                 self._logs.warning(text)
         for name in _FIXED:
             if config.values[name] != before.values[name]:
-                self._logs.warning(f"{name} is settled at the start: a reload does not change it")
+                self._logs.warning("option not changed; it is settled at the start", option=name)
 
         def commit() -> None:
             for listener in plan.listeners:
@@ -362,7 +362,7 @@ class _Service:
             urls = [listener.url for listener in before_open if listener not in plan.listeners]
             self.listeners.keep(plan.listeners)
             for url in urls:
-                self._logs.info(f"no longer listening on {url}")
+                self._logs.info("no longer listening", url=url)
 
         def revert() -> None:
             self._config, self._open = before, before_open
@@ -392,14 +392,14 @@ class _Service:
             self._logs.change(config.error_log, config.access_log, config.log_level)
             self._use_sinks(config)
         except (OSError, HostlerError) as error:
-            self._logs.warning(f"after the failed reload: {error}")
+            self._logs.warning("not all is as before the failed reload", reason=error)
 
 
 def _say(config: Config, logs: Logs) -> None:
     """What the configuration means that an operator may not expect: once, by the process that all others come from."""
     found = _identity(config)
     if found is not None:
-        logs.info(f"workers run as {found}")
+        logs.info(f"workers run as another user {found}")
     for text in config.warnings:
         logs.warning(text)
 
@@ -407,7 +407,7 @@ def _say(config: Config, logs: Logs) -> None:
 def _detach(config: Config, logs: Logs) -> Callable[[], None]:
     """Go on in the background; returns what to call when we serve."""
     if config.error_log == "-":
-        logs.warning("daemon: error_log is standard error, which a daemon does not have: its log ends when it serves")
+        logs.warning("the log ends when the daemon serves; it has no standard error option=error_log")
     return detach()
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "Logs",
     "counted",
     "ensure_standard_streams",
+    "facts",
     "printable",
     "printable_lines",
 ]
@@ -87,13 +88,17 @@ class Logs:
         """What opens the files of the sinks again; called after our own."""
         self._reopeners = [_Guarded("reopening", again) for again in reopeners]
 
-    def log(self, level: int, message: str) -> None:
+    def log(self, level: int, message: str, **values: object) -> None:
         """Write one line, or several that belong together, if `level` is wanted; escaped, but for its line ends.
 
-        Text from outside that is part of it must be `printable`, so that it begins no line of its own.
+        A line is an event, which stays the same, and `values` as facts behind it: see `facts`. Text from outside that
+        is part of it must be `printable`, so that it begins no line of its own.
         """
         if level < self.level:
             return
+        if values:
+            event, newline, rest = message.partition("\n")
+            message = f"{event} {facts(**values)}{newline}{rest}"
         # Only a line of ours begins with a bracket: an exception's text may have lines of its own.
         message = printable_lines(message).replace("\n[", "\n [")
         for sink in self.sinks:
@@ -131,21 +136,21 @@ class Logs:
         stamp = f"{date}.{int(now * 1000) % 1000:03}{zone[:3]}:{zone[3:]}"  # RFC 3339
         return json.dumps({"time": stamp, "level": name, "pid": os.getpid(), "message": message}) + "\n"
 
-    def debug(self, message: str) -> None:
+    def debug(self, message: str, **values: object) -> None:
         """Log what only helps to find a fault of the server."""
-        self.log(DEBUG, message)
+        self.log(DEBUG, message, **values)
 
-    def info(self, message: str) -> None:
+    def info(self, message: str, **values: object) -> None:
         """Log what goes as it should."""
-        self.log(INFO, message)
+        self.log(INFO, message, **values)
 
-    def warning(self, message: str) -> None:
+    def warning(self, message: str, **values: object) -> None:
         """Log what someone may have to look at."""
-        self.log(WARNING, message)
+        self.log(WARNING, message, **values)
 
-    def error(self, message: str) -> None:
+    def error(self, message: str, **values: object) -> None:
         """Log what failed."""
-        self.log(ERROR, message)
+        self.log(ERROR, message, **values)
 
     def app_error(self, request: str, client: str, error: BaseException) -> None:
         """Log an exception that the app raised while it ran `request`, with its traceback."""
@@ -262,6 +267,22 @@ def ensure_standard_streams() -> None:
         os.set_inheritable(fd, True)
         fd = os.dup(fd)
     os.close(fd)
+
+
+def facts(**values: object) -> str:
+    """What follows the event in a log line: `worker=0 pid=4712 reason="hostler ctl recycle"`.
+
+    None is left out. Text in which a space, a quote or "=" stands is quoted as in JSON; an apostrophe is none.
+    """
+    return " ".join(f"{name}={_value(value)}" for name, value in values.items() if value is not None)
+
+
+def _value(value: object) -> str:
+    text = str(value)
+    if text and not set(text) & set(' "=\n'):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def counted(number: int, noun: str) -> str:

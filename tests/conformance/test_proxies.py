@@ -86,7 +86,7 @@ def test_proxy_protocol_is_not_guessed(serve: Serve, options: tuple[str, ...], s
 
 def test_proxy_protocol_and_probes(serve: Serve) -> None:
     server = serve(serve.source(APP), "--proxy-protocol", "on", "--admin-bind", "127.0.0.1:0")
-    [said] = server.wait_log(r"probes are answered on http://127.0.0.1:\d+")
+    [said] = server.wait_log(r"probes are answered url=http://127.0.0.1:\d+")
     with server.connect() as connection:
         assert connection.request(V1 + REQUEST).status == 200
     with Connection(socket.create_connection(("127.0.0.1", int(said.rpartition(":")[2])), timeout=10)) as connection:
@@ -166,4 +166,4 @@ def test_answers_that_no_app_gave_are_logged_with_the_client_that_the_proxy_name
     server.wait_log(r'^192\.0\.2\.7 - - \[.*"POST /large HTTP/1\.1" 413')
     server.wait_log(r"413 to 192\.0\.2\.7:0: the body is larger")
     server.wait_log(r'^192\.0\.2\.7 - - \[.*"GET /caf\\xe9 HTTP/1\.1" 504')
-    server.wait_log(r"GET /caf\\xe9 from 192\.0\.2\.7:0 is slow")
+    server.wait_log(r"request slow request=\"GET /caf\\\\xe9\" client=192\.0\.2\.7:0 ")

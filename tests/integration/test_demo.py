@@ -143,9 +143,9 @@ def test_with_a_single_thread_a_call_to_oneself_is_answered_and_named(serve: Ser
     page = httpx.get(server.url("/self/"), params={"depth": 1}, trust_env=False, timeout=20)
     assert page.status_code == 503
     assert 1.5 < time.monotonic() - began < 10
-    (line,) = server.wait_log("a call to oneself stands still: .*")
-    assert "GET /self/hops/?depth=1, sent by this very worker" in line
-    assert "the only thread is in GET /self/?depth=1, which waits for it" in line
+    (line,) = server.wait_log("standstill; a request of this server to itself waits for its own thread .*")
+    assert 'request="GET /self/hops/?depth=1" sent_by="this very worker"' in line
+    assert 'running="GET /self/?depth=1"' in line
 
 
 def test_slow_requests_do_not_wait_for_each_other(site: Server) -> None:

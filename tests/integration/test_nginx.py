@@ -122,7 +122,7 @@ def test_reloads_fail_no_request(proxied: tuple[Server, str]) -> None:
         client.start()
     for count in range(1, 4):
         server.kill(signal.SIGHUP)
-        server.wait_log("reloaded in", count=count)
+        server.wait_log("reloaded workers=", count=count)
     done.set()
     for client in clients:
         client.join()

@@ -92,10 +92,10 @@ class Run:
 
     async def recovery(self, victim: int, since: float) -> float:
         """Seconds until as many workers as before have been ready."""
-        ready = self.server.log.count(") is ready")
+        ready = self.server.log.count("worker ready ")
         while time.monotonic() < since + 20:
             await asyncio.sleep(0.02)
-            if self.server.log.count(") is ready") > ready and len(processes.children(self.server.pid)) == WORKERS:
+            if self.server.log.count("worker ready ") > ready and len(processes.children(self.server.pid)) == WORKERS:
                 break
         return time.monotonic() - since
 

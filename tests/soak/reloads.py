@@ -131,7 +131,7 @@ async def run(serve: Serve, server: Server, reloads: int, seconds: float) -> int
     if not steady:
         print("nothing was answered before the first reload")
         return 1
-    replaced = server.log.count(") is ready")
+    replaced = server.log.count("worker ready ")
     print(f"{len(load.times)} answered, {len(load.failures)} failed, {replaced} workers replaced")
     print(f"p99 {steady * 1000:.1f} ms before, {during * 1000:.1f} ms meanwhile ({during / steady:.2f}x)")
     return 1 if load.failures else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import select
@@ -227,6 +228,15 @@ def test_everything_in_an_entry_is_escaped_but_its_line_ends(logs: Logs, path: P
     text = path.read_text(encoding="utf-8")
     assert "GET /\\u2028 from 1.2.3.4\\x9b failed in the app\n" in text
     assert text.endswith("ValueError: \\x1b]0;x\\x07\n")
+
+
+def test_facts_stand_behind_the_event_and_can_be_parsed(logs: Logs, path: Path) -> None:
+    logs.warning("worker slow\nits stack", worker=0, pid=None, reason='a "b" = c\nd\\', path="/x", empty="")
+    [line, stack] = path.read_text().splitlines()
+    assert line.endswith(r'[WARNING] worker slow worker=0 reason="a \"b\" = c\nd\\" path=/x empty=""')
+    assert stack == "its stack"
+    [quoted] = re.findall(r'reason=("(?:[^"\\]|\\.)*")', line)
+    assert json.loads(quoted) == 'a "b" = c\nd\\'
 
 
 def test_sink_that_raises_loses_its_lines_and_is_told_of_once_in_a_row(

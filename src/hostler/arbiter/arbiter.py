@@ -37,7 +37,7 @@ from hostler.arbiter.watcher import Watcher
 from hostler.arbiter.words import event_of, shown
 from hostler.control.server import Client, ControlServer
 from hostler.errors import HostlerError
-from hostler.logs import Logs, printable, printable_lines
+from hostler.logs import Logs, facts, printable, printable_lines
 from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 from hostler.proc.fork import fork
@@ -215,7 +215,8 @@ class Arbiter:
         elif number == signal.SIGUSR2:
             self.upgrade.begin(name_of(number))
         elif self.upgrade.channel is not None:  # SIGWINCH, in recipes written for gunicorn; terminals send it too
-            self.logs.info(f"{name_of(number)}: the workers go by themselves when the new server has taken over")
+            said = facts(signal=name_of(number))
+            self.logs.info(f"signal ignored; workers leave by themselves when the new server has taken over {said}")
 
     def _reap(self) -> None:
         """Bury who has ended; when there are very many, the rest in the next turn."""
@@ -295,12 +296,12 @@ class Arbiter:
         if plan.template is None:
             self._roll_out(reason, plan, None, clients, is_urgent)
             return
-        self.logs.info(f"{reason}: importing the application anew, for all workers (preload)")
+        self.logs.info("importing the application again for all workers", reason=reason, option="preload")
         try:
             self._coming = _Coming(reason, plan, self._templates.start(plan), clients)
         except OSError as error:
             plan.revert()
-            self._fail_reload(reason, f"no process for the application: {error.strerror}", clients)
+            self._fail_reload(reason, f"no process for the application {facts(reason=error.strerror)}", clients)
 
     def _drop_coming(self) -> list[Client]:
         """Give up a reload whose template imports the app still; returns who waits for it."""
@@ -340,8 +341,8 @@ class Arbiter:
         self.board.log_level = 0  # what was asked for while the last plan was in force
 
     def _fail_reload(self, reason: str, problem: str, clients: Sequence[Client]) -> None:
-        text = f"not reloaded: {problem}; nothing has changed"
-        self.logs.error(f"{reason}: {text}")
+        text = f"not reloaded, nothing has changed: {problem}"
+        self.logs.error(text, reason=reason)
         self.tell(clients, False, text)
 
     def _restore(self) -> None:
@@ -380,7 +381,7 @@ class Arbiter:
             self.feed(ev.GiveUp(code, news.problem) if news.problem else ev.Start())
         elif self.fleet.is_up() and template in (self._template, self._proven_template):
             if not news.problem:
-                self.logs.info("the application is imported again for all workers (preload)")
+                self.logs.info("application imported again for all workers", option="preload")
                 self.feed(ev.Importable())
                 return
             self.logs.warning(news.problem)
@@ -465,7 +466,7 @@ class Arbiter:
         """Say where we listen."""
         for listener in self.plan.listeners:
             if listener.is_admin:
-                self.logs.info(f"probes are answered on {listener.url}")
+                self.logs.info("probes are answered", url=listener.url)
             else:
                 self.logs.info(self._served.with_facts(self.plan.welcome.format(url=listener.url)))
         self._served.say_news()
@@ -537,7 +538,7 @@ class Arbiter:
         try:
             self._template = self._templates.start(self.plan)
         except OSError as error:  # the next worker's fork tries again
-            self.logs.error(f"no process for the application: {error.strerror}")
+            self.logs.error("no process for the application", reason=error.strerror)
 
     def leave(self, ours: Channel | None = None) -> None:
         """In a child: close what is the arbiter's, so that all see its end."""

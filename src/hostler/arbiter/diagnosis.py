@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hostler.logs import printable
+from hostler.logs import facts, printable
 from hostler.proc.threads import Thread
 from hostler.stats.scoreboard import Request
 
@@ -31,19 +31,19 @@ def can_answer(threads: Sequence[Thread]) -> bool:
 def explain(
     worker: str, silence: float, threads: Sequence[Thread], requests: Sequence[Request], stacks: str, now_ns: int
 ) -> str:
-    """The log entry. `threads` has the main thread first, `requests` are those in flight, `stacks` as dumped."""
-    outcome = f"no answer for {silence:g}s; a new worker starts"
+    """The log entry. `worker`: its facts; `threads` has the main thread first, `requests` are those in flight."""
+    said = f"{worker} {facts(silent_for=f'{silence:g}s', option='worker_timeout')}"
     if not threads:
-        return "\n".join([f"{worker} runs no Python any more: {outcome}", *_stacks(stacks, [], [])])
+        return "\n".join([f"worker unresponsive; a new one starts {said}", *_stacks(stacks, [], [])])
     if threads[0].state in ("T", "t"):
-        return f"{worker} is stopped (SIGSTOP, or a debugger): {outcome}"
+        return f"worker stopped (SIGSTOP, or a debugger); a new one starts {said}"
     main = next((thread for thread in threads if thread.name == _SUPERVISOR), threads[0])
     if main.state == "D":
-        return f"{worker} {main.doing}: {outcome}"
+        return f"worker {main.doing}; a new one starts {said}"
     if not main.waits_for_lock and (main.state == "R" or main.call or main.place):
-        text = f"{worker} runs no Python any more: its {_role(main, threads)} {main.doing}; {outcome}"
+        text = f"worker unresponsive, its {_role(main, threads)} {main.doing}; a new one starts {said}"
         return "\n".join([text, *_stacks(stacks, threads, [main])])
-    text = f"{worker} runs no Python any more: native code keeps the GIL; {outcome}"
+    text = f"worker unresponsive, native code keeps the GIL; a new one starts {said}"
     others = [thread for thread in threads if thread is not main]
     suspects = _suspects(others, {request.tid for request in requests})
     return "\n".join([text, *_accuse(suspects, requests, now_ns), *_stacks(stacks, threads, suspects)])

@@ -44,7 +44,7 @@ from hostler.arbiter.backoff import delay
 from hostler.arbiter.handle import WorkerHandle, WorkerState
 from hostler.arbiter.life import WORKER
 from hostler.arbiter.timing import Timing
-from hostler.logs import ERROR, INFO, WARNING, counted
+from hostler.logs import ERROR, INFO, WARNING, facts
 
 __all__ = ["Fleet", "FleetState", "ImpossibleEvent", "Timing"]
 
@@ -273,19 +273,19 @@ def _announce(fleet: Fleet, event: ev.Opened, now: float) -> list[Action]:
 
 def _reload_later(fleet: Fleet, event: ev.Reload, now: float) -> list[Action]:
     fleet.wanted = event
-    return [do.Log(INFO, f"{event.reason}: reloading as soon as the first worker is ready")]
+    return [do.Log(INFO, f"reload waits for the first ready worker {facts(reason=event.reason)}")]
 
 
 def _resize(fleet: Fleet, event: ev.Resize, now: float) -> list[Action]:
     before = fleet.size
     after = min(max(1, before + event.by), max(fleet.most, before))
     if after == before:
-        bound = "there is one worker" if event.by < 0 else f"there is room for {fleet.most} workers"
-        return [do.Log(WARNING, f"{event.reason}: {bound}; nothing changes")]
+        bound = "there is one worker" if event.by < 0 else "there is room for no more"
+        return [do.Log(WARNING, f"workers not scaled; {bound} {facts(reason=event.reason, workers=before)}")]
     fleet.size = after
     if fleet.rollout is not None:
         fleet.rollout.size = max(1, fleet.rollout.size + event.by)
-    return [do.Log(INFO, f"{event.reason}: {counted(after, 'worker')}, {before} before")]
+    return [do.Log(INFO, f"workers scaled {facts(reason=event.reason, workers=after, before=before)}")]
 
 
 def _look(fleet: Fleet, event: ev.Look, now: float) -> list[Action]:
@@ -317,7 +317,8 @@ def _leave(fleet: Fleet, event: ev.Stop, now: float) -> list[Action]:
     fleet.stopping_since = now
     fleet.leave_at = now + fleet.timing.notice
     fleet.leave_reason = event.reason
-    text = f"{event.reason}: stopping in {fleet.timing.notice:g}s (drain_delay); until then only /readyz says so"
+    said = facts(reason=event.reason, drain_delay=f"{fleet.timing.notice:g}s")
+    text = f"stopping after drain_delay; until then only /readyz says so {said}"
     return [*rollout.abandon(fleet), do.Log(INFO, text), do.Withdraw()]
 
 
@@ -329,11 +330,11 @@ def _leave_now(fleet: Fleet, event: ev.Stop, now: float) -> list[Action]:
 
 def _stop(fleet: Fleet, event: ev.Stop | ev.Left, now: float) -> list[Action]:
     fleet.stopping_since = now
-    wait = f"requests that run have {fleet.timing.graceful:g}s to end"
+    said = facts(reason=event.reason, graceful_timeout=f"{fleet.timing.graceful:g}s")
     is_last: list[Action] = [do.RefuseNewcomers(), do.CloseListeners()]
     return [
         *rollout.abandon(fleet),
-        do.Log(INFO, f"{event.reason}: stopping; {wait}"),
+        do.Log(INFO, f"stopping; requests that run may end {said}"),
         *([do.LeaveListeners()] if event.is_succeeded else is_last),
         *fleet._tell_workers(ev.Stop(event.reason), now),
     ]
@@ -348,7 +349,7 @@ def _stop_again(fleet: Fleet, event: ev.Stop, now: float) -> list[Action]:
 def _quit_all(fleet: Fleet, event: ev.Quit, now: float) -> list[Action]:
     return [
         *rollout.abandon(fleet),
-        do.Log(INFO, f"{event.reason}: stopping at once"),
+        do.Log(INFO, f"stopping at once {facts(reason=event.reason)}"),
         do.CloseListeners(),
         *fleet._tell_workers(event, now),
     ]

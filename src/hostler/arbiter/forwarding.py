@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from hostler.logs import counted
+from hostler.logs import facts
 from hostler.proc.fork import fork
 from hostler.proc.inboxes import Inboxes
 from hostler.proc.reap import has_ended
@@ -50,7 +50,7 @@ class Forwarding:
         try:
             self._pid = self._fork(lambda: self._move(inboxes, left, heirs), _WITHIN)
         except OSError as error:  # the next worker that is ready, or ends, is the next try
-            arbiter.logs.error(f"no process to take connections over from a dead worker: {error.strerror}")
+            arbiter.logs.error("no process to take connections over from a dead worker", reason=error.strerror)
 
     def on_exit(self, pid: int) -> bool:
         """Whether this was the child's end."""
@@ -87,12 +87,11 @@ class Forwarding:
     def _move(self, inboxes: Inboxes, left: Sequence[int], heirs: Sequence[int]) -> int:
         moved = sum(inboxes.forward(slot, heirs) for slot in left)
         if moved:
-            text = f"others take over {counted(moved, 'connection')} that a dead worker had not taken yet"
-            self._arbiter.logs.info(text)
+            self._arbiter.logs.info("connections moved; a dead worker had not taken them yet", connections=moved)
         return 0
 
     def _close(self, inboxes: Inboxes) -> int:
         if left := inboxes.close():
-            text = f"{counted(left, 'connection')} closed: no worker was left to take over"
-            self._arbiter.logs.warning(text)
+            said = facts(connections=left)
+            self._arbiter.logs.warning(f"connections closed; no worker was left to take them over {said}")
         return 0

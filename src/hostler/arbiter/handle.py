@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from hostler.logs import facts
+
 __all__ = ["WorkerHandle", "WorkerState"]
 
 
@@ -58,4 +60,5 @@ class WorkerHandle:
         self.beat = beat
 
     def __str__(self) -> str:
-        return f"worker {self.slot} (pid {self.pid})" if self.pid else f"worker {self.slot}"
+        """As facts of a log line."""
+        return facts(worker=self.slot, pid=self.pid or None)

@@ -49,7 +49,7 @@ from hostler.arbiter import rollout
 from hostler.arbiter.actions import Action
 from hostler.arbiter.backoff import delay
 from hostler.arbiter.handle import WorkerHandle, WorkerState
-from hostler.logs import DEBUG, ERROR, INFO, WARNING
+from hostler.logs import DEBUG, ERROR, INFO, WARNING, facts
 from hostler.proc.signals import LEAVE
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _spawn_failed(fleet: Fleet, worker: WorkerHandle, event: ev.SpawnFailed, now
     worker.streak += 1
     wait = delay(worker.streak + 1)  # never at once: the machine is out of something
     worker.due = now + wait
-    return [do.Log(ERROR, f"{worker} cannot be forked: {event.reason}; next try in {wait:g}s")]
+    return [do.Log(ERROR, f"worker cannot be forked {worker} {facts(reason=event.reason, next_try=f'{wait:g}s')}")]
 
 
 def _started(fleet: Fleet, worker: WorkerHandle, event: ev.Started, now: float) -> list[Action]:
@@ -100,7 +100,7 @@ def _started(fleet: Fleet, worker: WorkerHandle, event: ev.Started, now: float) 
     worker.is_closed = worker.is_worn = False
     worker.reason = ""
     worker.due = now + fleet.timing.boot if fleet.timing.boot else None
-    return [do.Log(DEBUG, f"{worker} boots")]
+    return [do.Log(DEBUG, f"worker boots {worker}")]
 
 
 def _ready(fleet: Fleet, worker: WorkerHandle, event: ev.Ready, now: float) -> list[Action]:
@@ -109,7 +109,7 @@ def _ready(fleet: Fleet, worker: WorkerHandle, event: ev.Ready, now: float) -> l
     worker.beat = worker.still = 0
     fleet.boot_failures = 0
     level = INFO if worker.is_successor else DEBUG
-    actions: list[Action] = [do.Log(level, f"{worker} is ready"), *rollout.prove(fleet, worker, now)]
+    actions: list[Action] = [do.Log(level, f"worker ready {worker}"), *rollout.prove(fleet, worker, now)]
     if fleet.is_starting():
         actions += fleet.step(ev.Opened(), now)
     return actions
@@ -124,7 +124,7 @@ def _boot_failed(fleet: Fleet, worker: WorkerHandle, event: ev.BootFailed, now: 
 
 
 def _boot_timeout(fleet: Fleet, worker: WorkerHandle, event: ev.Due, now: float) -> list[Action]:
-    text = f"{worker} was not ready within boot_timeout ({fleet.timing.boot:g}s): killed"
+    text = f"worker killed; it was not ready in time {worker} boot_timeout={fleet.timing.boot:g}s"
     return [
         do.Signal(worker.pid, SIGKILL),
         *_count_failure(fleet, worker, BOOT_CODE, text, now),
@@ -132,7 +132,7 @@ def _boot_timeout(fleet: Fleet, worker: WorkerHandle, event: ev.Due, now: float)
 
 
 def _died_booting(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
-    text = f"{worker} {how_it_ended(event.code)} before it was ready"
+    text = f"worker died before it was ready {worker} {how_it_ended(event.code)}"
     actions = _count_failure(fleet, worker, BOOT_CODE, text, now)
     if worker.state is WorkerState.BACKOFF:  # and not given up
         actions += _await_restart(fleet, worker, event, now)
@@ -152,11 +152,10 @@ def _count_failure(fleet: Fleet, worker: WorkerHandle, code: int, text: str, now
         return fleet.step(ev.GiveUp(code, f"{text}\ngiving up: no worker can boot"), now)
     is_news = text != fleet.last_failure or fleet.boot_failures == 1
     fleet.last_failure = text
-    wait = f"next try in {delay(worker.streak):g}s"
+    wait = facts(worker=worker.slot, next_try=f"{delay(worker.streak):g}s")
     if is_news:
-        return [do.Log(ERROR, text), do.Log(WARNING, f"worker {worker.slot}: {wait}")]
-    headline = text.partition("\n")[0]
-    return [do.Log(ERROR, f"{headline} (as before); {wait}")]
+        return [do.Log(ERROR, text), do.Log(WARNING, f"worker boot failed {wait}")]
+    return [do.Log(ERROR, f"worker boot failed as before {wait} {facts(reason=text.partition(chr(10))[0])}")]
 
 
 def _await_restart(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
@@ -168,7 +167,8 @@ def _await_restart(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: fl
 def _died(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
     worker.streak = worker.streak + 1 if now - worker.ready_at < EARLY else 0
     wait = delay(worker.streak - ACCIDENTS)
-    text = f"{worker} {how_it_ended(event.code)}; a new one starts" + (f" in {wait:g}s" if wait else "")
+    end = how_it_ended(event.code)
+    text = f"worker died; a new one starts {worker} {end}" + (f" starts_in={wait:g}s" if wait else "")
     log = do.Log(WARNING, text)
     _count_restart(fleet, worker)
     worker.pid = 0
@@ -201,7 +201,7 @@ def _retire_anyway(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: fl
 def _retire(fleet: Fleet, worker: WorkerHandle, event: ev.Retire, now: float) -> list[Action]:
     _note_haste(fleet, worker, now)
     worker.reason = worker.reason or "timeout"
-    return [do.Log(WARNING, f"{worker} is replaced: {event.reason}")]
+    return [do.Log(WARNING, f"worker replaced {worker} {facts(reason=event.reason)}")]
 
 
 def _wear_out(fleet: Fleet, worker: WorkerHandle, event: ev.Renew, now: float) -> list[Action]:
@@ -210,7 +210,7 @@ def _wear_out(fleet: Fleet, worker: WorkerHandle, event: ev.Renew, now: float) -
     _note_haste(fleet, worker, now)
     worker.reason = worker.reason or "limit"
     worker.is_worn = True
-    return [do.Log(INFO, f"{worker} is replaced: {event.reason}")]
+    return [do.Log(INFO, f"worker replaced {worker} {facts(reason=event.reason)}")]
 
 
 def _note_haste(fleet: Fleet, worker: WorkerHandle, now: float) -> None:
@@ -226,14 +226,14 @@ def _fall_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Silent, now: floa
 
 def _speak_again(fleet: Fleet, worker: WorkerHandle, event: ev.Beats, now: float) -> list[Action]:
     worker.due = None
-    return [do.Log(WARNING, f"{worker} runs again; it is replaced all the same")]
+    return [do.Log(WARNING, f"worker runs again; it is replaced all the same {worker}")]
 
 
 def _end_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Relieved | ev.Due, now: float) -> list[Action]:
     _count_restart(fleet, worker)
     worker.due = None
     return [
-        do.Log(WARNING, f"{worker} is silent still: killed"),
+        do.Log(WARNING, f"worker killed; it is silent still {worker}"),
         do.NameCut(worker.slot),
         do.Signal(worker.pid, SIGKILL),
     ]
@@ -241,7 +241,7 @@ def _end_silent(fleet: Fleet, worker: WorkerHandle, event: ev.Relieved | ev.Due,
 
 def _died_leaving(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
     _count_restart(fleet, worker)
-    text = f"{worker} {how_it_ended(event.code)} before it was replaced"
+    text = f"worker died before it was replaced {worker} {how_it_ended(event.code)}"
     return [do.Log(WARNING, text), *_forget(fleet, worker, event, now)]
 
 
@@ -282,7 +282,7 @@ def _quit(fleet: Fleet, worker: WorkerHandle, event: ev.Quit, now: float) -> lis
 
 def _cut(fleet: Fleet, worker: WorkerHandle, event: ev.Due, now: float) -> list[Action]:
     return [
-        do.Log(WARNING, f"{worker} did not end in time: killed"),
+        do.Log(WARNING, f"worker killed; it did not end in time {worker}"),
         do.NameCut(worker.slot),
         do.Signal(worker.pid, SIGKILL),
     ]
@@ -301,22 +301,19 @@ def _forget(fleet: Fleet, worker: WorkerHandle, event: Any, now: float) -> list[
 def _ended(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:
     log: list[Action] = []
     if event.code not in _EXPECTED_ENDS:
-        log = [do.Log(WARNING, f"{worker} {how_it_ended(event.code)} while it was draining")]
+        log = [do.Log(WARNING, f"worker died while it was draining {worker} {how_it_ended(event.code)}")]
     return log + _forget(fleet, worker, event, now)
 
 
 def how_it_ended(code: int) -> str:
-    """Words for an exit code."""
-    if code == 0:
-        return "has ended"
-    if code > 0:
-        return f"ended with exit code {code}"
+    """An exit code as facts of a log line."""
+    if code >= 0:
+        return facts(exit_code=code)
     try:
         name = Signals(-code).name
     except ValueError:
-        name = f"signal {-code}"
-    hint = " (kill -9, or the kernel for want of memory)" if code == -SIGKILL else ""
-    return f"was killed by {name}{hint}"
+        name = str(-code)
+    return facts(signal=name, hint="kill -9, or the kernel for want of memory" if code == -SIGKILL else None)
 
 
 _S = WorkerState

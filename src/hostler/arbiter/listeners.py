@@ -51,7 +51,7 @@ class Listeners:
         if self._passed is None:
             self._passed = [DescriptorAddress(fd) for fd in sockets.passed_by_systemd(os.environ)]
             if self._passed:
-                self._logs.info(f"systemd passes {len(self._passed)} socket(s): they are used in place of bind")
+                self._logs.info("sockets of systemd are used in place of bind", sockets=len(self._passed))
         public = self._passed or addresses
         wanted: list[_Key] = []
         for address, is_admin in [*((each, False) for each in public), *((each, True) for each in admin)]:

@@ -66,7 +66,9 @@ class Statsd:
         try:
             found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
         except (OSError, UnicodeError) as error:
-            self._logs.warning(f"statsd {address}: the host is not known ({error}); no metrics until a reload finds it")
+            self._logs.warning(
+                "StatsD host not known; no metrics until a reload finds it", statsd=address, reason=error
+            )
             return None, socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         return found[4], socket.socket(found[0], socket.SOCK_DGRAM)
 
@@ -127,7 +129,11 @@ class Statsd:
             self._has_failed = False
         except OSError as error:
             if not self._has_failed:  # said once: nobody reads a line a second
-                self._logs.warning(f"statsd {self._address}: {error.strerror or error}; what is counted now is lost")
+                self._logs.warning(
+                    "StatsD not reached; what is counted now is lost",
+                    statsd=self._address,
+                    reason=error.strerror or error,
+                )
             self._has_failed = True
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hostler.arbiter import events as ev
 from hostler.arbiter.diagnosis import can_answer, explain
 from hostler.arbiter.quota import Quota, Remarks
-from hostler.logs import Logs, printable, printable_lines
+from hostler.logs import Logs, facts, printable, printable_lines
 from hostler.proc.channel import Channel
 from hostler.proc.dump import Dump
 from hostler.proc.poll import Poll
@@ -138,7 +138,7 @@ class Processes:
         threads = threads_of(pid)
         requests = self._board.in_flight(slot)
         stacks = self._take_dump(pid) if can_answer(threads) else ""
-        worker = f"worker {slot} (pid {pid})"
+        worker = facts(worker=slot, pid=pid)
         self._logs.error(explain(worker, silence, threads, requests, stacks, time.monotonic_ns()))
 
     def _take_dump(self, pid: int) -> str:
@@ -154,7 +154,7 @@ class Processes:
         for request in self._board.in_flight(slot):
             age = max(0.0, (now - request.start_ns) / 1e9)
             what = f"{printable(request.method)} {printable(request.path)}"
-            self._logs.warning(f"worker {slot}: cut {what} after {age:.1f}s")
+            self._logs.warning(f"request cut {facts(request=what, worker=slot, after=f'{age:.1f}s')}")
 
     def _receive(self, pid: int, channel: Channel, now: float) -> list[str]:
         quota = self._quotas[pid]
@@ -175,5 +175,5 @@ class Processes:
     def _log_flood(self, pid: int) -> None:
         if pid not in self._floods:
             self._floods.add(pid)
-            worker = f"worker {self.slots[pid]} (pid {pid})"
-            self._logs.warning(f"{worker} sends a flood of messages on hostler's channel: they are delayed")
+            said = facts(worker=self.slots[pid], pid=pid)
+            self._logs.warning(f"flood of messages on hostler's channel; they are delayed {said}")

@@ -98,10 +98,10 @@ class Questions:
             self._control.answer(client, f"worker {printable(wanted)} that is ready is not there", is_error=True)
             return
         if worker.is_worn or worker.state is not WorkerState.READY:
-            self._control.answer(client, f"{worker} is being replaced already\n")
+            self._control.answer(client, f"worker is being replaced already {worker}\n")
             return
         self._arbiter.feed(ev.Renew(worker.pid, "hostler ctl recycle"))
-        self._control.answer(client, f"{worker} is replaced: another one starts first\n")
+        self._control.answer(client, f"worker replaced; another one starts first {worker}\n")
 
     def _log_level(self, client: Client, word: str) -> None:
         level = LEVELS.get(word)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hostler.logs import facts
+
 __all__ = ["Quota", "Remarks"]
 
 # Messages that a process may say in a row, and how many more it may say each second after that.
@@ -53,10 +55,10 @@ class Remarks:
             self._said[pid] = at, count + 1
             return
         self._said[pid] = now, 0
-        self._warn(f"{text} ({count} more such lines were left out)" if count else text)
+        self._warn(f"{text} {facts(left_out=count)}" if count else text)
 
     def forget(self, pid: int) -> None:
         """The process has ended: say how many lines about it were left out."""
         _, count = self._said.pop(pid, (0.0, 0))
         if count:
-            self._warn(f"process {pid} has ended; {count} more lines about what it said were left out")
+            self._warn(f"process ended; lines about what it said were left out {facts(pid=pid, left_out=count)}")

@@ -23,7 +23,7 @@ from hostler.arbiter import events as ev
 from hostler.arbiter.actions import Action
 from hostler.arbiter.handle import WorkerHandle, WorkerState
 from hostler.arbiter.timing import Timing
-from hostler.logs import ERROR, INFO, counted
+from hostler.logs import ERROR, INFO, facts
 
 if TYPE_CHECKING:
     from hostler.arbiter.fleet import Fleet
@@ -64,8 +64,8 @@ def begin(fleet: Fleet, event: ev.Reload, now: float) -> list[Action]:
             worker.streak = 0
     if event.is_urgent:
         return _turn_out(fleet, event, now)
-    workers = counted(event.size, "worker")
-    return [do.Log(INFO, f"{event.reason}: reloading {workers}, each when its replacement is ready")]
+    said = facts(reason=event.reason, workers=event.size)
+    return [do.Log(INFO, f"reloading; each worker leaves when its replacement is ready {said}")]
 
 
 def _turn_out(fleet: Fleet, event: ev.Reload, now: float) -> list[Action]:
@@ -77,7 +77,7 @@ def _turn_out(fleet: Fleet, event: ev.Reload, now: float) -> list[Action]:
     fleet.restarts["reload"] += len(old)
     leaving = [action for worker in old for action in fleet.step_worker(worker, ev.Hurried(), now)]
     leaving += fleet.hurry(now)
-    return [do.Log(INFO, f"{event.reason}: starting anew"), do.Commit(), *leaving]
+    return [do.Log(INFO, f"starting anew {facts(reason=event.reason)}"), do.Commit(), *leaving]
 
 
 def is_unproven(fleet: Fleet, worker: WorkerHandle) -> bool:
@@ -108,8 +108,7 @@ def roll_back(fleet: Fleet, event: ev.ReloadFailed, now: float) -> list[Action]:
     old = [worker for worker in fleet.workers if worker.state in _SERVING]
     kept = [worker for worker in old if worker.state is _S.RETIRING and worker.is_outdated]
     actions = [action for worker in kept for action in fleet.step_worker(worker, ev.Kept(), now)]
-    serve_on = "the worker that served before serves on" if len(old) == 1 else f"the {len(old)} workers serve on"
-    said = f"the reload has failed, and {serve_on}"
+    said = f"reload failed; those that served before serve on workers={len(old)}"
     return [
         do.Restore(),
         *actions,
@@ -151,7 +150,7 @@ def finish(fleet: Fleet, now: float) -> list[Action]:
     ):
         return []  # it may still accept, and answer as the old version
     fleet.rollout = None
-    text = f"reloaded in {now - rollout.since:.1f}s: {counted(fleet.size, 'worker')} of the new version"
+    text = f"reloaded {facts(workers=fleet.size, took=f'{now - rollout.since:.1f}s')}"
     return [do.Log(INFO, text), do.ReloadEnded(True, text)]
 
 

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from hostler.logs import facts
+
 __all__ = ["Advice", "Bounds", "Load", "Scaling"]
 
 EVERY = 1.0  # seconds between two looks
@@ -86,16 +88,16 @@ class Scaling:
             self._busy = self._idle = 0
             return None
         if size < self.bounds.least:
-            return 1, f"there are fewer than min_workers ({self.bounds.least})"
+            return 1, f"fewer than min_workers={self.bounds.least}"
         shares, waits = usage
         self._busy = self._busy + 1 if min(shares) >= BUSY and waits else 0
         self._idle = self._idle + 1 if sum(shares) < IDLE * (size - 1) and not waits else 0
         if self._busy >= GROW_AFTER and size < self.bounds.most:
             self._busy = 0
-            return 1, f"all workers compute ({_percent(shares)} of a processor each) and requests wait"
+            return 1, f"all workers compute and requests wait, cpu={_percent(shares)}"
         if self._idle >= SHRINK_AFTER and size > self.bounds.least:
             self._idle = 0
-            return -1, f"one worker fewer will do: they compute {_percent(shares)} of the time"
+            return -1, f"one worker fewer will do, cpu={_percent(shares)}"
         return None
 
 
@@ -121,12 +123,15 @@ class Advice:
         if usage is None or self._busy < ADVISE_AFTER:
             return None
         self._usage = None
-        return (
-            f"more workers would help: requests wait and all workers compute workers={size} cpu={_percent(usage[0])} "
-            f"each for={ADVISE_AFTER * EVERY:.0f}s processors={self._processors} remedy=set workers = auto or "
-            f"{self._processors}, if the application keeps no state in the process"
+        said = facts(
+            workers=size,
+            cpu=_percent(usage[0]),
+            during=f"{ADVISE_AFTER * EVERY:.0f}s",
+            processors=self._processors,
+            remedy=f"workers = auto or {self._processors}, if the application keeps no state in the process",
         )
+        return f"more workers would help; requests wait and all workers compute {said}"
 
 
 def _percent(shares: list[float]) -> str:
-    return f"{100 * sum(shares) / len(shares):.0f} %"
+    return f"{100 * sum(shares) / len(shares):.0f}%"

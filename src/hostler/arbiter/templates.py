@@ -16,6 +16,7 @@ from hostler.arbiter import events as ev
 from hostler.arbiter.life import how_it_ended
 from hostler.arbiter.plan import Plan
 from hostler.arbiter.template import Fork, Template
+from hostler.arbiter.words import shown
 from hostler.logs import printable, printable_lines
 from hostler.proc.adoption import moment, why_foreign
 from hostler.proc.channel import Channel
@@ -120,7 +121,7 @@ class Templates:
         self._arbiter.poll.forget(template.channel)
         template.channel.close()
         template.is_ready = False
-        how = template.problem or how_it_ended(code)
+        how = template.problem or f"died {how_it_ended(code)}"
         yield from self._fail_forks(template, f"the process that has the application (preload) {how}")
         if not (template.is_retired or template.has_failed):
             yield News(template, f"the process that imports the application for all workers {how}")
@@ -236,7 +237,7 @@ class Templates:
             self._close_if_idle(template)
         elif not (template.is_retired and is_end_of_import):
             said = printable(head[:40])
-            text = f"the template {template.pid} says {said!r}, which does not fit: ignored"
+            text = shown(template.pid, said)
             self._arbiter.processes.remarks.add(template.pid, text, time.monotonic())
 
     def _forked(self, template: Template, fork: Fork, text: str) -> Iterator[Told]:

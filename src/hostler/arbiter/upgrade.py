@@ -77,10 +77,10 @@ class Upgrade:
                 problem = error.strerror or str(error)
         if problem:
             text = f"not upgraded: {problem}"
-            arbiter.logs.error(f"{reason}: {text}")
+            arbiter.logs.error(text, reason=reason)
             arbiter.tell(clients, False, text)
             return
-        arbiter.logs.info(f"{reason}: a new server starts (pid {pid}); this one serves until it is ready")
+        arbiter.logs.info("new server starts; this one serves until it is ready", pid=pid, reason=reason)
         self._heir = Heir(pid, channel, reason, list(clients))
         arbiter.poll.register(channel)
 
@@ -118,8 +118,9 @@ class Upgrade:
         if self._heir is heir:
             self._forget(heir)
             heir.channel.close()
-            text = f"not upgraded: {heir.problem or f'the new server {how_it_ended(code)}'}; this one serves on"
-            self._arbiter.logs.error(f"{heir.reason}: {text}")
+            how = heir.problem or f"the new server died {how_it_ended(code)}"
+            text = f"not upgraded, this one serves on: {how}"
+            self._arbiter.logs.error(text, reason=heir.reason)
             self._arbiter.tell(heir.clients, False, text)
         return True
 
@@ -187,7 +188,7 @@ class Guest:
         arbiter.poll.forget(self.channel)
         self.channel.close()
         arbiter.host.own()
-        arbiter.logs.info(f"taken over from the server with pid {self._pid}")
+        arbiter.logs.info("taken over from another server", its_pid=self._pid)
         if not arbiter.control.has_own_name:
             arbiter.control.open(arbiter.poll)
         return True

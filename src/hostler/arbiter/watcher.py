@@ -30,7 +30,7 @@ class Watcher:
             ours, theirs = Channel.pair()
             fork(lambda: arbiter.leave(ours), lambda: watch(theirs), arbiter.handlers)
         except OSError as error:
-            arbiter.logs.error(f"files cannot be watched: {error.strerror}")
+            arbiter.logs.error("files cannot be watched", reason=error.strerror)
             return
         theirs.close()
         self.channel = ours
@@ -47,7 +47,7 @@ class Watcher:
         if not channel.is_open:
             self.end()
             if arbiter.fleet.is_up():
-                arbiter.logs.warning("files are not watched any more: the process that did has ended")
+                arbiter.logs.warning("files are not watched any more; the process that did has ended")
 
     def end(self) -> None:
         """Let go of it: it ends then."""

@@ -6,7 +6,7 @@ The worker runs the app, so a message need not be what our own code would say.
 from __future__ import annotations
 
 from hostler.arbiter import events as ev
-from hostler.logs import printable, printable_lines
+from hostler.logs import facts, printable, printable_lines
 
 __all__ = ["Heard", "event_of", "shown"]
 
@@ -34,4 +34,5 @@ def event_of(pid: int, word: str, text: str) -> Heard | None:
 
 def shown(pid: int, word: str) -> str:
     """A line about a word that no worker would say now."""
-    return f"process {pid} says {printable(word[:_WORD_SHOWN])!r} on hostler's channel, which does not fit: ignored"
+    said = facts(pid=pid, said=printable(word[:_WORD_SHOWN]))
+    return f"message on hostler's channel ignored; no worker would send it now {said}"

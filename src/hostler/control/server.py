@@ -82,7 +82,7 @@ class ControlServer:
                 self._listen()
         except OSError as error:
             reason = error.strerror or str(error)
-            self._logs.warning(f"no control socket ({self._option}), so this server cannot be asked: {reason}")
+            self._logs.warning("no control socket; this server cannot be asked", control=self._option, reason=reason)
 
     def _take_own_name(self) -> None:
         """Listen on the abstract name of this process, or on a file; OSError. No second instance can have either."""
@@ -97,7 +97,7 @@ class ControlServer:
                 taken = error.message
         self._path = own_path(os.getpid())
         if taken:
-            self._logs.warning(f"{taken}; {self._path} takes its place")
+            self._logs.warning("control socket has another name", path=self._path, reason=taken)
         try:
             self._listen()
         except BindError as error:
@@ -122,9 +122,9 @@ class ControlServer:
             if self._option == "auto":
                 self._path = own_path(os.getpid())
             self._listen()
-            self._logs.info(f"the control socket {self._path} was deleted: it is there again")
+            self._logs.info("control socket was deleted; it is there again", path=self._path)
         except (OSError, BindError) as error:
-            self._logs.warning(f"the control socket {self._path} was deleted and cannot be made: {error}")
+            self._logs.warning("control socket was deleted and cannot be made", path=self._path, reason=error)
 
     def take(self, ready: set[int]) -> list[Question]:
         """Do what can be done with these descriptors; returns new questions."""

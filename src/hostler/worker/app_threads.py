@@ -46,7 +46,7 @@ class AppThreads:
                 self.start([index])
             except RuntimeError as error:
                 self._core.not_started(index)
-                self._logs.warning(f"no more threads than {len(self._threads)} can be started: {error}")
+                self._logs.warning("no more threads can be started", threads=len(self._threads), reason=error)
 
     def run(self) -> None:
         """Run requests in the main thread until the core stops."""

@@ -38,7 +38,7 @@ def watch_arbiter(channel: Channel, seconds: float, logs: Logs) -> None:
         kill_when_closed(channel.fileno(), ORPHANED, seconds)
     except OSError as error:  # EAGAIN: the user has used up its timers and signals (RLIMIT_SIGPENDING)
         channel.die_with_peer(False)
-        logs.warning(f"no timer to end with the arbiter: {error.strerror}; only Python code notices its end")
+        logs.warning("no timer to end with the arbiter; only Python code notices its end", reason=error.strerror)
 
 
 def withstand_signals(logs: Logs) -> None:
@@ -48,7 +48,7 @@ def withstand_signals(logs: Logs) -> None:
     try:
         widen_signal_stack()
     except OSError as error:  # ENOMEM
-        logs.warning(f"no stack for signal handlers: {error.strerror}; many signals at once may end this process")
+        logs.warning("no stack for signal handlers; many signals at once may end this process", reason=error.strerror)
 
 
 def report(channel: Channel, error: AppLoadError | BootError) -> int:
@@ -157,7 +157,7 @@ def fit_driver(config: Config, apps: list[Mounted], logs: Logs) -> Config:
         raise BootError(
             "gevent.monkey.patch_all() was called, and ASGI applications run on asyncio: leave that call out"
         )
-    logs.info("gevent.monkey.patch_all() was called: the gevent driver runs the requests")
+    logs.info("the gevent driver runs the requests; gevent.monkey.patch_all() was called")
     return config.replaced("driver", "gevent", "gevent.monkey.patch_all()")
 
 

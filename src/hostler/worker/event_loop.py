@@ -156,7 +156,7 @@ class EventLoop:
                 # An application that ends itself would take the others' requests with it.
                 if task.done():
                     break
-                self._logs.error(f"a task of the application raised {error!r}: the server goes on")
+                self._logs.error("a task of the application wanted to end the server, which goes on", error=repr(error))
             except RuntimeError:
                 if task.done():
                     raise
@@ -190,7 +190,7 @@ class EventLoop:
 
             loop.set_default_executor(ThreadPoolExecutor(int(threads)))
         elif threads:
-            self._logs.warning(f'ASGI_THREADS: "{threads}" is not a number of threads; the default is used')
+            self._logs.warning("ASGI_THREADS ignored; it is no number of threads", value=threads)
 
     def _tell(self) -> None:
         """Say once that the start is over, one way or the other."""
@@ -264,14 +264,14 @@ class EventLoop:
         if pending:
             _, late = await asyncio.wait(pending, timeout=self._left())
             if late:
-                self._logs.warning(f"tasks cancelled: graceful_timeout has passed; tasks={len(late)}")
+                self._logs.warning("tasks cancelled; graceful_timeout has passed", tasks=len(late))
                 self._native.begin_cancelling()
                 await _cancel(late)
         for lifespan in lifespans:
             try:
                 await asyncio.wait_for(lifespan.stop(), self._left() + _SHUTDOWN)
             except TimeoutError:
-                self._logs.error("the application did not stop within graceful_timeout")
+                self._logs.error("lifespan.shutdown not answered within graceful_timeout")
         for fd in self._native.filenos():
             loop.remove_reader(fd)
         others = asyncio.all_tasks() - {asyncio.current_task()}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from hostler.logs import facts
 from hostler.proc.signals import STACKS, Handler, name_of, pass_over
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def after_import(before: Mapping[int, Handler], logs: Logs) -> None:
             native = signal_handler(number)
             is_native = native not in (python, signal.SIG_DFL, signal.SIG_IGN)
             if now is not handler or is_native:
-                text = f"the application has set a handler for {name_of(number)}: it is replaced, since hostler uses"
-                logs.warning(f"{text} the signal {_USES[number]}; another signal would be free")
+                said = facts(signal=name_of(number), hostler_uses_it=_USES[number], remedy="another signal")
+                logs.warning(f"signal handler of the application replaced {said}")
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
         elif callable(now) and now is not handler:
             signal.signal(number, _Guarded(now, logs))
@@ -77,8 +78,8 @@ def guard(queue: SignalQueue, logs: Logs) -> None:
     for number in signal.valid_signals():
         now = signal.getsignal(number)
         if number in queue.numbers and not callable(now):
-            text = f"the application has no handler for {name_of(number)} any more: it is set again"
-            logs.warning(f"{text}, since hostler uses the signal {_USES.get(number, 'to ask a worker')}")
+            said = facts(signal=name_of(number), hostler_uses_it=_USES.get(number, "to ask a worker"))
+            logs.warning(f"signal handler set again; the application had removed it {said}")
             signal.signal(number, queue.hear)
         elif callable(now) and now != queue.hear and not isinstance(now, _Guarded) and _is_foreign(now):
             signal.signal(number, _Guarded(now, logs))
@@ -103,4 +104,5 @@ class _Guarded:
             import traceback  # not at the top: a quarter of a megabyte in each worker
 
             trace = "".join(traceback.format_exception(error)).rstrip("\n")
-            self._logs.error(f"the application's handler for {name_of(number)} raised {error!r}\n{trace}")
+            said = facts(signal=name_of(number), error=repr(error))
+            self._logs.error(f"signal handler of the application failed {said}\n{trace}")

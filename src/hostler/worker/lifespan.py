@@ -63,7 +63,7 @@ class Lifespan:
         self._inbox.put_nowait("lifespan.shutdown")
         await _first(self._task, self._stopped)
         if self._stopped.done() and self._stopped.result():
-            self._logs.error(f"the application failed to stop: {self._stopped.result()}")
+            self._logs.error("lifespan.shutdown failed", said=self._stopped.result())
         if self._stopped.done() and not self._task.done():
             await asyncio.wait({self._task}, timeout=1)  # it has said all; what it still does is its own
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from hostler.logs import printable
+from hostler.logs import facts, printable
 from hostler.proc import owners
 from hostler.worker.stacks import stack_of_thread
 
@@ -53,14 +53,15 @@ class Watchdog:
             self._standstill()
         elif request is not None and kind == "slow":
             limit = self._config.slow_request
-            text = f"{_words(request)} is slow: it has run for {request[3]:.1f}s (slow_request {limit})"
+            text = f"request slow {_words(request)} {facts(running_for=f'{request[3]:.1f}s', slow_request=limit)}"
             self._logs.warning(f"{text}\n{self._stack_of(request[4])}")
         elif request is not None:
             self._timed_out(request)
 
     def _timed_out(self, request: tuple[str, str, str, float, int]) -> None:
         limit = self._config.request_timeout
-        text = f"{_words(request)} was given up after {request[3]:.1f}s (request_timeout {limit})"
+        said = facts(running_for=f"{request[3]:.1f}s", request_timeout=limit)
+        text = f"request timed out; it is given up {_words(request)} {said}"
         self._logs.error(f"{text}\n{self._stack_of(request[4])}")
         if request[4] < 0:
             self._core.give_up(-request[4] - 1)  # a task can be ended, the worker need not be
@@ -83,32 +84,37 @@ def describe_standstill(
     running: Sequence[tuple[str, str, str, float, int]],
     callers: Sequence[str],
 ) -> str:
-    """One line: what waits, for whom, and what to change. `callers`: who sent each queued request, where that is known
-    to be this server, else empty."""
+    """One line: what waits, for what, and what to change.
+
+    `callers`: what process of this server sent each queued request, where that is known, else empty.
+    """
     own = [(request, caller) for request, caller in zip(queued, callers, strict=True) if caller]
     busy = Counter(f"{method} {printable(path)}" for method, path, *_ in running)
     oldest = max((age for *_, age, _ in running), default=0.0)
     threads = len(running)
     remedy = _remedy(config)
-    occupied = f"the only thread is in {_listed(busy)}" if threads == 1 else f"all {threads} are in {_listed(busy)}"
     if own:
         (method, path, _, _, age), caller = own[0]
-        more = f" (and {len(own) - 1} more like it)" if len(own) > 1 else ""
-        return (
-            f"a call to oneself stands still: {method} {printable(path)}{more}, sent by {caller}, has waited "
-            f"{age:.1f}s for a thread, and {occupied}, which waits for it; {remedy}"
-        )
-    method, path, _, _, age = queued[0]
-    more = f" and {len(queued) - 1} more" if len(queued) > 1 else ""
-    return (
-        f"requests stand still: {method} {printable(path)}{more} waits for a thread for {age:.1f}s, and {occupied}, "
-        f"for up to {oldest:.1f}s; {remedy}"
+        event, by, count = "standstill; a request of this server to itself waits for its own thread", caller, len(own)
+    else:
+        method, path, _, _, age = queued[0]
+        event, by, count = "standstill; requests wait for a thread", None, len(queued)
+    said = facts(
+        request=f"{method} {printable(path)}",
+        sent_by=by,
+        waiting_for=f"{age:.1f}s",
+        waiting=count,
+        threads=threads,
+        running=_listed(busy),
+        longest=f"{oldest:.1f}s",
+        remedy=remedy,
     )
+    return f"{event} {said}"
 
 
 def _words(request: tuple[str, str, str, float, int]) -> str:
     method, path, client, _, _ = request
-    return f"{printable(method)} {printable(path)} from {printable(client)}"
+    return facts(request=f"{printable(method)} {printable(path)}", client=printable(client))
 
 
 def _listed(names: Counter[str]) -> str:
@@ -119,9 +125,9 @@ def _listed(names: Counter[str]) -> str:
 
 
 def _remedy(config: Config) -> str:
-    fate = f"they are answered 503 after queue_timeout ({config.queue_timeout})" if config.queue_timeout else ""
+    fate = f"they get 503 after queue_timeout ({config.queue_timeout})" if config.queue_timeout else ""
     if config.threads is not None:
-        cure = f'set threads = "auto" (it is {config.threads})'
+        cure = f"set threads = auto (it is {config.threads})"
     else:
         cure = f"raise max_threads (it is {config.max_threads}) or shorten the waits: `hostler stacks` shows them"
     return f"{cure}; {fate}" if fate else cure

@@ -17,7 +17,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hostler.errors import AppLoadError, BootError
-from hostler.logs import LEVELS, printable
+from hostler.logs import LEVELS, facts, printable
 from hostler.proc.channel import Channel
 from hostler.proc.fork import finish, leave
 from hostler.proc.signals import LEAVE, STACKS, SignalQueue
@@ -326,7 +326,7 @@ class Worker:
         self._threads.start_more(wanted)
         for kind, request in notices:
             if kind == "worn":
-                self._renew(f"it has run its share of requests (max_requests {self._config.max_requests})")
+                self._renew(f"max_requests={self._config.max_requests}")
             else:
                 self._watchdog.hear(kind, request)
 
@@ -375,7 +375,7 @@ class Worker:
 
     def _on_orphaned(self) -> None:
         """The arbiter is gone. A timer of the kernel ends us in time, whatever the app does (`watch_arbiter`)."""
-        self._logs.error("the arbiter is gone: this worker ends")
+        self._logs.error("the arbiter is gone; this worker ends")
         self._leave(_ORPHAN_DRAIN)
 
     def _leave(self, seconds: float | None) -> None:
@@ -422,8 +422,8 @@ class Worker:
         finish(0, max(_LAST_MOMENT, self._deadline - time.monotonic()), self._log_late_end)
 
     def _log_late_end(self) -> None:
-        text = "the application's clean-up (its threads, atexit, its child processes) takes too long: cut"
-        self._logs.warning(f"{text}; it has what is left of graceful_timeout")
+        text = "clean-up of the application cut; its threads, atexit and children have what is left of graceful_timeout"
+        self._logs.warning(text)
 
     def _cut(self) -> None:
         """End at once, and say what that ends."""
@@ -440,8 +440,8 @@ class Worker:
             return
         self._has_named_cut = True
         for method, path, client, age, _ in self._core.in_flight():
-            what = f"{printable(method)} {printable(path)} from {printable(client) or '-'}"
-            self._logs.warning(f"cut {what} after {age:.1f}s")
+            what, client = f"{printable(method)} {printable(path)}", printable(client) or "-"
+            self._logs.warning(f"request cut {facts(request=what, client=client, after=f'{age:.1f}s')}")
         self._core.turn_away("the worker ends before it could run this request")
 
     def _say_goodbye(self) -> None:

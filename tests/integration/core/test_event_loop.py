@@ -139,7 +139,7 @@ def test_a_lifespan_that_dies_or_fails_to_stop_is_reported(serve: Serve) -> None
     assert get(server, "/") == b"42"
     server = serve(serve.source(APP), env={"MODE": "stop-fails"})
     server.end()
-    assert "the application failed to stop: could not flush" in server.log
+    assert 'lifespan.shutdown failed said="could not flush"' in server.log
 
 
 def test_a_start_that_hangs_can_be_ended(serve: Serve) -> None:
@@ -228,7 +228,7 @@ def test_blocking_code_is_shown_and_delays_nothing_native(serve: Serve, loop: st
         assert slow.response().status == 408
         assert select.select([blocked.sock], [], [], 0)[0] == [], "probes and deadlines need no loop"
         assert blocked.response().status == 200
-    server.wait_log(r"the event loop is blocked: for 0\.\d+s")
+    server.wait_log(r"event loop blocked; .* blocked_for=0\.\d+s")
     assert "time.sleep(float(scope" in server.log
     assert get(server, "/") == b"42"
 
@@ -278,7 +278,7 @@ def test_request_timeout_answers_and_cancels(serve: Serve, loop: str) -> None:
         response = connection.request(b"GET /sleep?30 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (response.status, response.body) == (504, b"request_timeout passed\n")
     server.wait_log("^cancelled$")
-    server.wait_log(r"GET /sleep\?30 from 127.0.0.1:\d+ was given up after 0\.\d+s")
+    server.wait_log(r"request timed out; .* request=\"GET /sleep\?30\" client=127.0.0.1:\d+ running_for=0\.\d+s")
     assert "await asyncio.sleep(float(scope" in server.log, "where it waited"
     server.wait_log(r'"GET /sleep\?30 HTTP/1.1" 504')
     assert get(server, "/") == b"42"
@@ -289,14 +289,14 @@ def test_request_timeout_answers_and_cancels(serve: Serve, loop: str) -> None:
 def test_slow_requests_are_shown(serve: Serve) -> None:
     server = serve(serve.source(APP), "--slow-request", "200ms")
     assert get(server, "/sleep?0.6") == b"42"
-    server.wait_log(r"GET /sleep\?0\.6 from \S+ is slow: it has run for 0\.\d+s")
+    server.wait_log(r"request slow request=\"GET /sleep\?0\.6\" client=\S+ running_for=0\.\d+s")
     assert "await asyncio.sleep(float(scope" in server.log
 
 
 def test_an_app_cannot_end_the_loop(serve: Serve) -> None:
     server = serve(serve.source(APP))
     get(server, "/exit")
-    server.wait_log("a task of the application raised SystemExit")
+    server.wait_log("a task of the application wanted to end the server, which goes on error=SystemExit")
     assert get(server, "/") == b"42"
 
 
@@ -325,7 +325,7 @@ def test_what_does_not_end_is_cut_and_named(serve: Serve) -> None:
         server.wait_log("^sleeps$")
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(10) == 0
-    assert "cut GET /sleep?30 from 127.0.0.1" in server.log
+    assert 'request cut request="GET /sleep?30" client=127.0.0.1' in server.log
 
 
 @LOOPS

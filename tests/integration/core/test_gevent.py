@@ -153,8 +153,8 @@ def test_the_watch_shows_where_a_greenlet_is(start: Callable[..., Server]) -> No
     server = start("--slow-request", "0.2", "--request-timeout", "0.6")
     with server.connect(timeout=20) as connection:
         assert connection.request(get("/sleep?10")).status == 504
-    server.wait_log("GET /sleep.* is slow")
-    server.wait_log("GET /sleep.* was given up")
+    server.wait_log('request slow request="GET /sleep')
+    server.wait_log("request timed out; it is given up request=.GET /sleep")
     assert server.log.count("in waiting_view\n    time.sleep(seconds)") == 2
 
 

@@ -68,7 +68,7 @@ def test_queue_of_a_replaced_worker_goes_to_its_successor(serve: Serve, kind: st
     with crowd(server, 6) as waiting, server.connect() as blocked:
         if how == "max_requests":
             assert blocked.request(KINDS["GET"]).status == 200
-            server.wait_log("it has run its share of requests")
+            server.wait_log("max_requests=")
         hold(serve, server, blocked)
         began = time.monotonic()
         for connection in waiting:
@@ -129,7 +129,7 @@ def test_requests_that_a_stop_leaves_are_refused_and_said(serve: Serve, app: str
         assert all(answer.header("Retry-After") for answer in answers)
         assert server.wait() == 0
     assert server.log.count("503 to") == 4
-    assert f"cut GET {path.decode()}" in server.log
+    assert f'request cut request="GET {path.decode()}"' in server.log
 
 
 def test_successors_queue_is_bounded(serve: Serve) -> None:

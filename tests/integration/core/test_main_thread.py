@@ -187,7 +187,7 @@ def test_handlers_that_a_lifespan_sets_run_beside_the_servers(serve: Serve, loop
         os.kill(worker, number)
         server.wait_log(f"^app: {said}$")
     os.kill(worker, signal.SIGINT)
-    server.wait_log(r"the application's handler for SIGINT raised SystemExit\('not now'\)")
+    server.wait_log(r"signal handler of the application failed signal=SIGINT error=.*SystemExit\('not now'\)")
     with server.connect() as connection:
         connection.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         server.wait_log("^app: slow begins$")
@@ -209,14 +209,14 @@ def test_handler_for_term_that_a_lifespan_sets_by_signal_runs_beside_the_servers
         server.wait_log("^app: term$")
         assert connection.response().status == 200
     assert server.wait() == 0
-    server.wait_log(r"the application's handler for SIGTERM raised SystemExit\(3\)")
+    server.wait_log(r"signal handler of the application failed signal=SIGTERM error=SystemExit\(3\)")
 
 
 @LOOPS
 @pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN"])
 def test_term_that_a_lifespan_resets_is_the_servers_again(serve: Serve, loop: str, action: str) -> None:
     server = asgi(serve, loop, on_start=f"signal.signal(signal.SIGTERM, signal.{action})")
-    server.wait_log("the application has no handler for SIGTERM any more: it is set again")
+    server.wait_log("signal handler set again; the application had removed it signal=SIGTERM")
     with server.connect() as connection:
         connection.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         server.wait_log("^app: slow begins$")
@@ -266,7 +266,7 @@ def test_blocked_loop_does_not_keep_the_worker_from_hearing_term(serve: Serve, l
         connection.send(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
         server.wait_log("^app: block begins$")
         assert server.stop() == 0
-    server.wait_log(r"\[WARNING\] cut GET /block from ")
+    server.wait_log(r"\[WARNING\] request cut request=\"GET /block\" ")
 
 
 @LOOPS
@@ -343,7 +343,7 @@ def test_term_is_heard_while_the_one_thread_runs_a_request(serve: Serve, path: s
         connection.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         server.wait_log(" begins$")
         server.kill(signal.SIGTERM)
-        server.wait_log("SIGTERM: stopping")
+        server.wait_log("stopping; .* reason=SIGTERM")
         response = connection.response()
         assert response.status == 200
         assert response.header("connection") == "close"
@@ -358,7 +358,7 @@ def test_one_thread_that_is_stuck_is_cut_at_the_deadline(serve: Serve) -> None:
         before = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - before < 10
-    server.wait_log(r"\[WARNING\] cut GET /block from ")
+    server.wait_log(r"\[WARNING\] request cut request=\"GET /block\" ")
 
 
 def test_child_that_the_one_thread_forks_ends_when_its_view_returns(serve: Serve) -> None:
@@ -372,8 +372,8 @@ def test_slow_request_of_the_one_thread_is_named_with_its_stack_alone(serve: Ser
     server = serve(serve.source(WSGI), "--threads", "1", "--slow-request", "0.2s")
     with server.connect() as connection:
         connection.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-        server.wait_log(r"GET /slow from 127.0.0.1\S* is slow")
+        server.wait_log('request slow request="GET /slow" client=127.0.0.1')
         assert connection.response().status == 200
-    stack = server.log.partition("is slow")[2].partition("[INFO]")[0]
+    stack = server.log.partition("request slow")[2].partition("[INFO]")[0]
     assert "in application" in stack
     assert "launcher.py" not in stack

@@ -174,9 +174,9 @@ def test_deadline_of_a_drain_cancels_tasks_and_shuts_the_lifespan_down(
     if target.endswith("fresh"):
         assert answer.startswith(b"HTTP/1.1 503 ")
     server.wait()
-    order = [server.log.index(text) for text in ("[WARNING] cut GET", "finally /events", "lifespan.shutdown")]
+    order = [server.log.index(text) for text in ("[WARNING] request cut", "finally /events", "lifespan.shutdown")]
     assert order == sorted(order)
-    assert "tasks cancelled: graceful_timeout has passed; tasks=1" in server.log
+    assert "tasks cancelled; graceful_timeout has passed tasks=1" in server.log
     assert "failed in the app" not in server.log
     assert "Traceback" not in server.log
 
@@ -212,7 +212,7 @@ def test_deadline_of_a_drain_closes_wsgi_iterators(serve: Serve, streams: Stream
     connection = streams.begun(server, "/")
     server.kill(signal.SIGTERM)
     server.wait()
-    assert "[WARNING] cut GET / " in server.log
+    assert '[WARNING] request cut request="GET /"' in server.log
     assert "\nclosed\n" in server.log
     connection.close()
 

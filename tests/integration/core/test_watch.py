@@ -116,12 +116,12 @@ def test_a_call_to_oneself_that_cannot_be_answered_is_named(start: Callable[...,
     began = time.monotonic()
     assert ask(server, "/self") == "the inner request got 503"
     assert 1.5 < time.monotonic() - began < 10
-    (line,) = server.wait_log("a call to oneself stands still: .*")
-    assert "GET /inner, sent by this very worker, has waited 1." in line
-    assert "the only thread is in GET /self, which waits for it" in line
-    advice = 'set threads = "auto" (it is 1)' if "--threads" in options else "raise max_threads (it is 1)"
+    (line,) = server.wait_log("standstill; a request of this server to itself waits for its own thread .*")
+    assert 'request="GET /inner" sent_by="this very worker" waiting_for=1.' in line
+    assert 'threads=1 running="GET /self"' in line
+    advice = "set threads = auto (it is 1)" if "--threads" in options else "raise max_threads (it is 1)"
     assert advice in line
-    assert "answered 503 after queue_timeout (2s)" in line
+    assert "they get 503 after queue_timeout (2s)" in line
 
 
 def test_a_standstill_without_a_call_to_oneself_names_what_runs(start: Callable[..., Server]) -> None:
@@ -129,10 +129,10 @@ def test_a_standstill_without_a_call_to_oneself_names_what_runs(start: Callable[
     with crowd(server, 3) as connections:
         for connection in connections:
             connection.send(get("/sleep?3"))
-        (line,) = server.wait_log("requests stand still: .*")
-        assert "GET /sleep?3 waits for a thread" in line
-        assert "all 2 are in GET /sleep?3 (2 times)" in line
-        assert 'set threads = "auto" (it is 2)' in line
+        (line,) = server.wait_log("standstill; requests wait for a thread .*")
+        assert 'request="GET /sleep?3" waiting_for=' in line
+        assert 'threads=2 running="GET /sleep?3 (2 times)"' in line
+        assert "set threads = auto (it is 2)" in line
         assert all(connection.response().status == 200 for connection in connections)
 
 
@@ -166,16 +166,16 @@ def test_a_response_that_has_begun_is_not_slow(serve: Serve, app: str, path: str
     server = serve(f"app:{app}", "--lifespan", "off", "--slow-request", "0.3")
     assert ask(server, path).endswith("end")
     assert server.stop() == 0
-    assert "is slow" not in server.log
+    assert "request slow" not in server.log
 
 
 def test_a_slow_request_is_logged_once_with_its_stack(start: Callable[..., Server]) -> None:
     server = start("--slow-request", "0.3")
     assert ask(server, "/sleep?1.2") == "ok"
     assert ask(server, "/") == "ok"
-    (line,) = re.findall("GET .* is slow.*", server.log)
+    (line,) = re.findall("request slow .*", server.log)
     assert re.fullmatch(
-        r"GET /sleep\?1.2 from 127.0.0.1:\d+ is slow: it has run for 0.[34]\d*s \(slow_request 300ms\)", line
+        r"request slow request=\"GET /sleep\?1.2\" client=127.0.0.1:\d+ running_for=0.[34]\d*s slow_request=300ms", line
     )
     assert "in patient_view\n    time.sleep(seconds)" in server.log
     assert "run_thread" not in server.log, "what is ours is left out"
@@ -186,8 +186,8 @@ def test_a_dead_database_shows_where_the_app_waits(start: Callable[..., Server])
     with socket.create_server(("127.0.0.1", 0)) as dead, server.connect() as connection:
         response = connection.request(get(f"/database?{dead.getsockname()[1]}"))
         assert response.status == 504
-        server.wait_log("is slow")
-        server.wait_log("was given up after 1")
+        server.wait_log("request slow")
+        server.wait_log("request timed out; .* running_for=1")
         assert server.log.count("in asks_a_dead_database\n    connection.recv(1)") == 2
 
 
@@ -203,12 +203,13 @@ def test_an_endless_request_is_answered_and_its_worker_replaced(start: Callable[
         assert (response.status, response.header("Connection")) == (504, "close")
         assert endless.is_closed()
         assert patient.response().body == b"ok"
-    server.wait_log(r"GET /loop from 127.0.0.1:\d+ was given up after 0.[5-9]\d*s \(request_timeout 500ms\)")
+    facts = r"request=\"GET /loop\" client=127.0.0.1:\d+ running_for=0.[5-9]\d*s request_timeout=500ms"
+    server.wait_log(f"request timed out; it is given up {facts}")
     assert "in endless_view\n" in server.log
     server.wait_log(r'"GET /loop HTTP/1.1" 504')
     server.wait_for(lambda: ask(server, "/pid") != old, "the replacement to answer")
     server.wait_for(lambda: len(server.children()) == 1, "the old worker to end")
-    assert server.log.count('"GET /loop') == 1
+    assert server.log.count('"GET /loop HTTP/1.1" ') == 1
 
 
 def test_no_request_fails_while_the_worker_is_replaced(start: Callable[..., Server]) -> None:
@@ -259,7 +260,7 @@ def probe(address: tuple[str, int], path: str, method: str = "GET") -> tuple[int
 
 
 def admin(server: Server) -> tuple[str, int]:
-    (line,) = server.wait_log(r"probes are answered on http://\S+")
+    (line,) = server.wait_log(r"probes are answered url=http://\S+")
     host, _, port = line.rpartition("/")[2].rpartition(":")
     return host, int(port)
 

@@ -50,7 +50,7 @@ def chromium(tmp_path: Path) -> Iterator[Chromium]:
 
 
 # Lines of the error log above INFO, but for that of a busy machine; what Python writes of exceptions and warnings.
-_OURS = r"^\[.*\] \[(?:WARNING|ERROR)\] (?!the event loop is blocked).*$"
+_OURS = r"^\[.*\] \[(?:WARNING|ERROR)\] (?!event loop blocked).*$"
 _OTHERS = r"^.*(?:Traceback|Warning:|Task .* never|Exception ignored).*$"
 
 

@@ -75,7 +75,7 @@ def test_project_without_app_serves_production_through_a_reload(serve: Serve, pr
         lines = response.iter_lines()
         assert next(lines) == "first"
         server.kill(signal.SIGHUP)
-        server.wait_log("reloaded in")
+        server.wait_log("reloaded workers=")
         assert post(client(server), "two").status_code == 302
         (project / "go").touch()
         assert list(lines) == ["last"], "the old worker ends what it has begun"
@@ -103,7 +103,7 @@ def test_asgi_of_the_project_serves_websockets_through_a_reload(serve: Serve, pr
     with connect(url) as socket:
         socket.send("ping")
         assert socket.recv(timeout=10) == "pong!"
-        server.wait_log("reloaded in")
+        server.wait_log("reloaded workers=")
         stop_in_order(server)
 
 

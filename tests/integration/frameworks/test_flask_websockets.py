@@ -44,7 +44,7 @@ def test_drain_ends_websockets_of_flask_sock(serve: Serve, number: signal.Signal
         with pytest.raises(ConnectionClosed):
             websocket.recv(timeout=20)
     if number == signal.SIGHUP:
-        server.wait_log("reloaded in")
+        server.wait_log("reloaded workers=")
         server.kill(signal.SIGTERM)
     stop_in_order(server, is_told=True)
 
@@ -92,7 +92,7 @@ def test_flask_socketio_client_comes_back_through_a_reload(serve: Serve, transpo
 
     asyncio.run(talk())
     assert heard == ["HELLO"]
-    server.wait_log("reloaded in")
+    server.wait_log("reloaded workers=")
     stop_in_order(server)
 
 

@@ -80,7 +80,7 @@ def test_call_by_gradio_client_ends_on_the_old_worker_of_a_reload(
     job = caller.submit(3, api_name="/count")
     server.wait_for(lambda: job.outputs() == ["0", "1", "2"], "three parts")
     server.kill(signal.SIGHUP)
-    server.wait_log("reloaded in")
+    server.wait_log("reloaded workers=")
     (tmp_path / "hold").unlink()
     assert job.result(timeout=10) == "done"
     caller.close()

@@ -81,7 +81,7 @@ def test_call_of_a_tool_ends_on_the_old_worker_of_a_reload(serve: Serve, tmp_pat
         call = asyncio.create_task(client.call_tool("export", {}, progress_callback=on_progress))
         await asyncio.wait_for(begun.wait(), 10)
         server.kill(signal.SIGHUP)
-        await asyncio.to_thread(server.wait_log, "reloaded in")
+        await asyncio.to_thread(server.wait_log, "reloaded workers=")
         hold.unlink()
         assert text_of(await call) == "exported"
 

@@ -44,7 +44,7 @@ def test_nicegui_page_in_a_browser_goes_on_after_a_reload(serve: Serve, chromium
     chromium.open(server.url("/"))
     before = click()
     server.kill(signal.SIGHUP)
-    server.wait_log("reloaded in")
+    server.wait_log("reloaded workers=")
     chromium.wait(f"!document.body.innerText.includes('{before}') && document.body.innerText.includes('clicked 0')")
     assert click() != before
     stop_in_order(server)

@@ -42,7 +42,7 @@ def test_browser_misses_no_event_through_a_reload(serve: Serve, chromium: Chromi
     chromium.wait("workers.length == 2 && seen.length > 30")
     seen = chromium.evaluate("seen.join()")
     assert seen == ",".join(map(str, range(1, seen.count(",") + 2)))
-    server.wait_log("reloaded in")
+    server.wait_log("reloaded workers=")
     server.wait_log("the lifespan has ended")
     stop_in_order(server)
     assert server.log.count("numbers have ended") == 2

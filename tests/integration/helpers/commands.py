@@ -58,3 +58,11 @@ def successor(done: subprocess.CompletedProcess[str]) -> int:
 
 
 GUNICORN = ("-m", "hostler", "gunicorn")
+
+
+def wait_threads(server: Server, workers: list[int]) -> None:
+    """Wait until these workers can be stopped.
+
+    gunicorn loses a TERM that comes before the handlers of a new worker stand, and kills that worker 30 s later.
+    """
+    server.wait_for(lambda: all(len(os.listdir(f"/proc/{pid}/task")) > 1 for pid in workers), "the workers' threads")

@@ -13,7 +13,7 @@ HELD = b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n"
 def serve_all(serve: Serve, app: str, workers: int) -> Server:
     """A server whose workers are all ready; it announces itself when the first one is."""
     server = serve(app, "--workers", str(workers), "--log-level", "debug")
-    server.wait_log(r"worker \d \(pid \d+\) is ready", count=workers)
+    server.wait_log(r"worker ready worker=\d pid=\d+", count=workers)
     return server
 
 

@@ -33,7 +33,7 @@ class Page:
 
 
 def admin(server: Server, path: str, method: str = "GET") -> tuple[int, str]:
-    [said] = server.wait_log(r"probes are answered on http://127.0.0.1:\d+")
+    [said] = server.wait_log(r"probes are answered url=http://127.0.0.1:\d+")
     with Connection(socket.create_connection(("127.0.0.1", int(said.rpartition(":")[2])), timeout=10)) as connection:
         response = connection.request(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode(), head=method == "HEAD")
         return response.status, response.body.decode()

@@ -67,7 +67,7 @@ def test_streams_of_the_app_keep_no_worker_from_its_start_or_end(
     hello(server)
     [*_, worker] = sorted(server.children())
     os.kill(worker, signal.SIGKILL)
-    server.wait_log(r"worker 0 \(pid \d+\) is ready")
+    server.wait_log(r"worker ready worker=0 pid=\d+")
     hello(server)
     assert reload(server).returncode == 0
     assert server.stop() == 0
@@ -121,13 +121,13 @@ def test_handlers_of_the_app_stay_unless_hostler_needs_the_signal_and_then_it_sa
     server.wait_for(lambda: handled.exists() and handled.read_text().count("\n") == 3, "the app's handlers")
     assert sorted(handled.read_text().split()) == ["SIGHUP", "SIGTTIN", "SIGWINCH"]
     server.wait_for(lambda: "most recent call first" in (serve.directory / "traceback").read_text(), "faulthandler")
-    server.wait_log("the application's handler for SIGWINCH raised SystemExit")
+    server.wait_log("signal handler of the application failed signal=SIGWINCH error=.*SystemExit")
     hello(server)
     assert worker in server.children()
     assert server.stop() == 0
-    said = [line for line in server.log.splitlines() if "has set a handler" in line]
-    assert [line.partition("a handler for ")[2].partition(":")[0] for line in said] == ["SIGINT", "SIGUSR1", "SIGTERM"]
-    assert "hostler uses the signal to open the log files again; another signal would be free" in server.log
+    said = [line for line in server.log.splitlines() if "signal handler of the application replaced" in line]
+    assert [line.partition("signal=")[2].partition(" ")[0] for line in said] == ["SIGINT", "SIGUSR1", "SIGTERM"]
+    assert 'signal=SIGUSR1 hostler_uses_it="to open the log files again" remedy="another signal"' in server.log
 
 
 @PRELOAD
@@ -154,7 +154,7 @@ def test_native_handler_for_a_signal_that_hostler_needs_is_replaced_and_named(
     serve: Serve, options: Sequence[str]
 ) -> None:
     server = start(serve, "import faulthandler, signal\nfaulthandler.register(signal.SIGUSR1)\n", options)
-    server.wait_log("the application has set a handler for SIGUSR1: it is replaced", count=1)
+    server.wait_log("signal handler of the application replaced signal=SIGUSR1", count=1)
     [*_, worker] = sorted(server.children())
     os.kill(worker, signal.SIGUSR1)
     hello(server)

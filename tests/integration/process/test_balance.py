@@ -59,7 +59,7 @@ def start(serve: Serve, *options: str, app: str = APP, workers: int = WORKERS) -
 
 def number(server: Server, name: str) -> float:
     """A metric, summed over all workers."""
-    [said] = server.wait_log(r"probes are answered on http://127.0.0.1:\d+")
+    [said] = server.wait_log(r"probes are answered url=http://127.0.0.1:\d+")
     probes = socket.create_connection(("127.0.0.1", int(said.rpartition(":")[2])), timeout=10)
     with Connection(probes) as connection:
         text = connection.request(get("/metrics")).body.decode()

@@ -58,9 +58,9 @@ def test_recycle_replaces_one_worker(serve: Serve) -> None:
     server = serve(version(serve, "v"), "--workers", "2")
     [first, second] = [worker["pid"] for worker in json.loads(ctl(server, "status", "--json").stdout)["workers"]]
     done = ctl(server, "recycle", "1")
-    assert (done.returncode, done.stdout) == (0, f"worker 1 (pid {second}) is replaced: another one starts first\n")
+    assert (done.returncode, done.stdout) == (0, f"worker replaced; another one starts first worker=1 pid={second}\n")
     assert first in server.wait_children(2, without=[second])
-    server.wait_log(rf"worker 1 \(pid {second}\) is replaced: hostler ctl recycle")
+    server.wait_log(rf"worker replaced worker=1 pid={second} reason=\"hostler ctl recycle\"")
     done = ctl(server, "recycle", "9")
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "hostler: worker 9 that is ready is not there")
 
@@ -70,15 +70,15 @@ def test_recycle_of_a_worker_that_is_being_replaced(serve: Serve) -> None:
     [old] = server.children()
     version(serve, "v", pause=2.0)
     assert ctl(server, "recycle", "0").returncode == 0
-    assert ctl(server, "recycle", "0").stdout == f"worker 0 (pid {old}) is being replaced already\n"
+    assert ctl(server, "recycle", "0").stdout == f"worker is being replaced already worker=0 pid={old}\n"
     server.wait_children(1, without=[old])
-    assert server.log.count(f"(pid {old}) is replaced: hostler ctl recycle") == 1
+    assert server.log.count(f'worker replaced worker=0 pid={old} reason="hostler ctl recycle"') == 1
 
 
 def test_reload(serve: Serve) -> None:
     server = serve(version(serve, "old"))
     version(serve, "new")
-    assert ctl(server, "reload").stdout.startswith("reloaded in ")
+    assert ctl(server, "reload").stdout.startswith("reloaded workers=")
     assert answer(server).startswith("new ")
 
 
@@ -88,7 +88,7 @@ def test_stop_waits_for_the_end(serve: Serve) -> None:
     assert (done.returncode, done.stdout) == (0, "stopped\n")
     assert done.stderr == f"hostler: ctl stop: pid={server.pid} app=app:application directory={serve.directory}\n"
     assert server.wait(within=2.0) == 0
-    assert "hostler ctl stop: stopping" in server.log
+    assert 'stopping; requests that run may end reason="hostler ctl stop"' in server.log
 
 
 @pytest.mark.parametrize(

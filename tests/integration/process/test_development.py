@@ -55,7 +55,7 @@ def test_requests_wait_for_the_new_code(serve: Serve, env: dict[str, str]) -> No
     for number, name in enumerate(("two", "three"), 1):
         old = server.children()
         version(serve, name)
-        server.wait_log("has changed: starting anew", count=number)
+        server.wait_log("starting anew reason=.* has changed", count=number)
         wait_gone(server, old)
         assert ask(server) == (200, name)  # never the old one, never an error
 
@@ -63,14 +63,14 @@ def test_requests_wait_for_the_new_code(serve: Serve, env: dict[str, str]) -> No
 def test_error_is_shown_and_the_next_save_recovers(serve: Serve) -> None:
     server = serve(version(serve, "one"), "--reload")
     serve.source("def (\n")
-    server.wait_log("has changed: starting anew")
+    server.wait_log("starting anew reason=.* has changed")
     server.wait_for(lambda: ask(server)[0] == 500, "the error")
     _, text = ask(server)
     assert "SyntaxError" in text
     assert "app.py" in text
     assert "SyntaxError" in server.log
     version(serve, "two")
-    server.wait_log("has changed: starting anew", count=2)
+    server.wait_log("starting anew reason=.* has changed", count=2)
     server.wait_for(lambda: ask(server) == (200, "two"), "the new app")
 
 
@@ -78,7 +78,7 @@ def test_error_at_the_start_too(serve: Serve) -> None:
     server = serve(serve.source("import nowhere\n"), "--reload")
     assert "No module named 'nowhere'" in ask(server)[1]
     version(serve, "one")
-    server.wait_log("has changed: starting anew")
+    server.wait_log("starting anew reason=.* has changed")
     server.wait_for(lambda: ask(server) == (200, "one"), "the new app")
 
 
@@ -87,7 +87,7 @@ def test_other_files(serve: Serve, env: dict[str, str]) -> None:
     server = serve(version(serve, "one"), "--reload", "--reload-extra-files", "*.html", env=env)
     (serve.directory / "notes.txt").write_text("nobody minds")
     (serve.directory / "page.html").write_text("new, and longer")
-    server.wait_log("page.html has changed: starting anew")
+    server.wait_log("starting anew reason=.*page.html has changed")
     assert ask(server) == (200, "one")
     assert "notes.txt" not in server.log
 
@@ -120,6 +120,6 @@ def test_what_is_saved_while_it_starts_counts(serve: Serve, env: dict[str, str])
     server.wait_for((serve.directory / "held").exists, "the import")
     version(serve, "two")
     (serve.directory / "go").touch()
-    server.wait_log("has changed: starting anew")
+    server.wait_log("starting anew reason=.* has changed")
     server.wait_ready()
     server.wait_for(lambda: ask(server) == (200, "two") or None, "the new code")

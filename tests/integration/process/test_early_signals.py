@@ -113,7 +113,7 @@ def test_signal_right_after_the_fork_that_means_the_end_of_a_worker_is_not_lost(
     child = held(server, tmp_path)
     os.kill(child, number)
     (tmp_path / "go").touch()
-    server.wait_log(rf"\(pid {child}\) was killed by {number.name} before it was ready")
+    server.wait_log(rf"worker died before it was ready worker=\d pid={child} signal={number.name}")
     server.wait_ready()
     assert child not in server.children()
     assert server.stop() == 0
@@ -127,15 +127,15 @@ def test_signals_while_a_successor_starts_do_not_end_it(serve: Serve, tmp_path: 
     for name in ("go", "import"):
         (tmp_path / name).unlink()
     server.kill(signal.SIGUSR2)
-    [line] = server.wait_log(r"a new server starts \(pid \d+\)")
-    successor = int(line.rpartition(" ")[2].rstrip(")"))
+    [line] = server.wait_log(r"new server starts; .* pid=\d+")
+    successor = int(line.rpartition("pid=")[2])
     for number in ASKS:  # at any moment from its fork to its import of the command
         os.kill(successor, number)
     server.wait_for((tmp_path / "import").exists, "the import")
     for number in ASKS:
         os.kill(successor, number)
     (tmp_path / "go").touch()
-    server.wait_log_of(r"taken over from the server", alive=successor)
+    server.wait_log_of(r"taken over from another server", alive=successor)
     os.kill(successor, signal.SIGTERM)
     server.wait_gone()
 

@@ -33,7 +33,7 @@ def start(serve: Serve, app: str, *options: str) -> Server:
 def test_grows_while_it_computes(serve: Serve) -> None:
     server = start(serve, COMPUTES)
     load = Load(server, 8)
-    server.wait_log(r"all workers compute \(\d+ % of a processor each\) and requests wait: 2 workers, 1 before")
+    server.wait_log(r"workers scaled reason=\"all workers compute and requests wait, cpu=\d+%\" workers=2 before=1")
     server.wait_children(2)
     load.stop()
     assert load.failed == []
@@ -60,7 +60,7 @@ def test_one_worker_by_default_advises_more_once_where_they_would_help(serve: Se
     server.wait_log(r"\(1 worker, ")
     load = Load(server, 8)
     server.wait_log(
-        r"\[WARNING\] .*more workers would help: .* workers=1 cpu=\d+ % each for=10s processors=\d+ "
+        r"\[WARNING\] .*more workers would help; .* workers=1 cpu=\d+% during=10s processors=\d+ "
         r"remedy=set workers = auto or \d+, if the application keeps no state in the process",
         within=60,
     )
@@ -90,7 +90,7 @@ def test_shrinks_when_it_is_idle(serve: Serve) -> None:
     server = start(serve, COMPUTES, "--max-workers", "2")
     server.kill_resize(1)
     server.wait_children(2)
-    server.wait_log(r"one worker fewer will do: they compute \d+ % of the time: 1 worker, 2 before", within=60)
+    server.wait_log(r"workers scaled reason=\"one worker fewer will do, cpu=\d+%\" workers=1 before=2", within=60)
     server.wait_children(1)
     assert answer(server).startswith("v ")
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.helpers import Serve, Server
 from tests.integration.helpers.apps import HOLD
-from tests.integration.helpers.commands import GUNICORN
+from tests.integration.helpers.commands import GUNICORN, wait_threads
 from tests.integration.helpers.load import GET, HELD, wait_held
 from tests.integration.helpers.serve import HELLO
 from tests.integration.helpers.versions import APP, answer, reload
@@ -111,7 +111,7 @@ def test_file_is_run_again_at_a_reload(serve: Serve) -> None:
     serve.source("workers = many\n", "gunicorn.conf")
     done = reload(server)
     assert done.returncode == 1
-    assert "gunicorn.conf.py:1: NameError: name 'many' is not defined; nothing has changed" in done.stderr
+    assert "gunicorn.conf.py:1: NameError: name 'many' is not defined" in done.stderr
     assert answer(server) == "anew"
 
 
@@ -195,14 +195,6 @@ def ask(server: Server) -> str:
         connection.close()
 
 
-def wait_threads(server: Server, workers: list[int]) -> None:
-    """Wait until these workers can be stopped.
-
-    gunicorn loses a TERM that comes before the handlers of a new worker stand, and kills that worker 30 s later.
-    """
-    server.wait_for(lambda: all(len(os.listdir(f"/proc/{pid}/task")) > 1 for pid in workers), "the workers' threads")
-
-
 def test_under_gunicorns_arbiter(serve: Serve, gunicorn: type[Gunicorn]) -> None:
     serve.source(APP.format(version="v1", pause=0))
     server = gunicorn(serve, "-w", "2").server
@@ -232,7 +224,7 @@ def test_under_gunicorn_it_beats(serve: Serve, gunicorn: type[Gunicorn]) -> None
     for _ in range(3):
         assert ask(server) == "hello"
     server.wait_children(1, without=[worker])
-    assert "it has run its share of requests" in server.log
+    assert "max_requests=" in server.log
 
 
 def test_under_gunicorn_a_stop_while_it_imports(serve: Serve, gunicorn: type[Gunicorn]) -> None:

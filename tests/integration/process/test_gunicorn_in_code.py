@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import Serve, Server
-from tests.integration.process.test_gunicorn import wait_threads
+from tests.integration.helpers.commands import wait_threads
 
 CLASS = "hostler.integrations.gunicorn.Worker"
 # What runs an application says so in its environ.

@@ -68,7 +68,7 @@ def test_replaced_worker_runs_only_what_was_registered_in_it(serve: Serve, tmp_p
     with server.connect() as connection:
         assert connection.request(GET).status == 200
     os.kill(worker, signal.SIGTERM)
-    server.wait_log(rf"worker \d \(pid {worker}\) has ended")
+    server.wait_log(rf"worker died; a new one starts worker=\d pid={worker} exit_code=0")
     # Its own ran, its directory is gone; that of the parent is there, if it is not its own.
     assert {path.name for path in tmp_path.glob("end-*")} == {f"end-{worker}-atexit", f"end-{worker}-weakref"}
     assert list(tmp_path.glob(f"own-{worker}-*")) == []

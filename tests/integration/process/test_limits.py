@@ -45,9 +45,7 @@ def test_max_requests(serve: Serve, kind: str) -> None:
     first = pid(server)
     for _ in range(15):
         pid(server)
-    server.wait_log(
-        rf"INFO\] worker 0 \(pid {first}\) is replaced: it has run its share of requests \(max_requests 10\)"
-    )
+    server.wait_log(rf"INFO\] worker replaced worker=0 pid={first} reason=\"max_requests=10\"")
     server.wait_children(1, without=[first])
     assert pid(server) != first
 
@@ -55,7 +53,7 @@ def test_max_requests(serve: Serve, kind: str) -> None:
 def test_max_requests_under_load_fails_nobody(serve: Serve) -> None:
     server = serve(version(serve, "v"), "--max-requests", "2500", "--workers", "2")
     loads = [Load(server, 2), KeepAlive(server, 4)]
-    server.wait_for(lambda: server.log.count("is replaced") >= 4, "four replacements")
+    server.wait_for(lambda: server.log.count("worker replaced") >= 4, "four replacements")
     for load in loads:
         load.stop()
     assert [load.failed for load in loads] == [[], []]
@@ -68,21 +66,23 @@ def test_memory(serve: Serve, option: str) -> None:
     first = pid(server)
     for _ in range(90):
         pid(server)
-    server.wait_log(rf"worker 0 \(pid {first}\) is replaced: it has \d+M of memory.* \(max_[rp]ss 80M\)", within=15)
+    server.wait_log(
+        rf"worker replaced worker=0 pid={first} reason=\"it has \d+M of memory.* \(max_[rp]ss 80M\)\"", within=15
+    )
     server.wait_children(1, without=[first])
 
 
 def test_lifetime(serve: Serve) -> None:
     server = serve(version(serve, "v"), "--max-lifetime", "1s")
     [first] = server.children()
-    server.wait_log(r"is replaced: it has served for 1s \(max_lifetime\)")
+    server.wait_log(r"worker replaced .* reason=\"it has served for 1s \(max_lifetime\)\"")
     server.wait_children(1, without=[first])
 
 
 def test_limit_below_the_need_does_not_spin(serve: Serve) -> None:
     server = serve(version(serve, "v"), "--max-rss", "1M")
     started = time.monotonic()
-    server.wait_for(lambda: server.log.count("is replaced") >= 5, "five replacements")
+    server.wait_for(lambda: server.log.count("worker replaced") >= 5, "five replacements")
     assert time.monotonic() - started > 0.5
     assert answer(server).startswith("v ")
 
@@ -100,12 +100,12 @@ def test_drain_delay_serves_on_and_says_so_to_probes(serve: Serve) -> None:
     assert readiness(server) == 200
     load = Load(server, 2)
     server.kill(signal.SIGTERM)
-    server.wait_log(r"SIGTERM: stopping in 1s \(drain_delay\)")
+    server.wait_log("stopping after drain_delay; .* reason=SIGTERM drain_delay=1s")
     told = time.monotonic()
     assert [readiness(server) for _ in range(10)] == [503] * 10
     answered = load.answered
     os.kill(server.children()[0], signal.SIGKILL)  # who comes meanwhile knows it too
-    server.wait_log(r"worker \d \(pid \d+\) is ready")
+    server.wait_log(r"worker ready worker=\d pid=\d+")
     assert [readiness(server) for _ in range(10)] == [503] * 10
     server.wait_for(lambda: load.answered > answered or time.monotonic() - told > 0.9, "answers")
     load.stop()
@@ -117,10 +117,10 @@ def test_drain_delay_serves_on_and_says_so_to_probes(serve: Serve) -> None:
 def test_a_server_that_leaves_is_not_reloaded(serve: Serve) -> None:
     server = serve(version(serve, "v"), "--drain-delay", "1m")
     server.kill(signal.SIGTERM)
-    server.wait_log("stopping in 60s")
+    server.wait_log("stopping after drain_delay; .* drain_delay=60s")
     done = reload(server)
     assert done.returncode == 1
-    assert done.stderr.endswith("\nhostler: not reloaded: the server is stopping; nothing has changed\n")
+    assert done.stderr.endswith("\nhostler: not reloaded, nothing has changed: the server is stopping\n")
     server.kill(signal.SIGQUIT)
     assert server.wait() == 0
 
@@ -131,14 +131,14 @@ def test_second_stop_ends_the_delay_and_a_third_one_the_requests(serve: Serve) -
         running.send(HELD)
         wait_held(server, serve)
         server.kill(signal.SIGTERM)
-        server.wait_log("stopping in 60s")
+        server.wait_log("stopping after drain_delay; .* drain_delay=60s")
         time.sleep(0.6)  # sooner, it would be taken for the same one
         server.kill(signal.SIGTERM)
-        server.wait_log("SIGTERM again: stopping; requests that run have 30s to end")
+        server.wait_log('stopping; requests that run may end reason="SIGTERM again" graceful_timeout=30s')
         time.sleep(0.6)
         server.kill(signal.SIGTERM)
         assert server.wait() == 0
-    assert "cut GET /hold" in server.log
+    assert 'request cut request="GET /hold"' in server.log
 
 
 def test_kept_connections_get_a_last_answer(serve: Serve) -> None:
@@ -228,9 +228,9 @@ def test_memory_budget_of_the_whole(serve: Serve) -> None:
         answer(server)
     before = server.wait_children(2)
     found = server.wait_log(
-        r"worker \d \(pid (\d+)\) is replaced: all processes have \d+M of memory \(memory_budget 60M\)"
+        r"worker replaced worker=\d pid=(\d+) reason=\"all processes have \d+M of memory \(memory_budget 60M\)"
     )
-    gone = int(found[0].partition("pid ")[2].partition(")")[0])
+    gone = int(found[0].partition("pid=")[2].split()[0])
     assert gone in before
     server.wait_children(2, without=[gone])
     assert answer(server).startswith("v ")

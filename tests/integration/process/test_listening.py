@@ -51,7 +51,7 @@ def test_sockets_of_systemd(serve: Serve) -> None:
         python = ("-c", launch, str(listener.fileno()))
         server = serve(serve.source(ENVIRON), pass_fds=[listener.fileno()], python=python)
         assert server.addresses == [listener.getsockname()]
-        assert "systemd passes 1 socket(s)" in server.log
+        assert "sockets of systemd are used in place of bind sockets=1" in server.log
         with server.connect() as connection:
             assert connection.request(GET).body == b"none"
 

@@ -100,7 +100,7 @@ def test_directory_that_is_deleted_while_it_serves(serve: Serve) -> None:
     shutil.rmtree(release)
     server.kill(signal.SIGHUP)
     reason = f"the directory {release} cannot be entered: No such file or directory"
-    server.wait_log(f"SIGHUP: not reloaded: {reason}; nothing has changed")
+    server.wait_log(f"not reloaded, nothing has changed: {reason} reason=SIGHUP")
     with server.connect() as connection:
         assert connection.request(GET).body == b"1"
 

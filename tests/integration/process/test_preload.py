@@ -51,7 +51,7 @@ def test_dead_worker_is_followed_by_another(serve: Serve) -> None:
     server = serve(source(serve), "--preload", "--workers", "2")
     *_, victim = sorted(server.wait_children(3))
     os.kill(victim, signal.SIGKILL)
-    server.wait_log(rf"\(pid {victim}\) was killed by SIGKILL")
+    server.wait_log(rf"worker died.* worker=\d pid={victim} signal=SIGKILL")
     server.wait_children(3, without=[victim])
     assert imports(serve) == 1
 
@@ -70,7 +70,7 @@ def test_reload_under_load_loads_new_code(serve: Serve) -> None:
     server.wait_children(3, without=[old])
 
 
-@pytest.mark.parametrize(("text", "said"), [("VERSION = (", "SyntaxError"), ("import os; os._exit(9)", "exit code 9")])
+@pytest.mark.parametrize(("text", "said"), [("VERSION = (", "SyntaxError"), ("import os; os._exit(9)", "exit_code=9")])
 def test_version_that_does_not_load_changes_nothing(serve: Serve, text: str, said: str) -> None:
     server = serve(source(serve), "--preload", "--workers", "2")
     before = server.wait_children(3)
@@ -101,10 +101,10 @@ def test_template_that_dies_is_made_anew(serve: Serve) -> None:
     server = serve(source(serve), "--preload")
     [first, worker] = sorted(server.wait_children(2))
     os.kill(first, signal.SIGKILL)
-    server.wait_log("imports the application for all workers was killed by SIGKILL")
+    server.wait_log("imports the application for all workers died signal=SIGKILL")
     assert answer(server).startswith("v1 ")
     os.kill(worker, signal.SIGKILL)
-    server.wait_log("the application is imported again")
+    server.wait_log("application imported again for all workers")
     server.wait_children(2, without=[first, worker])
     assert answer(server).startswith("v1 ")
 
@@ -184,7 +184,7 @@ def test_a_newer_reload_takes_the_place_of_one_that_hangs(serve: Serve) -> None:
 def test_threads_of_the_app_keep_no_template(serve: Serve) -> None:
     text = "import threading, time\nthreading.Thread(target=lambda: time.sleep(600)).start()\n"
     server = serve(serve.source(text + textwrap.dedent(APP.format(version="v1"))), "--preload")
-    server.wait_log(r"the app has started threads while it was imported")
+    server.wait_log("the application has started threads at its import")
     old = template(server)
     assert reload(server).returncode == 0
     server.wait_children(2, without=[old])

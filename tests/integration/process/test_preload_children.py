@@ -107,7 +107,7 @@ def test_old_workers_have_what_the_import_has_started_until_they_end(serve: Serv
         connection.send(b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n")
         server.wait_for((serve.directory / "held").exists, "the request")
         server.kill(signal.SIGHUP)
-        server.wait_log("reloaded in")
+        server.wait_log("reloaded workers=")
         time.sleep(0.3)  # nothing may happen then
         (serve.directory / "go").touch()
         assert connection.response().body == b"1", "from its own manager"
@@ -152,7 +152,7 @@ def test_workers_start_whatever_the_app_does_with_sigchld(serve: Serve, preload:
     for _ in range(3):
         victim = max(server.children())
         os.kill(victim, signal.SIGKILL)
-        server.wait_log(rf"\(pid {victim}\) was killed by SIGKILL")
+        server.wait_log(rf"worker died.* worker=\d pid={victim} signal=SIGKILL")
         server.wait_children(len(others), without=[victim])
     assert answer(server).isdigit()
     assert "cannot be forked" not in server.log
@@ -204,7 +204,7 @@ def test_template_that_names_another_process_is_killed_and_nothing_else(
     first, worker, _ = sorted(server.wait_children(3))
     named = {"another process": victim.pid, "a worker": worker, "the template": "", "nonsense": "9" * 5000}[kind]
     lies(server, serve.directory, str(named))
-    server.wait_log("the application is imported again")
+    server.wait_log("application imported again for all workers")
     server.wait_children(3, without=[first])
     assert worker in server.children()
     assert answer(server).isdigit()
@@ -223,7 +223,7 @@ def test_template_of_another_user_cannot_have_a_process_of_root_killed(
     assert os.stat(f"/proc/{server.pid}").st_uid == 0
     first = template(server)
     lies(server, directory, str(victim.pid))
-    server.wait_log("the application is imported again")
+    server.wait_log("application imported again for all workers")
     server.wait_children(3, without=[first])
     with server.connect() as connection:
         assert connection.request(GET).status == 200
@@ -237,7 +237,7 @@ def test_template_that_does_not_answer_keeps_nothing_else_waiting(serve: Serve) 
     first, victim, worker = sorted(server.wait_children(3))
     os.kill(first, signal.SIGSTOP)
     os.kill(victim, signal.SIGKILL)
-    server.wait_log(rf"\(pid {victim}\) was killed by SIGKILL", within=3.0)
+    server.wait_log(rf"worker died.* worker=\d pid={victim} signal=SIGKILL", within=3.0)
     started = time.monotonic()
     assert [each["pid"] for each in status(server)["workers"]] == [worker]
     assert answer(server) == str(worker)
@@ -280,7 +280,7 @@ def test_flood_of_a_template_is_bounded(serve: Serve) -> None:
     server = serve(serve.source(FLOOD), "--preload", "--workers", "2", env={"PYTHONWARNINGS": "ignore"})
     server.wait_children(3)
     (serve.directory / "flood").touch()
-    server.wait_log("which does not fit: ignored")
+    server.wait_log("no worker would send it now")
     cpu, started = processes.cpu(server.pid), time.monotonic()
     for _ in range(10):
         assert len(status(server)["workers"]) == 2
@@ -304,6 +304,6 @@ def test_several_listeners_reach_the_workers_in_their_order(serve: Serve, tmp_pa
     for index in range(3):
         with server.connect(index) as connection:
             assert connection.request(GET).status == 200
-    [line] = server.wait_log(r"probes are answered on http://127.0.0.1:\d+")
+    [line] = server.wait_log(r"probes are answered url=http://127.0.0.1:\d+")
     with Connection(socket.create_connection(("127.0.0.1", int(line.rpartition(":")[2])), timeout=10)) as probe:
         assert probe.request(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").status == 200

@@ -153,7 +153,7 @@ def test_what_does_not_end_in_time_is_named_and_cut(serve: Serve) -> None:
         assert server.stop() == 0
         assert 0.2 <= time.monotonic() - started < 2.0
         assert connection.is_closed()
-    assert server.wait_log(r"cut GET /hold from 127.0.0.1:\d+ after 0\.\ds", within=0)
+    assert server.wait_log(r"request cut request=\"GET /hold\" client=127.0.0.1:\d+ after=0\.\ds", within=0)
 
 
 def test_worker_that_cannot_even_say_so_is_named_by_the_arbiter_and_killed(serve: Serve) -> None:
@@ -164,8 +164,8 @@ def test_worker_that_cannot_even_say_so_is_named_by_the_arbiter_and_killed(serve
         wait_held(server, serve)
         os.kill(server.children()[0], signal.SIGSTOP)
         assert server.stop() == 0
-    assert "did not end in time: killed" in server.log
-    assert server.wait_log(r"worker 0: cut GET /hold after \d\.\ds", within=0)
+    assert "worker killed; it did not end in time" in server.log
+    assert server.wait_log(r"request cut request=\"GET /hold\" worker=0 after=\d\.\ds", within=0)
 
 
 def test_server_that_stops_can_be_asked_for_its_status(serve: Serve) -> None:
@@ -191,13 +191,13 @@ def test_second_stop_is_quick(serve: Serve) -> None:
         connection.send(HELD)
         wait_held(server, serve)
         server.kill(signal.SIGTERM)
-        server.wait_log("SIGTERM: stopping; requests that run have 30s to end")
+        server.wait_log("stopping; requests that run may end reason=SIGTERM graceful_timeout=30s")
         time.sleep(0.5)  # sooner, it would be taken for the same one
         started = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - started < 2.0
-    assert "SIGTERM again: stopping at once" in server.log
-    assert "cut GET /hold" in server.log
+    assert 'stopping at once reason="SIGTERM again"' in server.log
+    assert 'request cut request="GET /hold"' in server.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -224,7 +224,7 @@ def test_quit_is_at_once(serve: Serve) -> None:
         assert server.stop(signal.SIGQUIT) == 0
         assert time.monotonic() - started < 1.0
         assert connection.is_closed()
-    assert "cut GET /hold" in server.log
+    assert 'request cut request="GET /hold"' in server.log
 
 
 def test_normal_end_runs_the_apps_cleanup(serve: Serve) -> None:

@@ -52,20 +52,20 @@ def test_signal(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("VERSION = (", "exit code 4"), ("import os; os.kill(os.getppid(), 9)", "SIGKILL")]
+    ("text", "said"), [("VERSION = (", "exit_code=4"), ("import os; os.kill(os.getppid(), 9)", "SIGKILL")]
 )
 def test_version_that_does_not_start_changes_nothing(serve: Serve, tmp_path: Path, text: str, said: str) -> None:
     path, pidfile = tmp_path / "app.sock", tmp_path / "pid"
     options = ["--workers", "2", "--pidfile", str(pidfile), "--log-level", "debug"]
     server = serve(version(serve, "old"), *options, bind=["127.0.0.1:0", f"unix:{path}"])
-    server.wait_log(r"worker \d \(pid \d+\) is ready", count=2)  # none of them imports what comes now
+    server.wait_log(r"worker ready worker=\d pid=\d+", count=2)  # none of them imports what comes now
     load = Load(server, 2)
     serve.source(text)
     for _ in range(3):
         done = upgrade(server.pid)
         assert done.returncode == 1
         assert said in done.stderr
-        assert done.stderr.endswith("this one serves on\n")
+        assert "\nhostler: not upgraded, this one serves on: the new server died " in done.stderr
     load.stop()
     assert load.failed == []
     assert answer(server, index=1).startswith("old ")
@@ -81,7 +81,7 @@ def test_configuration_that_is_wrong(serve: Serve) -> None:
     (serve.directory / "hostler.toml").write_text("workers = 2\n")
     server = serve(version(serve, "old"))
     (serve.directory / "hostler.toml").write_text("workers = 0\n")
-    assert "exit code 2" in upgrade(server.pid).stderr
+    assert "exit_code=2" in upgrade(server.pid).stderr
     assert "workers" in server.log
     assert answer(server).startswith("old ")
 
@@ -104,8 +104,8 @@ def test_old_server_killed_meanwhile(serve: Serve) -> None:
     server = serve(version(serve, "v0"))
     version(serve, "v1", pause=1.0)
     server.kill(signal.SIGUSR2)
-    [said] = server.wait_log(r"a new server starts \(pid \d+\)")
-    pid = int(said.split()[-1].rstrip(")"))
+    [said] = server.wait_log(r"new server starts; .* pid=\d+")
+    pid = int(said.rpartition("pid=")[2])
     server.wait_for(lambda: processes.children(pid) or None, "the new worker")
     server.kill(signal.SIGKILL)
     server.wait()
@@ -123,8 +123,8 @@ def test_a_stop_meanwhile_stops_both(serve: Serve, tmp_path: Path, number: signa
     port = server.port
     version(serve, "v1", pause=2.0)
     server.kill(signal.SIGUSR2)
-    [said] = server.wait_log(r"a new server starts \(pid \d+\)")
-    pid = int(said.split()[-1].rstrip(")"))
+    [said] = server.wait_log(r"new server starts; .* pid=\d+")
+    pid = int(said.rpartition("pid=")[2])
     server.wait_for(lambda: processes.children(pid) or None, "the new worker")
     assert server.stop(number) == 0
     server.wait_gone()

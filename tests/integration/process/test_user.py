@@ -74,7 +74,7 @@ def test_user_without_an_entry_has_the_group_that_is_named_and_no_other(public: 
     with server.connect() as connection:
         said = connection.request(GET).body
     assert said.startswith(b"[[54321, 54321, 54321], [54322, 54322, 54322], [54322], ")
-    assert "workers run as user=54321 group=54322" in server.log
+    assert "workers run as another user user=54321 group=54322" in server.log
 
 
 @needs_root

@@ -53,7 +53,7 @@ def wait_begun(server: Server, serve: Serve, path: str) -> int:
 
 def serve_watched(serve: Serve, app: str, workers: int, *options: str) -> Server:
     server = serve(app, "--workers", str(workers), "--log-level", "debug", "--worker-timeout", "2s", *options)
-    server.wait_log(r"worker \d \(pid \d+\) is ready", count=workers)
+    server.wait_log(r"worker ready worker=\d pid=\d+", count=workers)
     return server
 
 
@@ -71,13 +71,13 @@ def test_stopped_worker_is_named_and_replaced_before_it_is_killed(serve: Serve) 
     server.wait_for(lambda: load.answered > 20, "some load")
     started = time.monotonic()
     os.kill(first, signal.SIGSTOP)
-    said = entry(server, "is stopped")
+    said = entry(server, "worker stopped")
     waited = time.monotonic() - started
-    assert f"(pid {first}) is stopped (SIGSTOP, or a debugger): no answer for 2s; a new worker starts" in said
+    assert f"worker stopped (SIGSTOP, or a debugger); a new one starts worker=0 pid={first} silent_for=2s" in said
     assert "[ERROR]" in said
     assert 1.5 < waited < 10.0
-    server.wait_log(rf"worker \d \(pid {first}\) is silent still: killed")
-    assert server.log.index("worker 2 (pid") < server.log.index("is silent still: killed")
+    server.wait_log(rf"worker killed; it is silent still worker=\d pid={first}")
+    assert server.log.index("worker ready worker=2") < server.log.index("worker killed; it is silent still")
     new = server.wait_children(2, without=[first])
     assert second in new
     answered = load.answered
@@ -100,8 +100,8 @@ def test_native_code_that_keeps_the_lock_is_named_with_its_request_and_its_line(
     with server.connect() as stuck:
         stuck.send(ask("/lock"))
         assert wait_begun(server, serve, "/lock") == worker
-        said = entry(server, "runs no Python any more")
-        assert f"worker 0 (pid {worker}) runs no Python any more: native code keeps the GIL" in said
+        said = entry(server, "worker unresponsive")
+        assert "worker unresponsive, native code keeps the GIL; a new one starts worker=0 pid=" in said
         holder = re.search(
             r"it is held by (thread \d+ \(.+\)), which sleeps in (\w+), in GET /lock since \d+\.\ds", said
         )
@@ -112,7 +112,7 @@ def test_native_code_that_keeps_the_lock_is_named_with_its_request_and_its_line(
         assert first[0].startswith(f"{holder[1]}: Thread 0x")
         assert first[1].endswith(f'app.py", line {line} in application')
         server.wait_children(1, without=[worker])
-        assert re.search(r"worker 0: cut GET /lock after \d+\.\ds", server.log)
+        assert re.search('request cut request="GET /lock" worker=0 after=\\d+\\.\\ds', server.log)
     with server.connect() as connection:
         assert connection.request(ask("/")).body == b"hello"
 
@@ -130,11 +130,11 @@ def test_worker_that_runs_again_in_time_ends_what_it_has(serve: Serve) -> None:
         held.send(ask("/hold"))
         wait_begun(server, serve, "/hold")
         os.kill(worker, signal.SIGSTOP)
-        server.wait_log("is stopped")
+        server.wait_log("worker stopped")
         os.kill(worker, signal.SIGCONT)
-        server.wait_log(rf"worker 0 \(pid {worker}\) runs again; it is replaced all the same")
+        server.wait_log(rf"worker runs again; it is replaced all the same worker=0 pid={worker}")
         (serve.directory / "slow").unlink()
-        server.wait_log(r"worker 1 \(pid \d+\) is ready")
+        server.wait_log(r"worker ready worker=1 pid=\d+")
         (serve.directory / "go").touch()
         assert held.response().body == b"hello"
     server.wait_children(1, without=[worker])
@@ -164,7 +164,7 @@ def test_waits_and_computing_are_not_silence(serve: Serve) -> None:
 def test_stop_while_a_worker_is_stopped(serve: Serve, number: signal.Signals) -> None:
     server = serve_watched(serve, serve.source(HELLO), 1, "--graceful-timeout", "1s")
     os.kill(server.children()[0], signal.SIGSTOP)
-    server.wait_log("is stopped")
+    server.wait_log("worker stopped")
     assert server.stop(number) == 0
     assert processes.group(server.pid) == []
 
@@ -177,8 +177,8 @@ def test_worker_that_retires_serves_until_another_one_does(serve: Serve) -> None
     with server.connect() as stuck:
         stuck.send(ask("/hold"))
         wait_begun(server, serve, "/hold")
-        server.wait_log(rf"worker 0 \(pid {worker}\) is replaced: ")
-        server.wait_log(r"worker 1 \(pid \d+\) is ready")
+        server.wait_log(rf"worker replaced worker=0 pid={worker} reason=")
+        server.wait_log(r"worker ready worker=1 pid=\d+")
         (serve.directory / "go").touch()
         server.wait_children(1, without=[worker])
     load.stop()
@@ -188,5 +188,5 @@ def test_worker_that_retires_serves_until_another_one_does(serve: Serve) -> None
 
 def serve_all_retiring(serve: Serve) -> Server:
     server = serve(serve.source(LOCK), "--log-level", "debug", "--request-timeout", "1s")
-    server.wait_log(r"worker 0 \(pid \d+\) is ready")
+    server.wait_log(r"worker ready worker=0 pid=\d+")
     return server

@@ -114,9 +114,9 @@ def test_worker_that_retires_is_replaced_first(build: Callable[[Work, Timing], W
     assert world.board.read(1).state == READY
     assert world.stop() == 0
     log = (tmp_path / "log").read_text()
-    assert log.count("is replaced: ") == 1
-    assert "is replaced: GET /slow runs for 2s\\nsecond line\n" in log
-    words = [log.index(word) for word in ("is replaced", "worker 1 (pid", "stopping")]
+    assert log.count("worker replaced ") == 1
+    assert 'reason="GET /slow runs for 2s\\\\nsecond line"\n' in log
+    words = [log.index(word) for word in ("worker replaced", "worker ready worker=1", "stopping")]
     assert words == sorted(words)
     assert "please report" not in log
 
@@ -131,9 +131,9 @@ def falls_silent(world: World, slot: int, channel: Channel, dump: Dump) -> int:
 
 def test_worker_without_a_beat_is_diagnosed_and_killed(build: Callable[[Work, Timing], World]) -> None:
     world = build(falls_silent, Timing(silence=0.4))
-    log = world.wait_log("is silent still: killed")
-    assert "worker 0 (pid" in log
-    assert "runs no Python any more" in log
+    log = world.wait_log("worker killed; it is silent still")
+    assert "worker=0 pid=" in log
+    assert "worker unresponsive" in log
     assert "in wait_for_the_end" in log  # its stack
     assert world.stop() == 0
 

@@ -31,26 +31,26 @@ def request(tid: int, path: str = "/hold") -> Request:
 
 
 def said(*threads: Thread, requests: tuple[Request, ...] = (), stacks: str = "") -> str:
-    return explain("worker 0 (pid 12)", 30.0, threads, requests, stacks, 42 * SECOND)
+    return explain("worker=0 pid=12", 30.0, threads, requests, stacks, 42 * SECOND)
 
 
 @pytest.mark.parametrize("state", ["T", "t"])
 def test_stopped(state: str) -> None:
     assert said(MAIN._replace(state=state), RUNS) == (
-        "worker 0 (pid 12) is stopped (SIGSTOP, or a debugger): no answer for 30s; a new worker starts"
+        "worker stopped (SIGSTOP, or a debugger); a new one starts worker=0 pid=12 silent_for=30s option=worker_timeout"
     )
 
 
 def test_in_the_kernel() -> None:
     assert said(MAIN._replace(state="D", call="read", place="nfs_wait")) == (
-        "worker 0 (pid 12) waits in the kernel (nfs_wait): no answer for 30s; a new worker starts"
+        "worker waits in the kernel (nfs_wait); a new one starts worker=0 pid=12 silent_for=30s option=worker_timeout"
     )
 
 
 def test_thread_that_holds_the_lock_is_named_with_its_request() -> None:
     assert said(MAIN, LOCKED, SLEEPS, MONITOR, POLLS, requests=(request(14), request(13, "/other"))) == (
-        "worker 0 (pid 12) runs no Python any more: native code keeps the GIL; "
-        "no answer for 30s; a new worker starts\n"
+        "worker unresponsive, native code keeps the GIL; a new one starts "
+        "worker=0 pid=12 silent_for=30s option=worker_timeout\n"
         "it is held by thread 14 (hostler), which sleeps in clock_nanosleep, in GET /hold since 32.0s"
     )
 
@@ -80,7 +80,7 @@ def test_threads_at_rest_and_native_ones_are_not_blamed() -> None:
 )
 def test_main_thread_that_is_kept_elsewhere(main: Thread, doing: str) -> None:
     text = said(main, SLEEPS, requests=(request(14),))
-    assert f"its main thread {doing}; no answer for 30s; a new worker starts" in text
+    assert f"worker unresponsive, its main thread {doing}; a new one starts worker=0" in text
     assert "held" not in text
 
 
@@ -91,7 +91,7 @@ def test_supervising_thread_beside_the_main_one_is_looked_at() -> None:
     assert "native code keeps the GIL" in text
     assert "thread 12 (hostler), which is running" in said(MAIN._replace(state="R", call=""), LOCKED, watch)
     kept = said(MAIN, SLEEPS, watch._replace(call="write"), requests=(request(14),))
-    assert "its supervising thread sleeps in write; no answer for 30s" in kept
+    assert "its supervising thread sleeps in write; a new one starts" in kept
 
 
 def test_where_the_kernel_does_not_say_it_is_taken_to_be_the_lock() -> None:
@@ -102,7 +102,9 @@ def test_where_the_kernel_does_not_say_it_is_taken_to_be_the_lock() -> None:
 
 def test_without_proc_there_are_the_stacks() -> None:
     text = said(stacks=BUSY)
-    assert text.startswith("worker 0 (pid 12) runs no Python any more: no answer for 30s; a new worker starts\n")
+    assert text.startswith(
+        "worker unresponsive; a new one starts worker=0 pid=12 silent_for=30s option=worker_timeout\n"
+    )
     assert 'File "/srv/app.py", line 9 in application' in text
 
 

@@ -86,7 +86,7 @@ def test_sockets_of_systemd_take_the_place_of_bind(logs: Logs, monkeypatch: pyte
         monkeypatch.setenv("LISTEN_FDS", "1")
         [listener] = listen(logs, TcpAddress("127.0.0.1", 0))
         assert listener.socket.getsockname() == passed.getsockname()
-        assert "systemd passes 1 socket(s)" in (tmp_path / "error.log").read_text()
+        assert "sockets of systemd are used in place of bind sockets=1" in (tmp_path / "error.log").read_text()
         listener.close()
 
 

@@ -31,7 +31,7 @@ def test_remark_is_written_once_and_the_others_are_counted() -> None:
     remarks.add(8, "of another process", 51.0)
     assert lines == ["remark 0", "of another process"]
     remarks.add(7, "a minute later", 110.0)
-    assert lines[2:] == ["a minute later (999 more such lines were left out)"]
+    assert lines[2:] == ["a minute later left_out=999"]
 
 
 def test_number_of_lines_left_out_is_said_at_the_end_of_the_process() -> None:
@@ -42,4 +42,4 @@ def test_number_of_lines_left_out_is_said_at_the_end_of_the_process() -> None:
     remarks.forget(7)
     remarks.forget(7)
     remarks.forget(9)
-    assert lines == ["remark", "process 7 has ended; 3 more lines about what it said were left out"]
+    assert lines == ["remark", "process ended; lines about what it said were left out pid=7 left_out=3"]

@@ -26,12 +26,12 @@ def test_retiring_worker_serves_until_another_one_is_ready() -> None:
     story = Story(2).serving()
     actions = story.on(ev.Retire(101, "GET /slow runs for 30s"), 50.0)
     assert deeds(actions) == [do.Spawn(2)]
-    assert logged(actions) == "worker 0 (pid 101) is replaced: GET /slow runs for 30s"
+    assert logged(actions) == 'worker replaced worker=0 pid=101 reason="GET /slow runs for 30s"'
     assert slots(story) == {0: "retiring", 1: "ready", 2: "booting"}
     assert story.fleet.is_serving()
     actions = story.on(ev.Ready(103), 51.0)
     assert deeds(actions) == [do.Signal(101, SIGTERM)]
-    assert "worker 2 (pid 103) is ready" in logged(actions)
+    assert "worker ready worker=2 pid=103" in logged(actions)
     assert slots(story) == {0: "draining", 1: "ready", 2: "ready"}
     assert story.on(ev.Exited(101, 0), 52.0) == []
     assert slots(story) == {1: "ready", 2: "ready"}
@@ -88,7 +88,7 @@ def test_old_one_that_dies_meanwhile_leaves_its_place_to_the_new_one() -> None:
     story.on(ev.Retire(101, "slow"), 50.0)
     actions = story.on(ev.Exited(101, -SIGKILL), 50.5)
     assert deeds(actions) == []
-    assert "worker 0 (pid 101) was killed by SIGKILL" in logged(actions)
+    assert "worker died before it was replaced worker=0 pid=101 signal=SIGKILL" in logged(actions)
     assert slots(story) == {1: "booting"}
     assert deeds(story.on(ev.Ready(102), 51.0)) == []
     assert slots(story) == {1: "ready"}
@@ -260,7 +260,7 @@ def test_silent_worker_is_killed_when_another_one_is_ready() -> None:
     assert slots(story) == {0: "silent", 1: "ready", 2: "booting"}
     actions = story.on(ev.Ready(103), 11.0)
     assert deeds(actions) == [do.NameCut(0), do.Signal(101, SIGKILL)]
-    assert "worker 0 (pid 101) is silent still: killed" in logged(actions)
+    assert "worker killed; it is silent still worker=0 pid=101" in logged(actions)
     assert story.on(ev.Exited(101, -SIGKILL), 11.1) == []
     assert slots(story) == {1: "ready", 2: "ready"}
 
@@ -296,7 +296,7 @@ def test_silent_worker_that_runs_again_is_drained_when_another_one_is_ready() ->
     story = silent()
     story.beats[101] = 2
     actions = look(story, 12.0)
-    assert "worker 0 (pid 101) runs again; it is replaced all the same" in logged(actions)
+    assert "worker runs again; it is replaced all the same worker=0 pid=101" in logged(actions)
     assert slots(story) == {0: "retiring", 1: "booting"}
     assert deeds(story.on(ev.Ready(102), 13.0)) == [do.Signal(101, SIGTERM)]
 

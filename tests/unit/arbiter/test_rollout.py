@@ -28,14 +28,14 @@ def test_one_after_the_other_each_when_its_replacement_is_ready() -> None:
     story = Story(2).serving()
     actions = story.on(hup(), 50.0)
     assert deeds(actions) == [do.Spawn(2)]
-    assert logged(actions) == "SIGHUP: reloading 2 workers, each when its replacement is ready"
+    assert logged(actions) == "reloading; each worker leaves when its replacement is ready reason=SIGHUP workers=2"
     assert slots(story) == {0: "retiring", 1: "ready", 2: "booting"}
     assert deeds(story.on(ev.Ready(103), 51.0)) == [do.Commit(), do.Signal(101, SIGTERM), do.Spawn(3)]
     assert slots(story) == {0: "draining", 1: "retiring", 2: "ready", 3: "booting"}
     assert deeds(story.on(ev.Ready(104), 52.0)) == [do.Signal(102, SIGTERM)]
     assert story.on(ev.Closed(102), 52.4) == []
     actions = story.on(ev.Closed(101), 52.5)
-    assert deeds(actions) == [do.ReloadEnded(True, "reloaded in 2.5s: 2 workers of the new version")]
+    assert deeds(actions) == [do.ReloadEnded(True, "reloaded workers=2 took=2.5s")]
     assert story.on(ev.Exited(101, 0), 53.0) == []
     assert story.on(ev.Exited(102, 0), 53.0) == []
     assert slots(story) == {2: "ready", 3: "ready"}
@@ -77,7 +77,7 @@ def test_version_that_cannot_boot_is_rolled_back(end: str) -> None:
         assert do.Signal(103, SIGKILL) in actions
     assert do.Restore() in actions
     assert next(action for action in actions if isinstance(action, do.ReloadEnded)).is_done is False
-    assert logged(actions).endswith("the reload has failed, and the 2 workers serve on")
+    assert logged(actions).endswith("reload failed; those that served before serve on workers=2")
     if end != "death":
         story.on(ev.Exited(103, 4), 56.0)
     assert slots(story) == {0: "ready", 1: "ready"}
@@ -208,7 +208,7 @@ def test_workers_that_are_worn_together_are_replaced_one_after_the_other() -> No
     actions = story.on(ev.Renew(101, "it has served for 60s"), 60.0)
     assert (deeds(actions), logged(actions)) == (
         [do.Spawn(2)],
-        "worker 0 (pid 101) is replaced: it has served for 60s",
+        'worker replaced worker=0 pid=101 reason="it has served for 60s"',
     )
     assert deeds(story.on(ev.Renew(102, "it has served for 60s"), 60.0)) == []
     assert slots(story) == {0: "retiring", 1: "ready", 2: "booting"}
@@ -231,7 +231,7 @@ def test_a_worn_worker_that_dies_is_not_worn_any_more() -> None:
 
 def test_limit_that_a_worker_reports_again_and_again_is_logged_once() -> None:
     story = Story(2).serving()
-    assert logged(story.on(ev.Renew(101, "old"), 60.0)) == "worker 0 (pid 101) is replaced: old"
+    assert logged(story.on(ev.Renew(101, "old"), 60.0)) == "worker replaced worker=0 pid=101 reason=old"
     assert logged(story.on(ev.Renew(101, "old"), 60.1)) == ""
 
 
@@ -259,7 +259,7 @@ def test_one_more_and_one_less() -> None:
     story = Story(1).serving()
     story.fleet.slots = 20
     actions = story.on(ev.Resize("SIGTTIN", 1), 50.0)
-    assert (deeds(actions), logged(actions)) == ([do.Spawn(1)], "SIGTTIN: 2 workers, 1 before")
+    assert (deeds(actions), logged(actions)) == ([do.Spawn(1)], "workers scaled reason=SIGTTIN workers=2 before=1")
     story.on(ev.Ready(102), 51.0)
     actions = story.on(ev.Resize("SIGTTOU", -1), 52.0)
     assert deeds(actions) == [do.Signal(101, LEAVE)], "the oldest goes"
@@ -314,10 +314,13 @@ def test_who_is_not_ready_goes_first() -> None:
 def test_there_is_always_one_and_never_more_than_there_is_room_for() -> None:
     story = Story(1).serving()
     story.fleet.slots = 4
-    assert logged(story.on(ev.Resize("SIGTTOU", -1), 50.0)) == "SIGTTOU: there is one worker; nothing changes"
+    assert (
+        logged(story.on(ev.Resize("SIGTTOU", -1), 50.0))
+        == "workers not scaled; there is one worker reason=SIGTTOU workers=1"
+    )
     story.on(ev.Resize("SIGTTIN", 1), 50.0)
     said = logged(story.on(ev.Resize("SIGTTIN", 1), 50.0))
-    assert said == "SIGTTIN: there is room for 2 workers; nothing changes"
+    assert said == "workers not scaled; there is room for no more reason=SIGTTIN workers=2"
 
 
 # --- Whatever happens, in whichever order ---

@@ -44,7 +44,7 @@ def test_grows_while_all_compute_and_requests_wait() -> None:
     decided = [world.pass_second(0.97, waited=0.5) for _ in range(30)]
     assert world.size == 4  # and no more
     assert decided.index(1) >= GROW_AFTER
-    assert world.said[0] == "all workers compute (97 % of a processor each) and requests wait"
+    assert world.said[0] == "all workers compute and requests wait, cpu=97%"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def advise(processors: int, seconds: int, share: float, waited: float) -> list[s
 def test_advice_is_given_once_after_ten_busy_seconds() -> None:
     assert advise(4, ADVISE_AFTER, 0.97, 0.5) == []  # the first look only begins
     [said] = advise(4, 60, 0.97, 0.5)
-    assert said.startswith("more workers would help: requests wait and all workers compute workers=1 cpu=97 % each")
+    assert said.startswith("more workers would help; requests wait and all workers compute workers=1 cpu=97% ")
 
 
 @pytest.mark.parametrize(

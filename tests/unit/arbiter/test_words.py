@@ -39,5 +39,5 @@ def test_failure_keeps_its_lines_without_what_a_terminal_obeys() -> None:
 
 def test_word_that_means_nothing_is_shown_in_part() -> None:
     line = shown(7, "x" * 60_000)
-    assert line == f"process 7 says '{'x' * 40}' on hostler's channel, which does not fit: ignored"
+    assert line == f"message on hostler's channel ignored; no worker would send it now pid=7 said={'x' * 40}"
     assert "\n" not in shown(7, "a\nb")

@@ -237,7 +237,7 @@ def test_what_is_not_drained_in_time_is_named(live: Callable[..., Life]) -> None
     assert life.hear() == ["ready"]
     os.kill(life.pid, signal.SIGTERM)
     assert life.wait() == 0
-    assert life.log.count("[WARNING] cut GET /busy from - after 1.2s") == 1
+    assert life.log.count('[WARNING] request cut request="GET /busy" client=- after=1.2s') == 1
     assert life.calls[-4:] == ["turned away", "cut", "stop", "close"]
 
 
@@ -259,7 +259,7 @@ def test_quit_names_and_leaves(live: Callable[..., Life]) -> None:
     assert life.hear() == ["ready"]
     os.kill(life.pid, signal.SIGQUIT)
     assert life.wait() == 0
-    assert "cut GET /busy" in life.log
+    assert 'request cut request="GET /busy"' in life.log
     assert life.calls[-1] == "flush"
 
 
@@ -306,7 +306,7 @@ def test_log_is_reopened(live: Callable[..., Life], tmp_path: Path) -> None:
         time.sleep(0.005)
     os.kill(life.pid, signal.SIGQUIT)
     assert life.wait() == 0
-    assert "cut GET" in life.log
+    assert "request cut" in life.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR2])
