@@ -13,7 +13,7 @@ from hostler.arbiter.inquiries import Inquiries
 from hostler.arbiter.live import live
 from hostler.arbiter.status import status
 from hostler.control.server import Client, Question
-from hostler.logs import LEVELS, counted, printable
+from hostler.logs import LEVELS, counted, facts, printable
 from hostler.proc.signals import STACKS
 
 if TYPE_CHECKING:
@@ -43,7 +43,19 @@ class Questions:
         }
 
     def take(self, question: Question) -> None:
-        """Answer, or see to it that a worker does."""
+        """Answer, or see to it that a worker does. A question that fails is an answer too: the server goes on."""
+        try:
+            self._take(question)
+        except Exception as error:
+            import traceback  # only here: the arbiter keeps what it loads
+
+            client, words = question
+            said = printable(" ".join(words))
+            text = f"question failed; please report this fault of hostler {facts(question=said)}"
+            self._arbiter.logs.error(f"{text}\n{traceback.format_exc().rstrip()}")
+            self._control.answer(client, f"{error!r} (please report it)", is_error=True)
+
+    def _take(self, question: Question) -> None:
         client, (verb, *words) = question
         if verb in self._verbs and len(words) == self._verbs[verb][0]:
             self._verbs[verb][1](client, *words)
