@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 
+import aiohttp
 import pytest
 import socketio
 from websockets.exceptions import ConnectionClosed
@@ -77,7 +78,12 @@ def test_flask_socketio_client_comes_back_through_a_reload(serve: Serve, transpo
     heard: list[str] = []
 
     async def talk() -> None:
-        client = socketio.AsyncClient(reconnection_delay=0.05, reconnection_delay_max=0.1)
+        # The client loses the session that it makes itself when it connects again.
+        async with aiohttp.ClientSession() as session:
+            await through_a_reload(session)
+
+    async def through_a_reload(session: aiohttp.ClientSession) -> None:
+        client = socketio.AsyncClient(reconnection_delay=0.05, reconnection_delay_max=0.1, http_session=session)
         connected = asyncio.Event()
         client.on("connect", connected.set)
         client.on("heard", heard.append)
