@@ -55,9 +55,6 @@ class AppThreads:
         finally:
             self._is_over.set()
 
-    def abort(self) -> None:
-        """Nothing: the core has started before `run` is called, so nothing is left that fails."""
-
     def bury(self) -> None:
         """Forget threads that have ended, and give their memory back when all but one have.
 

@@ -96,8 +96,9 @@ class EventLoop:
             self.call_soon(self._end.set)
         return self._is_over.wait(max(0.0, deadline - time.monotonic()) + 2 * _LAST_MOMENT + _SHUTDOWN)
 
-    def abort(self) -> None:
-        """End `run`: something else did not start."""
+    def fail(self, error: BootError) -> None:
+        """Have `run` end and raise `error`: something else did not start."""
+        self._failure = error
         self.stop(time.monotonic())
 
     def take_fault(self) -> str | None:
@@ -158,7 +159,7 @@ class EventLoop:
                     break
                 self._logs.error("a task of the application wanted to end the server, which goes on", error=repr(error))
             except RuntimeError:
-                if task.done():
+                if task.done() or loop.is_closed():
                     raise
                 self._complain("stopped its event loop")  # loop.stop(): nothing else ends it before the task
 

@@ -11,14 +11,13 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from hostler.logs import facts
 from hostler.proc.signals import STACKS, Handler, name_of, pass_over
 
 if TYPE_CHECKING:
     from hostler.logs import Logs
     from hostler.proc.signals import SignalQueue
 
-__all__ = ["after_import", "before_import", "guard"]
+__all__ = ["after_import", "all_handlers", "before_import", "guard"]
 
 # What hostler needs in a worker, and for what.
 _USES: dict[int, str] = {
@@ -43,6 +42,11 @@ def before_import(reopen: Callable[[], None]) -> Mapping[int, Handler]:
             signal.signal(number, pass_over)
     signal.signal(signal.SIGINT, pass_over)
     signal.signal(signal.SIGUSR1, lambda number, frame: reopen())
+    return all_handlers()
+
+
+def all_handlers() -> Mapping[int, Handler]:
+    """What is set for each signal."""
     return {number: signal.getsignal(number) for number in signal.valid_signals()}
 
 
@@ -62,32 +66,30 @@ def after_import(before: Mapping[int, Handler], logs: Logs) -> None:
             native = signal_handler(number)
             is_native = native not in (python, signal.SIG_DFL, signal.SIG_IGN)
             if now is not handler or is_native:
-                said = facts(signal=name_of(number), hostler_uses_it=_USES[number], remedy="another signal")
-                logs.warning(f"signal handler of the application replaced {said}")
+                said = {"signal": name_of(number), "hostler_uses_it": _USES[number], "remedy": "another signal"}
+                logs.warning("signal handler of the application replaced", **said)
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
         elif callable(now) and now is not handler:
             signal.signal(number, _Guarded(now, logs))
 
 
-def guard(queue: SignalQueue, logs: Logs) -> None:
+def guard(before: Mapping[int, Handler], queue: SignalQueue, logs: Logs) -> None:
     """Look at the handlers that the application has set in its start-up, in the main thread.
 
+    `before`: `all_handlers` when it began.
     They run beside the queue's, which hears of the signal from the interpreter. Default and ignored are taken back
     where hostler needs the signal, since it would not hear of it then.
     """
-    for number in signal.valid_signals():
+    for number, handler in before.items():
         now = signal.getsignal(number)
         if number in queue.numbers and not callable(now):
-            said = facts(signal=name_of(number), hostler_uses_it=_USES.get(number, "to ask a worker"))
-            logs.warning(f"signal handler set again; the application had removed it {said}")
+            use = _USES.get(number, "to ask a worker")
+            text = "signal handler set again; the application had removed it"
+            logs.warning(text, signal=name_of(number), hostler_uses_it=use)
             signal.signal(number, queue.hear)
-        elif callable(now) and now != queue.hear and not isinstance(now, _Guarded) and _is_foreign(now):
+        elif callable(now) and now not in (handler, queue.hear):
             signal.signal(number, _Guarded(now, logs))
             signal.siginterrupt(number, False)
-
-
-def _is_foreign(handler: object) -> bool:
-    return not str(getattr(handler, "__module__", "")).startswith("hostler.")
 
 
 class _Guarded:
@@ -104,5 +106,5 @@ class _Guarded:
             import traceback  # not at the top: a quarter of a megabyte in each worker
 
             trace = "".join(traceback.format_exception(error)).rstrip("\n")
-            said = facts(signal=name_of(number), error=repr(error))
-            self._logs.error(f"signal handler of the application failed {said}\n{trace}")
+            text = f"signal handler of the application failed\n{trace}"
+            self._logs.error(text, signal=name_of(number), error=repr(error))

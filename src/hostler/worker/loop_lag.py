@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hostler.logs import Logs, facts
+from hostler.logs import Logs
 
 __all__ = ["LoopLag"]
 
@@ -53,8 +53,8 @@ class LoopLag:
         owed = now - self._asked
         if owed >= self._lag and not self._said:
             self._said = True
-            said = facts(blocked_for=f"{owed:.1f}s", loop_lag=f"{self._lag:g}s")
-            self._logs.warning(f"event loop blocked; no other request is served {said}\n{self._stack()}")
+            text = f"event loop blocked; no other request is served\n{self._stack()}"
+            self._logs.warning(text, blocked_for=f"{owed:.1f}s", loop_lag=f"{self._lag:g}s")
         if self._limit and owed >= self._limit and not self._given_up:
             self._given_up = True
             self._give_up(f"its event loop has been blocked for {owed:.0f}s")

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hostler.worker.handlers import guard
+from hostler.worker.handlers import all_handlers, guard
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,12 +40,13 @@ class LoopSignals:
     def serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """Handle the signals of this loop, which is about to run."""
         self._loop = loop
+        self._at_start = all_handlers()
         vars(loop).update(add_signal_handler=self._add, remove_signal_handler=self._remove)
 
     def guard(self) -> None:
         """The application has started: have what it needs and hostler needs, whatever it did to the signals."""
         self._queue.claim()
-        guard(self._queue, self._logs)
+        guard(self._at_start, self._queue, self._logs)
 
     def _add(self, sig: int, callback: Any, *args: Any) -> None:
         if inspect.iscoroutine(callback) or inspect.iscoroutinefunction(callback):

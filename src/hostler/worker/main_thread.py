@@ -15,21 +15,16 @@ __all__ = ["SUPERVISOR", "beside"]
 SUPERVISOR = "hostler-watch"
 
 
-def beside(run: Callable[[], object], supervise: Callable[[], object], abort: Callable[[], object]) -> None:
+def beside(run: Callable[[], object], supervise: Callable[[], object]) -> None:
     """Run `run` in this thread, which is the main one, and `supervise` in another until both have returned.
 
-    Raises what `run` raises, and the BootError of `supervise`, which ends `run` by `abort`. Any other fault there ends
-    the process: nothing would look after it any more.
+    Raises what `run` raises. A fault of `supervise` ends the process: nothing would look after it any more.
     """
-    problem: list[BootError] = []
 
     def watch() -> None:
         name_thread(SUPERVISOR)
         try:
             supervise()
-        except BootError as error:
-            problem.append(error)
-            abort()
         except BaseException:
             sys.excepthook(*sys.exc_info())
             leave(1)
@@ -41,5 +36,3 @@ def beside(run: Callable[[], object], supervise: Callable[[], object], abort: Ca
         raise BootError(f"the worker does not start: {error}") from error
     run()
     thread.join()
-    if problem:
-        raise problem[0]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from hostler.errors import AppLoadError, BootError
-from hostler.logs import ensure_standard_streams, facts
+from hostler.logs import ensure_standard_streams
 from hostler.proc import signals
 from hostler.proc.channel import Channel
 from hostler.proc.children import end_descendants, end_multiprocessing, forget_multiprocessing
@@ -98,8 +98,8 @@ class Template:
             signal.signal(number, signals.pass_over)
         if threading.active_count() > 1:
             names = ", ".join(each.name for each in threading.enumerate() if each is not threading.main_thread())
-            said = facts(threads=names, option="preload")
-            self._logs.warning(f"the application has started threads at its import; no worker has them {said}")
+            text = "the application has started threads at its import; no worker has them"
+            self._logs.warning(text, threads=names, option="preload")
         database = sys.modules.get("django.db")
         if database is not None:
             database.connections.close_all()  # a socket that two processes read is of no use to either

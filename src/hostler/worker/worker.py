@@ -155,19 +155,22 @@ class Worker:
         self._threads = AppThreads(self._core, self._logs, self._runs_in_main)
         if self._event_loop is None:
             self._start()
-        if self._event_loop is not None:
-            beside(self._event_loop.run, self._supervise, self._event_loop.abort)
-        elif self._runs_in_main:
-            beside(self._threads.run, self._supervise, self._threads.abort)
-        else:
+        main = self._event_loop or (self._threads if self._runs_in_main else None)
+        if main is None:
             self._supervise()
+        else:
+            beside(main.run, self._supervise)
 
     def _supervise(self) -> None:
         """From the start of the applications to the drain's end."""
         if self._event_loop is not None:
             if not await_start(self._event_loop, self._signals, self._channel, self._logs, self._keep_time):
                 return  # the loop's `run` raises the reason
-            self._start()
+            try:
+                self._start()
+            except BootError as error:
+                self._event_loop.fail(error)
+                return
         self._watchdog = Watchdog(self._config, self._core, self._logs, self._listeners, self._retire, self._stack_of)
         self._wear = Wear(self._config, time.monotonic())  # it begins to serve now
         self._announce(describe(self._config, self._apps or []))
