@@ -215,8 +215,8 @@ class Arbiter:
         elif number == signal.SIGUSR2:
             self.upgrade.begin(name_of(number))
         elif self.upgrade.channel is not None:  # SIGWINCH, in recipes written for gunicorn; terminals send it too
-            said = facts(signal=name_of(number))
-            self.logs.info(f"signal ignored; workers leave by themselves when the new server has taken over {said}")
+            text = "signal ignored; workers leave by themselves when the new server has taken over"
+            self.logs.info(text, signal=name_of(number))
 
     def _reap(self) -> None:
         """Bury who has ended; when there are very many, the rest in the next turn."""

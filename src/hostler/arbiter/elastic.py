@@ -10,7 +10,6 @@ from hostler.arbiter import events as ev
 from hostler.arbiter.fleet import FleetState
 from hostler.arbiter.plan import Plan
 from hostler.arbiter.scaling import Advice, Load, Scaling
-from hostler.logs import facts
 from hostler.proc.machine import cpu_seconds
 from hostler.proc.memory import megabytes, pss
 
@@ -74,6 +73,6 @@ class Elastic:
         size = self._arbiter.fleet.size
         if self._refused_at != size:
             self._refused_at = size
-            said = facts(with_it=megabytes(total), allowed=megabytes(limit))
-            self._arbiter.logs.warning(f"another worker would help, but there is no memory for it {said}")
+            text = "another worker would help, but there is no memory for it"
+            self._arbiter.logs.warning(text, with_it=megabytes(total), allowed=megabytes(limit))
         return False

@@ -10,7 +10,6 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from hostler.logs import facts
 from hostler.proc.fork import fork
 from hostler.proc.inboxes import Inboxes
 from hostler.proc.reap import has_ended
@@ -92,6 +91,6 @@ class Forwarding:
 
     def _close(self, inboxes: Inboxes) -> int:
         if left := inboxes.close():
-            said = facts(connections=left)
-            self._arbiter.logs.warning(f"connections closed; no worker was left to take them over {said}")
+            text = "connections closed; no worker was left to take them over"
+            self._arbiter.logs.warning(text, connections=left)
         return 0

@@ -152,10 +152,13 @@ def _count_failure(fleet: Fleet, worker: WorkerHandle, code: int, text: str, now
         return fleet.step(ev.GiveUp(code, f"{text}\ngiving up: no worker can boot"), now)
     is_news = text != fleet.last_failure or fleet.boot_failures == 1
     fleet.last_failure = text
-    wait = facts(worker=worker.slot, next_try=f"{delay(worker.streak):g}s")
+    next_try = f"{delay(worker.streak):g}s"
     if is_news:
-        return [do.Log(ERROR, text), do.Log(WARNING, f"worker boot failed {wait}")]
-    return [do.Log(ERROR, f"worker boot failed as before {wait} {facts(reason=text.partition(chr(10))[0])}")]
+        said = facts(worker=worker.slot, next_try=next_try)
+        return [do.Log(ERROR, text), do.Log(WARNING, f"worker boot failed {said}")]
+    headline = text.partition("\n")[0]
+    said = facts(worker=worker.slot, next_try=next_try, reason=headline)
+    return [do.Log(ERROR, f"worker boot failed as before {said}")]
 
 
 def _await_restart(fleet: Fleet, worker: WorkerHandle, event: ev.Exited, now: float) -> list[Action]:

@@ -175,5 +175,5 @@ class Processes:
     def _log_flood(self, pid: int) -> None:
         if pid not in self._floods:
             self._floods.add(pid)
-            said = facts(worker=self.slots[pid], pid=pid)
-            self._logs.warning(f"flood of messages on hostler's channel; they are delayed {said}")
+            text = "flood of messages on hostler's channel; they are delayed"
+            self._logs.warning(text, worker=self.slots[pid], pid=pid)
